@@ -1,0 +1,159 @@
+package object
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// LinkType is the kernel's rtnl_link_ops kind of a link that we create.
+type LinkType string
+
+// The link types that can be created.
+const (
+	LinkVRF   LinkType = "vrf"
+	LinkDummy LinkType = "dummy"
+	LinkVeth  LinkType = "veth"
+)
+
+// Link is a network device that exists because we made it. Its settings are a
+// LinkConfig: a device that somebody else made can have one of those, too.
+type Link struct {
+	Name string
+	Type LinkType
+
+	// Table is the routing table of a VRF; 0 for other types.
+	Table uint32
+
+	// Peer names the other end of a veth. A pair is two Links naming each
+	// other: the one whose name sorts first creates both, the other one marks
+	// what is already there (see Creates).
+	Peer string
+}
+
+// LinkKey is the key of the link called name.
+func LinkKey(name string) Key { return Key{KindLink, name} }
+
+// Creates reports whether this link's creation makes the device. It is false
+// for the second end of a veth, which comes and goes with the first.
+func (l Link) Creates() bool { return l.Type != LinkVeth || l.Name < l.Peer }
+
+func (l Link) Key() Key { return LinkKey(l.Name) }
+
+func (l Link) Needs() []Key {
+	if l.Creates() {
+		return nil
+	}
+	return []Key{LinkKey(l.Peer)}
+}
+
+func (l Link) Equal(o Object) bool { return Object(l) == o }
+
+// Mutable is false: the kernel changes neither the table of a VRF nor the peer
+// of a veth.
+func (l Link) Mutable(Object) bool { return false }
+
+func (l Link) Claims() []string {
+	if l.Type == LinkVRF {
+		return []string{fmt.Sprintf("vrf table %d", l.Table)}
+	}
+	return nil
+}
+
+func (l Link) String() string {
+	switch l.Type {
+	case LinkVRF:
+		return fmt.Sprintf("link %s type vrf table %d", l.Name, l.Table)
+	case LinkVeth:
+		return fmt.Sprintf("link %s type veth peer %s", l.Name, l.Peer)
+	}
+	return fmt.Sprintf("link %s type %s", l.Name, l.Type)
+}
+
+// Admin is the administrative state wanted for a link.
+type Admin uint8
+
+// AdminLeave leaves the administrative state alone.
+const (
+	AdminLeave Admin = iota
+	AdminUp
+	AdminDown
+)
+
+func (a Admin) String() string { return [...]string{"leave", "up", "down"}[a] }
+
+// LinkConfig is what we set on a link, whoever made it. Deleting it gives back
+// what the link had before.
+type LinkConfig struct {
+	Link  string
+	MTU   uint32 // octets; 0 leaves it
+	Admin Admin
+}
+
+// LinkConfigKey is the key of the settings of the link called name.
+func LinkConfigKey(name string) Key { return Key{KindLinkConfig, name} }
+
+func (c LinkConfig) Key() Key { return LinkConfigKey(c.Link) }
+
+// Needs is the link and its membership: enslaving takes a link down and up.
+func (c LinkConfig) Needs() []Key { return []Key{LinkKey(c.Link), MemberKey(c.Link)} }
+
+func (c LinkConfig) Equal(o Object) bool { return Object(c) == o }
+
+// Mutable is false when the administrative state changes: going down takes the
+// IPv6 addresses and the routes of the link away, so what needs the link is
+// built again with it.
+func (c LinkConfig) Mutable(to Object) bool {
+	t, ok := to.(LinkConfig)
+	return ok && t.Admin == c.Admin
+}
+
+func (c LinkConfig) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "link %s", c.Link)
+	if c.MTU != 0 {
+		fmt.Fprintf(&b, " mtu %d", c.MTU)
+	}
+	if c.Admin != AdminLeave {
+		fmt.Fprintf(&b, " %s", c.Admin)
+	}
+	return b.String()
+}
+
+// Member enslaves a link to a VRF. A link that is enslaved to something else is
+// not ours to move.
+type Member struct {
+	Link   string
+	Master string // name of the VRF link
+}
+
+// MemberKey is the key of the membership of the link called name.
+func MemberKey(name string) Key { return Key{KindMember, name} }
+
+func (m Member) Key() Key            { return MemberKey(m.Link) }
+func (m Member) Needs() []Key        { return []Key{LinkKey(m.Link), LinkKey(m.Master)} }
+func (m Member) Equal(o Object) bool { return Object(m) == o }
+
+// Mutable is false: moving a link to another VRF flushes its IPv6 addresses and
+// moves its connected routes, so all that needs the membership is rebuilt.
+func (m Member) Mutable(Object) bool { return false }
+
+func (m Member) String() string { return fmt.Sprintf("link %s master %s", m.Link, m.Master) }
+
+// Address is an IPv4 or IPv6 address on a link.
+type Address struct {
+	Link   string
+	Prefix netip.Prefix // the address with its prefix length, host bits kept
+}
+
+func (a Address) Key() Key { return Key{KindAddress, a.Link + "/" + a.Prefix.String()} }
+
+// Needs is the link, its membership and its settings: each of them, when
+// rebuilt, makes the kernel flush addresses.
+func (a Address) Needs() []Key {
+	return []Key{LinkKey(a.Link), MemberKey(a.Link), LinkConfigKey(a.Link)}
+}
+
+func (a Address) Equal(o Object) bool { return Object(a) == o }
+func (a Address) Mutable(Object) bool { return true }
+func (a Address) String() string      { return fmt.Sprintf("address %s dev %s", a.Prefix, a.Link) }

@@ -1,0 +1,180 @@
+package object
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Routing tables with a meaning of their own (include/uapi/linux/rtnetlink.h).
+const (
+	TableMain  uint32 = 254
+	TableLocal uint32 = 255
+)
+
+// RouteType is what a route does with a packet.
+type RouteType uint8
+
+// Unicast routes have next hops, the others have none.
+const (
+	Unicast RouteType = iota
+	Blackhole
+	Unreachable
+)
+
+func (t RouteType) String() string {
+	return [...]string{"unicast", "blackhole", "unreachable"}[t]
+}
+
+// EncapMode is a headend behaviour of RFC 8986 §5, as the kernel's
+// SEG6_IPTUN_MODE_* numbers it (include/uapi/linux/seg6_iptunnel.h).
+type EncapMode uint8
+
+// The modes for IP packets; H.Insert carries IPv6 only.
+const (
+	HInsert    EncapMode = 0 // SEG6_IPTUN_MODE_INLINE
+	HEncaps    EncapMode = 1 // SEG6_IPTUN_MODE_ENCAP
+	HEncapsRed EncapMode = 3 // SEG6_IPTUN_MODE_ENCAP_RED, Linux 6.0
+)
+
+func (m EncapMode) String() string {
+	switch m {
+	case HInsert:
+		return "inline"
+	case HEncaps:
+		return "encap"
+	case HEncapsRed:
+		return "encap.red"
+	}
+	return fmt.Sprintf("mode(%d)", uint8(m))
+}
+
+// Encap is an SRv6 encapsulation. Segments are in travel order: the first one
+// is where the packet goes first.
+type Encap struct {
+	Mode     EncapMode
+	Segments []netip.Addr // IPv6
+}
+
+func (e *Encap) equal(o *Encap) bool {
+	if e == nil || o == nil {
+		return e == o
+	}
+	return e.Mode == o.Mode && slices.Equal(e.Segments, o.Segments)
+}
+
+func (e *Encap) String() string {
+	s := make([]string, len(e.Segments))
+	for i, a := range e.Segments {
+		s[i] = a.String()
+	}
+	return fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, strings.Join(s, ","))
+}
+
+// NextHop is one way out of a unicast route.
+type NextHop struct {
+	Gateway netip.Addr // zero: on link
+	Link    string     // empty: found by resolving the gateway
+	Encap   *Encap     // nil: none
+}
+
+func (n NextHop) String() string {
+	var parts []string
+	if n.Encap != nil {
+		parts = append(parts, n.Encap.String())
+	}
+	if n.Gateway.IsValid() {
+		parts = append(parts, "via "+n.Gateway.String())
+	}
+	if n.Link != "" {
+		parts = append(parts, "dev "+n.Link)
+	}
+	return strings.Join(parts, " ")
+}
+
+// Route is an entry of a routing table. Routes with the same table, prefix and
+// metric are one; its next hops share the load. The pointer is the object: a
+// Route is not changed after it was handed on.
+type Route struct {
+	Table  uint32
+	Prefix netip.Prefix // masked
+	Metric uint32       // 0 is the kernel's default: 0 for IPv4, 1024 for IPv6
+	Type   RouteType
+
+	// VRF is the link of the VRF that owns Table; empty for main.
+	VRF      string
+	NextHops []NextHop
+}
+
+// RouteKey is the key of a route.
+func RouteKey(table uint32, prefix netip.Prefix, metric uint32) Key {
+	return Key{KindRoute, fmt.Sprintf("%d/%s/%d", table, prefix, kernelMetric(prefix, metric))}
+}
+
+// kernelMetric is the metric as the kernel stores it (IP6_RT_PRIO_USER).
+func kernelMetric(p netip.Prefix, metric uint32) uint32 {
+	if metric == 0 && p.Addr().Is6() {
+		return 1024
+	}
+	return metric
+}
+
+func (r *Route) Key() Key { return RouteKey(r.Table, r.Prefix, r.Metric) }
+
+func (r *Route) Needs() []Key {
+	needs := make([]Key, 0, 1+3*len(r.NextHops))
+	if r.VRF != "" {
+		needs = append(needs, LinkKey(r.VRF), LinkConfigKey(r.VRF))
+	}
+	for _, n := range r.NextHops {
+		if n.Link != "" {
+			needs = append(needs, LinkKey(n.Link), MemberKey(n.Link), LinkConfigKey(n.Link))
+		}
+	}
+	return needs
+}
+
+func (r *Route) Equal(o Object) bool {
+	t, ok := o.(*Route)
+	return ok && r.Table == t.Table && r.Prefix == t.Prefix && r.Type == t.Type &&
+		kernelMetric(r.Prefix, r.Metric) == kernelMetric(t.Prefix, t.Metric) &&
+		slices.EqualFunc(r.NextHops, t.NextHops, func(a, b NextHop) bool {
+			return a.Gateway == b.Gateway && a.Link == b.Link && a.Encap.equal(b.Encap)
+		})
+}
+
+// Mutable is true: NLM_F_REPLACE swaps a route without a lost packet.
+func (r *Route) Mutable(Object) bool { return true }
+
+// Claims is the slot in the table, which a LocalSID would occupy too.
+func (r *Route) Claims() []string { return slotClaim(r.Table, r.Prefix, r.Metric) }
+
+func slotClaim(table uint32, p netip.Prefix, metric uint32) []string {
+	if !p.Addr().Is6() {
+		return nil
+	}
+	return []string{fmt.Sprintf("table %d slot %s metric %d", table, p, kernelMetric(p, metric))}
+}
+
+func (r *Route) String() string {
+	var b strings.Builder
+	b.WriteString("route ")
+	if r.Type != Unicast {
+		b.WriteString(r.Type.String() + " ")
+	}
+	b.WriteString(r.Prefix.String())
+	if r.Table != TableMain {
+		fmt.Fprintf(&b, " table %d", r.Table)
+	}
+	if r.Metric != 0 {
+		fmt.Fprintf(&b, " metric %d", r.Metric)
+	}
+	for _, n := range r.NextHops {
+		if len(r.NextHops) > 1 {
+			b.WriteString(" nexthop")
+		}
+		b.WriteString(" " + n.String())
+	}
+	return b.String()
+}

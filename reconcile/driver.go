@@ -1,0 +1,54 @@
+package reconcile
+
+import (
+	"context"
+
+	"heddle/kernel/object"
+)
+
+// Step is one operation on one object: Old nil creates, New nil deletes, both
+// set changes in place.
+type Step struct {
+	Old, New object.Object
+}
+
+// Key is the key of the object that the step is about.
+func (s Step) Key() object.Key {
+	if s.New != nil {
+		return s.New.Key()
+	}
+	return s.Old.Key()
+}
+
+// Result is what one step came to.
+type Result struct {
+	// Err is nil when the kernel holds what the step asked for. A step that
+	// failed left the kernel as it was.
+	Err error
+
+	// Got is the object as the kernel now holds it, read back, not echoed from
+	// the request; nil after a deletion.
+	Got object.Object
+}
+
+// Driver does the work for the kinds of object it knows. The implementations
+// are in kernel/; kernel/kerneltest has a strict fake and the suite that both
+// the fake and the real ones pass.
+type Driver interface {
+	// Dump lists what is ours of one kind, by its mark in the kernel or, where
+	// the kernel has no room for a mark, by the driver's own record.
+	Dump(ctx context.Context, kind object.Kind) ([]object.Object, error)
+
+	// Check finds, before anything is touched, what would make the steps fail:
+	// an object of somebody else in the way, a link that is not there, a feature
+	// this kernel lacks. steps is the whole plan, so that what an earlier step
+	// makes or frees counts as made or free. Each problem is one error with the
+	// step it is about (*StepError).
+	Check(ctx context.Context, steps []Step) error
+
+	// Do carries out steps, all of one kind and independent of each other, and
+	// returns one result for each, in their order. It may send them together;
+	// those behind a failed one may have been done all the same, and their
+	// results say so.
+	Do(ctx context.Context, steps []Step) []Result
+}
