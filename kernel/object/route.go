@@ -16,15 +16,18 @@ const (
 // RouteType is what a route does with a packet.
 type RouteType uint8
 
-// Unicast routes have next hops, the others have none.
+// Unicast routes have next hops, the others have none. Throw (RTN_THROW) ends
+// the lookup in its table and goes on with the next rule: in the table of a VRF
+// it sends the lookup on to main, past the unreachable default.
 const (
 	Unicast RouteType = iota
 	Blackhole
 	Unreachable
+	Throw
 )
 
 func (t RouteType) String() string {
-	return [...]string{"unicast", "blackhole", "unreachable"}[t]
+	return [...]string{"unicast", "blackhole", "unreachable", "throw"}[t]
 }
 
 // EncapMode is a headend behaviour of RFC 8986 §5, as the kernel's
