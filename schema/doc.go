@@ -1,0 +1,35 @@
+// Package schema compiles the YANG model once into plans over the generated
+// structs, and does with those plans everything that has to happen to
+// configuration and state as typed trees: resolve paths, decode and encode
+// JSON and JSON_IETF, apply edits, validate, compare, enumerate leaves and
+// references.
+//
+// It serves agent/datastore (Apply, Validate, Refs, EncodeEntry), agent/gnmi
+// and agent/netconf (Resolve, EncodeJSON, Expand), telemetry (Leaves, Diff,
+// Path.Matches) and the translators (Path of an entry). It must not know gRPC,
+// the kernel, storage, locks or subscriptions.
+//
+// # The unit is the list entry
+//
+// A tree is a flat, ordered set of entries: one per YANG list entry, plus the
+// root entry (key ""). An entry is a pointer to the generated struct of that
+// list, with its child lists left nil; containers inside it are sub-structs.
+// Entries that have been handed to a Tree are immutable, all the way down to
+// the scalars they point to: scalars and leaf-lists with equal values may be
+// shared among entries. To change one, call Apply.
+//
+// # Schema order
+//
+// Within an entry: the list's keys, then the other children by name, a "config"
+// container before a "state" container. EntryKeys sort in the same order, so
+// one ordered scan of a Tree is enough to print a document.
+//
+// # Errors
+//
+// A *PathError is about the path of a request, a *ValueError about its
+// payload. Both name the full path, what is wrong and what would be right.
+// Several are joined with errors.Join, at most MaxErrors.
+package schema
+
+// MaxErrors bounds how many faults one call reports; decoding stops there.
+const MaxErrors = 16

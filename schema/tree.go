@@ -1,0 +1,34 @@
+package schema
+
+// Tree is an ordered set of entries that does not change while it is read: a
+// configuration snapshot, a state snapshot.
+type Tree interface {
+	// Get returns the entry with this key.
+	Get(k EntryKey) (GoStruct, bool)
+	// Scan calls fn for every entry whose key starts with prefix, in key
+	// order, until fn returns false. The entry with key prefix itself is
+	// included.
+	Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool)
+}
+
+// Entries is a Tree over a map, for tests and small trees: Scan sorts.
+type Entries map[EntryKey]GoStruct
+
+// Get implements Tree.
+func (e Entries) Get(k EntryKey) (GoStruct, bool) { s, ok := e[k]; return s, ok }
+
+// Scan implements Tree.
+func (e Entries) Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool) {
+	panic("schema: under construction")
+}
+
+// Put applies changes to the map.
+func (e Entries) Put(changes []Change) {
+	for _, c := range changes {
+		if c.New == nil {
+			delete(e, c.Key)
+		} else {
+			e[c.Key] = c.New
+		}
+	}
+}
