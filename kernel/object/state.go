@@ -1,0 +1,66 @@
+package object
+
+import (
+	"net/netip"
+	"time"
+)
+
+// LinkState is a link as the kernel shows it, ours or not.
+type LinkState struct {
+	Name   string
+	Index  int
+	Kind   string // rtnl_link_ops kind ("veth", "vrf"), empty for devices without one
+	Type   uint16 // ARPHRD_*: 1 Ethernet, 772 loopback
+	MTU    uint32 // octets
+	Up     bool   // administrative state: IFF_UP
+	Oper   Oper
+	Alias  string
+	Master string // name of the link it is enslaved to
+	Table  uint32 // of a VRF
+	Ours   bool   // made by us, by its alias
+
+	// Changed is when the operational state was last seen to change.
+	Changed time.Time
+	Stats   LinkStats
+}
+
+// Oper is the operational state of RFC 2863, as IFLA_OPERSTATE numbers it.
+type Oper uint8
+
+// The operational states of include/uapi/linux/if.h (IF_OPER_*).
+const (
+	OperUnknown Oper = iota
+	OperNotPresent
+	OperDown
+	OperLowerLayerDown
+	OperTesting
+	OperDormant
+	OperUp
+)
+
+// LinkStats are the counters of a link (struct rtnl_link_stats64), in packets
+// unless they say octets. The kernel's figures are monotonic for as long as the
+// link exists.
+type LinkStats struct {
+	RxOctets, RxPackets, RxErrors, RxDropped, RxMulticast uint64
+	TxOctets, TxPackets, TxErrors, TxDropped              uint64
+	CarrierChanges                                        uint64
+}
+
+// AddressState is an address of a link, ours or not.
+type AddressState struct {
+	Link      string
+	Prefix    netip.Prefix // the address with its prefix length
+	Ours      bool         // added by us, by IFA_PROTO
+	Scope     uint8        // RT_SCOPE_*: 0 universe, 253 link, 254 host
+	Tentative bool         // duplicate address detection is still running
+	DADFailed bool         // another node has the address
+	Permanent bool         // not learned with a lifetime
+}
+
+// SIDCounters are the seg6local counters of one SID (SEG6_LOCAL_COUNTERS,
+// Linux 5.14). Octets are those of the packet as it arrived, outer header
+// included.
+type SIDCounters struct {
+	Packets, Octets, Errors uint64
+}
