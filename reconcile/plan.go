@@ -1,0 +1,74 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+
+	"heddle/kernel/object"
+)
+
+// Wanted is an object that the configuration asks for.
+type Wanted struct {
+	Object object.Object
+
+	// Origin says which part of the configuration asks for it, as the text of a
+	// model path. It is only passed on, to errors and to readers.
+	Origin string
+}
+
+// Change says what is wanted of one key from now on. A zero Want means that
+// nothing is.
+type Change struct {
+	Key  object.Key
+	Want Wanted
+}
+
+// Plan is the way from what the kernel holds to what is wanted, in an order
+// that the kernel accepts. It is valid until the next Apply or Commit.
+type Plan struct {
+	Steps []Step
+
+	// ends are the positions behind the last step of each batch.
+	ends []int
+
+	// changes are the new wanted objects, settled those that the kernel holds
+	// already; generation is the state that the plan starts from.
+	changes    []Change
+	settled    []Change
+	generation uint64
+}
+
+// Batches cuts Steps into runs of one kind whose steps do not depend on each
+// other and either all make something or all remove something.
+func (p Plan) Batches() [][]Step {
+	batches := make([][]Step, 0, len(p.ends))
+	start := 0
+	for _, end := range p.ends {
+		batches = append(batches, p.Steps[start:end])
+		start = end
+	}
+	return batches
+}
+
+// Empty reports whether the kernel already holds all that is wanted.
+func (p Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// String lists the steps, one a line.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, s := range p.Steps {
+		fmt.Fprintln(&b, s)
+	}
+	return b.String()
+}
+
+// String is "add ", "del " or "set " and the object in the words of iproute2.
+func (s Step) String() string {
+	switch {
+	case s.Old == nil:
+		return fmt.Sprintf("add %v", s.New)
+	case s.New == nil:
+		return fmt.Sprintf("del %v", s.Old)
+	}
+	return fmt.Sprintf("set %v", s.New)
+}
