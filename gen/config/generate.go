@@ -1,0 +1,3 @@
+package config
+
+//go:generate ../ygot.sh config -exclude_state

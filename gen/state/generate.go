@@ -1,0 +1,3 @@
+package state
+
+//go:generate ../ygot.sh state -prefer_operational_state
