@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"heddle/kernel/object"
 )
 
 // ErrStalePlan is returned by Apply for a plan that was made before the last
@@ -69,15 +67,12 @@ func (e *RingError) Error() string {
 
 // ConflictError says that two wanted objects exclude each other.
 type ConflictError struct {
-	What    string // the claim, or the key, that both want
-	A, B    object.Object
-	OriginA string
-	OriginB string
+	What string // the claim, or the key, that both want
+	A, B Wanted
 }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%s is wanted twice: by %v (%s) and by %v (%s)",
-		e.What, e.A, e.OriginA, e.B, e.OriginB)
+	return fmt.Sprintf("%s is wanted twice: by %s and by %s", e.What, e.A, e.B)
 }
 
 func describe(origin string, s Step) string {

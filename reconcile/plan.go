@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"heddle/kernel/object"
@@ -14,6 +15,13 @@ type Wanted struct {
 	// Origin says which part of the configuration asks for it, as the text of a
 	// model path. It is only passed on, to errors and to readers.
 	Origin string
+}
+
+func (w Wanted) String() string {
+	if w.Origin == "" {
+		return fmt.Sprint(w.Object)
+	}
+	return fmt.Sprintf("%v (%s)", w.Object, w.Origin)
 }
 
 // Change says what is wanted of one key from now on. A zero Want means that
@@ -31,11 +39,23 @@ type Plan struct {
 	// ends are the positions behind the last step of each batch.
 	ends []int
 
-	// changes are the new wanted objects, settled those that the kernel holds
-	// already; generation is the state that the plan starts from.
-	changes    []Change
-	settled    []Change
+	// touched are the keys that the plan is about, in order.
+	touched []touched
+
+	// generation is the state that the plan starts from.
 	generation uint64
+}
+
+// touched is a key with what is wanted of it once the plan is carried out.
+type touched struct {
+	key  object.Key
+	want Wanted
+
+	// from is the origin of what is wanted or, if that is nothing, of what was.
+	from string
+
+	// first and last are the positions of the steps on the key, -1: none.
+	first, last int32
 }
 
 // Batches cuts Steps into runs of one kind whose steps do not depend on each
@@ -71,4 +91,15 @@ func (s Step) String() string {
 		return fmt.Sprintf("del %v", s.Old)
 	}
 	return fmt.Sprintf("set %v", s.New)
+}
+
+// origin is the model path of the object that s is about.
+func (p Plan) origin(s Step) string {
+	i, ok := slices.BinarySearchFunc(p.touched, s.Key(), func(t touched, k object.Key) int {
+		return t.key.Compare(k)
+	})
+	if !ok {
+		return ""
+	}
+	return p.touched[i].from
 }

@@ -9,16 +9,22 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
+	"sync"
 
 	"heddle/kernel/object"
 )
 
 // State is what is known of one key.
 type State struct {
-	Key  object.Key
-	Have object.Object // what the kernel holds, as last read back; nil: nothing of ours
+	Key object.Key
+
+	// Have is what the kernel holds of ours, as last read back; nil: nothing.
+	// Where it equals Want it is the same object.
+	Have object.Object
 	Want object.Object // nil: nothing is wanted
 
 	// Origin is where the configuration asks for Want.
@@ -27,26 +33,189 @@ type State struct {
 
 // Reconciler keeps what the kernel holds of ours and what is wanted of it. Its
 // methods may be called from several goroutines: those that change something
-// wait for each other, those that only read do not wait for the kernel.
+// wait for each other, those that read do not wait for the kernel.
 type Reconciler struct {
-	driver Driver
+	driver   Driver
+	onChange func([]object.Key)
+
+	// writer is held for as long as a change takes: it makes plans, talks to the
+	// driver and guards generation. The graph has a lock of its own for readers.
+	writer     sync.Mutex
+	graph      *graph
+	generation uint64
+
+	// wake guards what Wake hands to Run.
+	wake   sync.Mutex
+	waking map[object.Key]struct{}
+	woken  chan struct{} // capacity 1
 }
 
-// New returns a Reconciler that works through d. Call Load before anything else.
-func New(d Driver) *Reconciler { return &Reconciler{driver: d} }
+// An Option sets up a Reconciler.
+type Option func(*Reconciler)
 
-// API sketch, bodies follow.
-type api interface {
-	// OnChange: fn gets the keys whose have, want or origin changed, after each
-	// commit, repair or resync; called by the writer, must not call back into it.
-	OnChange(fn func([]object.Key))
-	Load(ctx context.Context) error
-	Plan(changes []Change) (Plan, error)
-	Apply(ctx context.Context, p Plan) error
-	Commit(ctx context.Context, changes []Change) (undo func(context.Context) error, err error)
-	Repair(ctx context.Context, keys ...object.Key) ([]object.Key, error)
-	Resync(ctx context.Context, kinds ...object.Kind) ([]object.Key, error)
-	Leftovers() []object.Object
-	Get(key object.Key) (State, bool)
-	All(kind object.Kind) iter.Seq[State]
+// OnChange has fn called with the keys of which the object in the kernel, the
+// wanted one or its origin changed, after each change as a whole. The next
+// change waits for it; it may read from the Reconciler but change nothing.
+func OnChange(fn func(keys []object.Key)) Option {
+	return func(r *Reconciler) { r.onChange = fn }
 }
+
+// New returns a Reconciler that works through d. Load comes before anything
+// else.
+func New(d Driver, options ...Option) *Reconciler {
+	r := &Reconciler{driver: d, graph: newGraph(), woken: make(chan struct{}, 1)}
+	for _, o := range options {
+		o(r)
+	}
+	return r
+}
+
+// Load reads what the kernel holds of ours. Whatever of it the first commit does
+// not want is removed by that commit.
+func (r *Reconciler) Load(ctx context.Context) error {
+	_, err := r.Resync(ctx)
+	return err
+}
+
+// Plan works out the steps to a state in which changes are fulfilled, and all
+// that was wanted before as well: an object that somebody else took away, or
+// left over, is among the steps. It touches nothing. Errors are *ConflictError
+// and *RingError.
+func (r *Reconciler) Plan(changes []Change) (Plan, error) {
+	r.writer.Lock()
+	defer r.writer.Unlock()
+	return r.plan(changes)
+}
+
+func (r *Reconciler) plan(changes []Change) (Plan, error) {
+	p, err := r.graph.build(changes)
+	p.generation = r.generation
+	return p, err
+}
+
+// Apply has the driver check p and then carries it out. When a step is refused,
+// does not read back as asked, or ctx ends, what was done is undone in the
+// opposite order, whatever has become of ctx, and an *ApplyError says what
+// happened. What Check objects to comes as the driver said it, every *StepError
+// with its origin. In both cases what is wanted stays what it was.
+func (r *Reconciler) Apply(ctx context.Context, p Plan) error {
+	r.writer.Lock()
+	defer r.writer.Unlock()
+	if p.generation != r.generation {
+		return ErrStalePlan
+	}
+	_, err := r.apply(ctx, p)
+	return err
+}
+
+// Commit plans and applies changes. The returned undo, never nil when err is,
+// puts kernel and wanted objects back to where they were, because what comes
+// after the kernel (persisting) may yet fail; like any undo it goes on when a
+// step fails, and returns one *StepError for each of them.
+func (r *Reconciler) Commit(ctx context.Context, changes []Change) (undo func(context.Context) error, err error) {
+	r.writer.Lock()
+	defer r.writer.Unlock()
+	p, err := r.plan(changes)
+	if err != nil {
+		return nil, err
+	}
+	before := r.wantedBefore(p)
+	j, err := r.apply(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	after := r.generation
+	return func(ctx context.Context) error {
+		r.writer.Lock()
+		defer r.writer.Unlock()
+		if r.generation == after {
+			return r.revert(ctx, p, j, before)
+		}
+		// Something was repaired since: the way back is another one.
+		back, err := r.plan(before)
+		if err != nil {
+			return err
+		}
+		_, err = r.apply(ctx, back)
+		return err
+	}, nil
+}
+
+func (r *Reconciler) wantedBefore(p Plan) []Change {
+	before := make([]Change, len(p.touched))
+	for i, t := range p.touched {
+		before[i].Key = t.key
+		if n := r.graph.find(t.key); n != nil && n.want != nil {
+			before[i].Want = Wanted{n.want, n.origin}
+		}
+	}
+	return before
+}
+
+// Leftovers lists what the kernel holds of ours and nobody wants, in key order.
+// The next commit removes it.
+func (r *Reconciler) Leftovers() []object.Object {
+	r.graph.mu.RLock()
+	var left []*node
+	for n := range r.graph.differ {
+		if n.want == nil {
+			left = append(left, n)
+		}
+	}
+	objects := make([]object.Object, len(left))
+	slices.SortFunc(left, func(a, b *node) int { return a.key.Compare(b.key) })
+	for i, n := range left {
+		objects[i] = n.have
+	}
+	r.graph.mu.RUnlock()
+	return objects
+}
+
+// Get returns what is known of key; false: nothing of ours, nothing wanted.
+func (r *Reconciler) Get(key object.Key) (State, bool) {
+	r.graph.mu.RLock()
+	defer r.graph.mu.RUnlock()
+	n := r.graph.find(key)
+	if n == nil {
+		return State{Key: key}, false
+	}
+	return n.state()
+}
+
+func (n *node) state() (State, bool) {
+	return State{n.key, n.have, n.want, n.origin}, n.have != nil || n.want != nil
+}
+
+// All goes through what is known of one kind, in key order. Each State is as of
+// the moment it is handed out: a commit that runs meanwhile can be half seen.
+func (r *Reconciler) All(kind object.Kind) iter.Seq[State] {
+	return func(yield func(State) bool) {
+		r.graph.mu.RLock()
+		nodes := make([]*node, 0, len(r.graph.kinds[kind]))
+		for _, n := range r.graph.kinds[kind] {
+			nodes = append(nodes, n)
+		}
+		r.graph.mu.RUnlock()
+		slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.key.ID, b.key.ID) })
+		states := make([]State, 0, chunk)
+		for part := range slices.Chunk(nodes, chunk) {
+			states = states[:0]
+			r.graph.mu.RLock()
+			for _, n := range part {
+				if s, known := n.state(); known {
+					states = append(states, s)
+				}
+			}
+			r.graph.mu.RUnlock()
+			for _, s := range states {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// chunk is how many nodes are read or set under one hold of the graph's lock:
+// some 100 us.
+const chunk = 256
