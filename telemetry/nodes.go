@@ -1,0 +1,50 @@
+package telemetry
+
+import (
+	"fmt"
+
+	"heddle/schema"
+)
+
+// nodes are the places of the model that telemetry fills.
+type nodes struct {
+	interfaces, subinterfaces, ipv4Addresses, ipv6Addresses *schema.Node
+	interfaceCounters                                       *schema.Node
+	sids, sidCounters                                       *schema.Node
+}
+
+func findNodes(s *schema.Schema) (nodes, error) {
+	var n nodes
+	for path, node := range map[string]**schema.Node{
+		"/interfaces/interface":                                                            &n.interfaces,
+		"/interfaces/interface/state/counters":                                             &n.interfaceCounters,
+		"/interfaces/interface/subinterfaces/subinterface":                                 &n.subinterfaces,
+		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address":          &n.ipv4Addresses,
+		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address":          &n.ipv6Addresses,
+		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                &n.sids,
+		"/network-instances/network-instance/segment-routing/srv6/sids/sid/state/counters": &n.sidCounters,
+	} {
+		p, err := s.ParsePath(path)
+		if err != nil {
+			return n, fmt.Errorf("%s: %w", path, err)
+		}
+		*node = p.Last()
+	}
+	return n, nil
+}
+
+// overlaps reports whether a path can hold n or lies inside it.
+func overlaps(p schema.Path, n *schema.Node) bool {
+	last := p.Last()
+	return last == nil || within(n, last) || within(last, n)
+}
+
+// within reports whether n is ancestor or lies below it.
+func within(n, ancestor *schema.Node) bool {
+	for ; n != nil; n = n.Parent {
+		if n == ancestor {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,127 @@
+package telemetry
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"heddle/internal/feed"
+	"heddle/schema"
+)
+
+// degree of the B-tree, as in the datastore: small nodes make small copies.
+const degree = 8
+
+// feedLimit is how many changed entries a reader may lag behind before it has
+// to start over from the latest snapshot.
+const feedLimit = 200_000
+
+// Snapshot is the state tree at one moment. It implements schema.Tree.
+type Snapshot struct {
+	entries *btree.Map[schema.EntryKey, schema.GoStruct]
+	time    time.Time
+}
+
+// Time is when the latest change in it was seen.
+func (s *Snapshot) Time() time.Time { return s.time }
+
+// Get implements schema.Tree.
+func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
+
+// Scan implements schema.Tree.
+func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
+	if prefix == "" {
+		s.entries.Scan(fn)
+		return
+	}
+	s.entries.Ascend(prefix, func(k schema.EntryKey, e schema.GoStruct) bool {
+		return strings.HasPrefix(string(k), string(prefix)) && fn(k, e)
+	})
+}
+
+// Event is one change of the state tree.
+type Event struct {
+	Time     time.Time
+	Changes  []schema.Change // in key order; not to be changed by the reader
+	Snapshot *Snapshot       // the tree after it
+}
+
+// store is the tree with its one writer.
+type store struct {
+	schema *schema.Schema
+
+	mu   sync.Mutex // one writer at a time
+	feed *feed.Feed[Event]
+	cur  atomic.Pointer[Snapshot]
+	now  func() time.Time
+}
+
+func newStore(sc *schema.Schema, now func() time.Time) *store {
+	s := &store{schema: sc, now: now}
+	first := &Snapshot{entries: btree.NewMap[schema.EntryKey, schema.GoStruct](degree), time: now()}
+	s.cur.Store(first)
+	s.feed = feed.New(feedLimit, Event{Time: first.time, Snapshot: first}, func(e Event) int { return len(e.Changes) })
+	return s
+}
+
+// update is what a source wants of one entry; a nil Entry takes it away.
+type update struct {
+	key   schema.EntryKey
+	entry schema.GoStruct
+}
+
+// apply publishes what differs. Entries that are as they were keep their
+// identity and are not reported.
+func (s *store) apply(updates []update) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.applyLocked(updates)
+}
+
+func (s *store) applyLocked(updates []update) {
+	old := s.cur.Load()
+	var changes []schema.Change
+	for _, u := range updates {
+		before, ok := old.entries.Get(u.key)
+		switch {
+		case !ok && u.entry == nil:
+		case ok && u.entry != nil && s.equal(u.key, before, u.entry):
+		case !ok:
+			changes = append(changes, schema.Change{Key: u.key, New: u.entry})
+		default:
+			changes = append(changes, schema.Change{Key: u.key, Old: before, New: u.entry})
+		}
+	}
+	if len(changes) == 0 {
+		return
+	}
+	sortChanges(changes)
+	next := &Snapshot{entries: old.entries.Copy(), time: s.now()}
+	for _, c := range changes {
+		if c.New == nil {
+			next.entries.Delete(c.Key)
+		} else {
+			next.entries.Set(c.Key, c.New)
+		}
+	}
+	s.feed.Publish(Event{Time: next.time, Changes: changes, Snapshot: next}, func() { s.cur.Store(next) })
+}
+
+// equal reports whether no leaf differs.
+func (s *store) equal(k schema.EntryKey, a, b schema.GoStruct) bool {
+	equal := true
+	s.schema.Diff(schema.Change{Key: k, Old: a, New: b}, schema.LeafOptions{}, func(schema.Delta) bool {
+		equal = false
+		return false
+	})
+	return equal
+}
+
+func sortChanges(changes []schema.Change) {
+	slices.SortFunc(changes, func(a, b schema.Change) int { return cmp.Compare(a.Key, b.Key) })
+}
