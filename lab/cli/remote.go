@@ -190,7 +190,7 @@ func (a *app) shell(ctx context.Context, args []string) error {
 	if len(words) == 1 {
 		node = words[0]
 	}
-	return a.remote(ctx, *lab, control.Request{Node: node, Argv: []string{"sh", "-l"}, TTY: isTerminal(os.Stdin)})
+	return a.remote(ctx, *lab, control.Request{Node: node, Argv: []string{"bash", "-l"}, TTY: isTerminal(os.Stdin)})
 }
 
 // remote runs a command with our own standard streams.

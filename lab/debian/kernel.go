@@ -66,8 +66,15 @@ type Kernel struct {
 	Dir     string // holds the unpacked packages
 }
 
-// Vmlinuz is the kernel image.
-func (k Kernel) Vmlinuz() string { return filepath.Join(k.Dir, "boot", "vmlinuz-"+k.Release) }
+// Vmlinuz is the kernel image; newer packages have it among the modules and copy
+// it to /boot at installation.
+func (k Kernel) Vmlinuz() string {
+	boot := filepath.Join(k.Dir, "boot", "vmlinuz-"+k.Release)
+	if _, err := os.Stat(boot); err == nil {
+		return boot
+	}
+	return filepath.Join(k.Modules(), "vmlinuz")
+}
 
 // Modules is the directory of the modules; Debian has them under /lib or, since
 // the merge, /usr/lib.
@@ -198,8 +205,8 @@ func (s *Store) fetch(ctx context.Context, src Source, suite string) (Kernel, er
 	}
 	// Newer packages are an empty image package that depends on the parts.
 	packages := []string{image}
-	for _, prefix := range []string{"linux-binary-", "linux-modules-"} {
-		if p, err := apt.dependency(ctx, image, prefix); err == nil {
+	for _, part := range []string{"linux-base-", "linux-binary-", "linux-modules-"} {
+		if p, err := apt.dependency(ctx, image, part+release); err == nil {
 			packages = append(packages, p)
 		}
 	}

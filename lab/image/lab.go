@@ -28,9 +28,11 @@ type Spec struct {
 	Tools    []string          // more programs of this machine, with their libraries
 }
 
-// tools are the real programs of the guest; busybox fills in the rest.
+// tools are the real programs of the guest; busybox fills in the rest. The
+// shells are real because busybox's runs its own ip before the one in PATH.
 func tools() []debian.Need {
 	return []debian.Need{
+		{Program: "dash", Package: "dash"}, {Program: "bash", Package: "bash"},
 		{Program: "ip", Package: "iproute2"}, {Program: "tc", Package: "iproute2"},
 		{Program: "bridge", Package: "iproute2"}, {Program: "ss", Package: "iproute2"},
 		{Program: "ping", Package: "iputils-ping"}, {Program: "tcpdump", Package: "tcpdump"},
@@ -105,8 +107,13 @@ func (b *Builder) addTools(more []string) error {
 			return err
 		}
 	}
-	for _, d := range []string{"/etc/iproute2", "/usr/share/iproute2"} {
-		// Names of tables and protocols; where they are depends on the release.
+	b.Link("/bin/sh", "/usr/bin/dash")
+	b.Link("/bin/bash", "/usr/bin/bash")
+	// Names of tables and protocols, whose place depends on the release, and
+	// the terminals people use.
+	for _, d := range []string{"/etc/iproute2", "/usr/share/iproute2",
+		"/lib/terminfo/l/linux", "/lib/terminfo/x/xterm", "/lib/terminfo/x/xterm-256color",
+		"/lib/terminfo/s/screen", "/lib/terminfo/s/screen-256color", "/lib/terminfo/t/tmux-256color", "/lib/terminfo/d/dumb"} {
 		if err := b.Tree(d, d); err != nil && !isMissing(err) {
 			return err
 		}
@@ -135,11 +142,7 @@ func (b *Builder) addBusybox(ctx context.Context) error {
 		return fmt.Errorf("list busybox applets: %w", err)
 	}
 	for _, applet := range strings.Fields(string(list)) {
-		taken := false
-		for _, d := range []string{"/bin/", "/usr/bin/"} {
-			taken = taken || b.Has(d+applet)
-		}
-		if !taken {
+		if !b.Has("/bin/"+applet) && !b.Has("/usr/bin/"+applet) {
 			b.Link("/bin/"+applet, "/bin/busybox")
 		}
 	}
@@ -152,7 +155,8 @@ func (b *Builder) addEtc() {
 	b.Text("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", 0o644)
 	b.Text("/etc/hostname", "heddle-lab\n", 0o644)
 	b.Text("/etc/resolv.conf", "", 0o644)
-	b.Text("/etc/profile", "export PS1='\\h:\\w# '\nalias ll='ls -l'\n", 0o644)
+	b.Text("/root/.bashrc", "PS1='\\h:\\w# '\nalias ll='ls -l'\n", 0o644)
+	b.Text("/root/.bash_profile", ". ~/.bashrc\n", 0o644)
 }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
