@@ -1,0 +1,20 @@
+// Package all puts the translators of every subtree together. It is the one
+// package that knows them all; the agent builds its engine here.
+package all
+
+import (
+	"slices"
+
+	"heddle/translators"
+	"heddle/translators/interfaces"
+	"heddle/translators/networkinstance"
+	"heddle/translators/routing"
+	"heddle/translators/srv6"
+)
+
+// Engine makes the engine with every translator.
+func Engine(m *translators.Model) *translators.Engine {
+	units := slices.Concat(interfaces.Units(m), networkinstance.Units(m), routing.Units(m), srv6.Units(m))
+	ripples := slices.Concat(networkinstance.Ripples(m), routing.Ripples(m), srv6.Ripples(m))
+	return translators.NewEngine(m, units, ripples)
+}

@@ -1,0 +1,204 @@
+package translators
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+)
+
+// maxErrors bounds how many errors one Prepare reports.
+const maxErrors = schema.MaxErrors
+
+// Error is configuration that cannot be translated.
+type Error struct {
+	Path string // of the list entry
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Engine keeps what the running configuration wants of the kernel, and works
+// out what a commit changes about it. Prepare and Commit are for one writer at
+// a time; Withheld and Origin may be called by anybody at any time.
+type Engine struct {
+	model   *Model
+	units   map[schema.ListID][]Unit
+	unitOf  map[schema.ListID]schema.ListID // parts to the list of their unit
+	ripples map[schema.ListID][]Ripple
+
+	mu   sync.RWMutex // guards want
+	want *want
+}
+
+// NewEngine makes an engine that wants nothing yet: hand it the whole of the
+// first configuration as changes.
+func NewEngine(m *Model, units []Unit, ripples []Ripple) *Engine {
+	e := &Engine{
+		model:   m,
+		units:   map[schema.ListID][]Unit{},
+		unitOf:  map[schema.ListID]schema.ListID{},
+		ripples: map[schema.ListID][]Ripple{},
+		want:    newWant(),
+	}
+	for _, u := range units {
+		e.units[u.List.ListID] = append(e.units[u.List.ListID], u)
+		for _, p := range u.Parts {
+			e.unitOf[p.ListID] = u.List.ListID
+		}
+	}
+	for _, r := range ripples {
+		e.ripples[r.List.ListID] = append(e.ripples[r.List.ListID], r)
+	}
+	return e
+}
+
+// Delta is a prepared commit.
+type Delta struct {
+	// Changes are the wanted objects that came, changed or went, one for each
+	// key, in the order of the entries that changed.
+	Changes []Change
+
+	// Withheld lists the entries whose reason for having no object came, changed
+	// or went ("").
+	Withheld []Withheld
+
+	// Units counts the units that were translated: what the commit cost.
+	Units int
+
+	engine  *Engine
+	overlay *overlay
+}
+
+// Prepare works out what the changes from one snapshot to the next mean for the
+// kernel. It changes nothing: the caller applies Delta.Changes and then calls
+// Delta.Commit, or drops the Delta. Errors are joined *Error and
+// *ConflictError, at most maxErrors.
+func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta, error) {
+	was, is := View{e.model, before}, View{e.model, after}
+	units := e.affected(was, is, changes)
+
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	v := newOverlay(e.want, e.model.Text, len(units))
+	var errs []error
+	var r Result
+	for _, k := range units {
+		if err := e.translate(was, k, &r); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v.drop(k, &r)
+	}
+	for _, k := range units {
+		err := e.translate(is, k, &r)
+		if err == nil {
+			err = v.add(k, &r)
+		}
+		if err == nil {
+			continue
+		}
+		if errs = append(errs, err); len(errs) == maxErrors {
+			break
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	d := &Delta{Changes: v.changes(), Units: len(units), engine: e, overlay: v}
+	for k, reason := range v.withheld {
+		if e.want.withheld[k] != reason {
+			d.Withheld = append(d.Withheld, Withheld{k, reason})
+		}
+	}
+	slices.SortFunc(d.Withheld, func(a, b Withheld) int { return cmp.Compare(a.Entry, b.Entry) })
+	return d, nil
+}
+
+// Commit makes the delta what the engine compares the next change with. The
+// function it returns takes that back, as long as nothing was committed since.
+func (d *Delta) Commit() (undo func()) {
+	d.engine.mu.Lock()
+	defer d.engine.mu.Unlock()
+	undo = d.overlay.apply()
+	return func() {
+		d.engine.mu.Lock()
+		defer d.engine.mu.Unlock()
+		undo()
+	}
+}
+
+// Withheld tells why the entry has no kernel object although it is configured;
+// ok is false if it has one, or asks for none.
+func (e *Engine) Withheld(k schema.EntryKey) (reason string, ok bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	reason, ok = e.want.withheld[k]
+	return reason, ok
+}
+
+// Origin is the list entry that an object comes from.
+func (e *Engine) Origin(k object.Key) (schema.EntryKey, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if origin, ok := e.want.owners[k]; ok {
+		return origin, true
+	}
+	s, ok := e.want.shared[k]
+	return s.origin, ok
+}
+
+// affected lists the units to translate again, each once.
+func (e *Engine) affected(was, is View, changes []schema.Change) []schema.EntryKey {
+	units := make([]schema.EntryKey, 0, len(changes))
+	seen := make(map[schema.EntryKey]struct{}, len(changes))
+	redo := func(k schema.EntryKey) {
+		k, ok := e.unit(k)
+		if !ok {
+			return
+		}
+		if _, ok := seen[k]; !ok {
+			seen[k] = struct{}{}
+			units = append(units, k)
+		}
+	}
+	for _, c := range changes {
+		redo(c.Key)
+		for _, r := range e.ripples[c.Key.List()] {
+			r.Affected(was, c, redo)
+			r.Affected(is, c, redo)
+		}
+	}
+	return units
+}
+
+// unit is the unit that an entry belongs to.
+func (e *Engine) unit(k schema.EntryKey) (schema.EntryKey, bool) {
+	list := k.List()
+	if _, ok := e.units[list]; ok {
+		return k, true
+	}
+	top, ok := e.unitOf[list]
+	for ok && k.List() != top {
+		k, ok = k.Parent()
+	}
+	return k, ok
+}
+
+func (e *Engine) translate(v View, k schema.EntryKey, r *Result) error {
+	r.reset()
+	entry, ok := v.Get(k)
+	if !ok {
+		return nil
+	}
+	for _, u := range e.units[k.List()] {
+		if err := u.Translate(v, k, entry, r); err != nil {
+			return &Error{e.model.Text(k), err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+// Package interfaces translates /interfaces: links that are made, settings of
+// links that are there, and addresses.
+//
+// An interface without a type, or of type ethernetCsmacd, is a link that
+// somebody else made: it gets settings and addresses and is never created or
+// deleted. The same goes for softwareLoopback lo; any other name of that type is
+// a dummy link, because Linux has one loopback device.
+//
+// It is a pure function of the configuration and knows nothing of network
+// instances: that an address is put on after its link joined a VRF is in the
+// objects' needs.
+package interfaces
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+	"heddle/translators"
+)
+
+// Units are the interface and each of its addresses.
+func Units(m *translators.Model) []translators.Unit {
+	return []translators.Unit{
+		{List: m.Interface, Parts: []*schema.Node{m.Subinterface}, Translate: translate},
+		{List: m.Address4, Translate: address},
+		{List: m.Address6, Translate: address},
+	}
+}
+
+func translate(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	i := entry.(*translators.Interface)
+	name := translators.Str(i.Name)
+	link, made, err := link(i)
+	if err != nil {
+		return err
+	}
+	if made {
+		out.Own(link)
+	}
+	config := object.LinkConfig{Link: name, Admin: object.AdminUp}
+	if v.InterfaceDown(name) != "" {
+		config.Admin = object.AdminDown
+	}
+	if i.Mtu != nil {
+		config.MTU = uint32(*i.Mtu)
+	}
+	out.Own(config)
+	return nil
+}
+
+// link is the link that an interface asks for; made is false if it is about one
+// that is there.
+func link(i *translators.Interface) (l object.Link, made bool, err error) {
+	name := translators.Str(i.Name)
+	switch i.Type {
+	case translators.TypeUnset, translators.TypeEthernet:
+		return l, false, nil
+	case translators.TypeSoftwareLoopback:
+		return object.Link{Name: name, Type: object.LinkDummy}, name != translators.LoopbackLink, nil
+	case translators.TypeDummy:
+		return object.Link{Name: name, Type: object.LinkDummy}, true, nil
+	case translators.TypeVeth:
+		if i.Veth == nil || i.Veth.Peer == nil {
+			return l, false, errors.New("an interface of type VETH needs veth/config/peer")
+		}
+		return object.Link{Name: name, Type: object.LinkVeth, Peer: *i.Veth.Peer}, true, nil
+	}
+	return l, false, fmt.Errorf("an interface of type %s cannot be configured", i.Type)
+}
+
+func address(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	var ip *string
+	var length *uint8
+	switch a := entry.(type) {
+	case *translators.Address4:
+		ip, length = a.Ip, a.PrefixLength
+	case *translators.Address6:
+		ip, length = a.Ip, a.PrefixLength
+	}
+	addr := translators.Addr(ip)
+	if !addr.IsValid() || length == nil {
+		return errors.New("an address needs config/ip and config/prefix-length")
+	}
+	_, i, ok := v.InterfaceOf(key)
+	if !ok {
+		return errors.New("an address needs the interface it is on")
+	}
+	out.Own(object.Address{Link: translators.Str(i.Name), Prefix: netip.PrefixFrom(addr, int(*length))})
+	return nil
+}

@@ -1,0 +1,253 @@
+package translators
+
+import (
+	"fmt"
+	"net/netip"
+
+	"heddle/gen/config"
+	"heddle/schema"
+)
+
+// DefaultInstance is the name of the instance whose routes are in the main
+// table. An instance of this name is of type DEFAULT_INSTANCE and no other is.
+const DefaultInstance = "DEFAULT"
+
+// Names of the generated identities that translators and rules speak of.
+const (
+	TypeUnset            = config.HeddleInterfaceTypes_INTERFACE_TYPE_UNSET
+	TypeDummy            = config.HeddleInterfaceTypes_INTERFACE_TYPE_DUMMY
+	TypeVeth             = config.HeddleInterfaceTypes_INTERFACE_TYPE_VETH
+	TypeEthernet         = config.HeddleInterfaceTypes_INTERFACE_TYPE_ethernetCsmacd
+	TypeSoftwareLoopback = config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
+
+	InstanceDefault = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_DEFAULT_INSTANCE
+	InstanceL3VRF   = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_L3VRF
+
+	ProtocolStatic = config.HeddlePolicyTypes_INSTALL_PROTOCOL_TYPE_STATIC
+
+	NextHopDrop = config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
+
+	BehaviorEnd     = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END
+	BehaviorEndX    = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X
+	BehaviorEndDT4  = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT4
+	BehaviorEndDT6  = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6
+	BehaviorEndDT46 = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46
+
+	ModeUnset      = config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET
+	ModeEncaps     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
+	ModeEncapsRed  = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_RED
+	ModeInsert     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_INSERT
+	defaultSIDLink = "sr0"
+)
+
+// The entries that translators read, by shorter names.
+type (
+	Interface     = config.Interface
+	Subinterface  = config.Interface_Subinterface
+	Address4      = config.Interface_Subinterface_Ipv4_Address
+	Address6      = config.Interface_Subinterface_Ipv6_Address
+	Instance      = config.NetworkInstance
+	Member        = config.NetworkInstance_Interface
+	Protocol      = config.NetworkInstance_Protocol
+	Static        = config.NetworkInstance_Protocol_Static
+	NextHop       = config.NetworkInstance_Protocol_Static_NextHop
+	SRv6Interface = config.NetworkInstance_SegmentRouting_Srv6_Interface
+	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
+	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
+
+	Behavior    = config.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR
+	Mode        = config.E_HeddleSrv6_SRV6_HEADEND_MODE
+	UnionString = config.UnionString // an address as next hop
+)
+
+// Model is the schema with the lists that translators and rules know by name.
+type Model struct {
+	*schema.Schema
+
+	Interface, Subinterface, Address4, Address6 *schema.Node
+	Instance, Member                            *schema.Node
+	Protocol, Static, NextHop                   *schema.Node
+	SRv6Interface, Locator, SID                 *schema.Node
+
+	defaultKey schema.EntryKey
+}
+
+// NewModel finds the lists in a schema. It fails if one is missing.
+func NewModel(s *schema.Schema) (*Model, error) {
+	m := &Model{Schema: s}
+	var err error
+	list := func(parent *schema.Node, names ...string) *schema.Node {
+		n := parent
+		for _, name := range names {
+			if n != nil {
+				n = n.Child(name)
+			}
+		}
+		if n == nil && err == nil {
+			err = fmt.Errorf("find list %v in the schema: no such node", names)
+		}
+		return n
+	}
+	m.Interface = list(s.Root(), "interfaces", "interface")
+	m.Subinterface = list(m.Interface, "subinterfaces", "subinterface")
+	m.Address4 = list(m.Subinterface, "ipv4", "addresses", "address")
+	m.Address6 = list(m.Subinterface, "ipv6", "addresses", "address")
+	m.Instance = list(s.Root(), "network-instances", "network-instance")
+	m.Member = list(m.Instance, "interfaces", "interface")
+	m.Protocol = list(m.Instance, "protocols", "protocol")
+	m.Static = list(m.Protocol, "static-routes", "static")
+	m.NextHop = list(m.Static, "next-hops", "next-hop")
+	m.SRv6Interface = list(m.Instance, "segment-routing", "srv6", "interfaces", "interface")
+	m.Locator = list(m.Instance, "segment-routing", "srv6", "locators", "locator")
+	m.SID = list(m.Instance, "segment-routing", "srv6", "sids", "sid")
+	if err != nil {
+		return nil, err
+	}
+	if m.defaultKey, err = s.Key("", m.Instance, DefaultInstance); err != nil {
+		return nil, fmt.Errorf("make the key of instance %s: %w", DefaultInstance, err)
+	}
+	return m, nil
+}
+
+// View is one snapshot, read by names.
+type View struct {
+	*Model
+	Reader
+}
+
+// InterfaceKey is the key of an interface; ok is false for what cannot be one.
+func (v View) InterfaceKey(name string) (schema.EntryKey, bool) {
+	k, err := v.Key("", v.Model.Interface, name)
+	return k, err == nil
+}
+
+// InterfaceNamed returns the configuration of an interface.
+func (v View) InterfaceNamed(name string) (*Interface, bool) {
+	k, ok := v.InterfaceKey(name)
+	if !ok {
+		return nil, false
+	}
+	return get[*Interface](v, k)
+}
+
+// InstanceKey is the key of a network instance.
+func (v View) InstanceKey(name string) (schema.EntryKey, bool) {
+	if name == DefaultInstance {
+		return v.defaultKey, true
+	}
+	k, err := v.Key("", v.Model.Instance, name)
+	return k, err == nil
+}
+
+// InstanceNamed returns the configuration of a network instance.
+func (v View) InstanceNamed(name string) (*Instance, bool) {
+	k, ok := v.InstanceKey(name)
+	if !ok {
+		return nil, false
+	}
+	return get[*Instance](v, k)
+}
+
+// InstanceOf returns the network instance that an entry is in.
+func (v View) InstanceOf(k schema.EntryKey) (schema.EntryKey, *Instance, bool) {
+	return enclosing[*Instance](v, k, v.Model.Instance)
+}
+
+// ProtocolOf returns the source of routes that an entry is in.
+func (v View) ProtocolOf(k schema.EntryKey) (schema.EntryKey, *Protocol, bool) {
+	return enclosing[*Protocol](v, k, v.Model.Protocol)
+}
+
+// InterfaceOf returns the interface that an entry is in.
+func (v View) InterfaceOf(k schema.EntryKey) (schema.EntryKey, *Interface, bool) {
+	return enclosing[*Interface](v, k, v.Model.Interface)
+}
+
+// SubinterfaceZero returns subinterface 0 of an interface.
+func (v View) SubinterfaceZero(k schema.EntryKey) (*Subinterface, bool) {
+	sub, err := v.Key(k, v.Model.Subinterface, "0")
+	if err != nil {
+		return nil, false
+	}
+	return get[*Subinterface](v, sub)
+}
+
+// Each calls fn for every entry of a list under parent, until fn returns false.
+// Entries below those of the list are passed over, but are walked.
+func Each[T schema.GoStruct](v View, parent schema.EntryKey, list *schema.Node, fn func(schema.EntryKey, T) bool) {
+	v.Scan(v.ListPrefix(parent, list), func(k schema.EntryKey, e schema.GoStruct) bool {
+		t, ok := e.(T)
+		return !ok || fn(k, t)
+	})
+}
+
+func get[T schema.GoStruct](v View, k schema.EntryKey) (T, bool) {
+	e, ok := v.Get(k)
+	t, is := e.(T)
+	return t, ok && is
+}
+
+func enclosing[T schema.GoStruct](v View, k schema.EntryKey, list *schema.Node) (schema.EntryKey, T, bool) {
+	for ok := true; ok; k, ok = k.Parent() {
+		if k.List() == list.ListID {
+			t, found := get[T](v, k)
+			return k, t, found
+		}
+	}
+	var none T
+	return "", none, false
+}
+
+// Str is the text of a leaf, "" if it is absent.
+func Str(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+// On is the value of a boolean leaf whose default is true.
+func On(p *bool) bool { return p == nil || *p }
+
+// Addr is the address in a leaf. Leaves hold canonical text, so that one that
+// is no address is one that is absent.
+func Addr(p *string) netip.Addr {
+	if p == nil {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(*p)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// Prefix is the prefix in a leaf; it is invalid if the leaf is absent.
+func Prefix(p *string) netip.Prefix {
+	if p == nil {
+		return netip.Prefix{}
+	}
+	x, err := netip.ParsePrefix(*p)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return x
+}
+
+// SIDLink is the link that carries the routes of the SIDs, and of
+// encapsulations that name no way out.
+func (v View) SIDLink() string {
+	ni, _ := get[*Instance](v, v.defaultKey)
+	return sidLink(ni)
+}
+
+// DefaultKey is the key of the default instance.
+func (v View) DefaultKey() schema.EntryKey { return v.defaultKey }
+
+// SRv6 is the SRv6 configuration of an instance, nil if there is none.
+func SRv6(ni *Instance) *config.NetworkInstance_SegmentRouting_Srv6 {
+	if ni == nil || ni.SegmentRouting == nil {
+		return nil
+	}
+	return ni.SegmentRouting.Srv6
+}

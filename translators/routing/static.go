@@ -1,0 +1,194 @@
+// Package routing translates the sources of routes of a network instance: today
+// its static routes.
+//
+// The unit is a prefix with its next hops. Those of one metric are one route of
+// the kernel and share the load.
+//
+// An encapsulated packet is routed again, by its first segment, and in a VRF the
+// kernel looks that up in the VRF's own table first (the packet is still on the
+// VRF's device), where the unreachable default route would end it. So each first
+// segment that a VRF encapsulates to gets a throw route there, which sends the
+// lookup on to the main table. It holds for that one address; a customer's own
+// IPv6 packet to it passes as well, which the edge of an SR domain has to filter
+// anyway (RFC 8754 §5.1).
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+	"heddle/translators"
+)
+
+var modes = map[translators.Mode]object.EncapMode{
+	translators.ModeUnset:     object.HEncaps, // the default of the model
+	translators.ModeEncaps:    object.HEncaps,
+	translators.ModeEncapsRed: object.HEncapsRed,
+	translators.ModeInsert:    object.HInsert,
+}
+
+// Units are the prefixes of static routes.
+func Units(m *translators.Model) []translators.Unit {
+	return []translators.Unit{
+		{List: m.Static, Parts: []*schema.Node{m.NextHop}, Translate: static},
+	}
+}
+
+// Ripples: a route depends on its instance, its protocol and the interfaces that
+// it leaves by; in the default instance, an encapsulation without an interface
+// on the link that carries the SIDs.
+func Ripples(m *translators.Model) []translators.Ripple {
+	below := func(v translators.View, parent schema.EntryKey, redo func(schema.EntryKey)) {
+		translators.Each(v, parent, m.Static, func(k schema.EntryKey, _ *translators.Static) bool {
+			redo(k)
+			return true
+		})
+	}
+	inInstance := func(v translators.View, instance schema.EntryKey, redo func(schema.EntryKey)) {
+		translators.Each(v, instance, m.Protocol, func(k schema.EntryKey, _ *translators.Protocol) bool {
+			below(v, k, redo)
+			return true
+		})
+	}
+	ripples := m.OnInterface(
+		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
+			v.Referrers(key, func(k schema.EntryKey) bool {
+				if k.List() == m.NextHop.ListID {
+					redo(k)
+				}
+				return true
+			})
+		})
+	ripples = append(ripples, m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
+		inInstance(v, v.DefaultKey(), redo)
+	})...)
+	return append(ripples,
+		m.OnInstance(inInstance),
+		translators.Ripple{List: m.Protocol, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			before, _ := c.Old.(*translators.Protocol)
+			after, _ := c.New.(*translators.Protocol)
+			if before == nil || after == nil || translators.On(before.Enabled) != translators.On(after.Enabled) {
+				below(v, c.Key, redo)
+			}
+		}})
+}
+
+// place is where the routes of a prefix go.
+type place struct {
+	prefix netip.Prefix
+	table  uint32
+	vrf    string
+}
+
+func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	s := entry.(*translators.Static)
+	_, ni, ok := v.InstanceOf(key)
+	_, proto, ok2 := v.ProtocolOf(key)
+	prefix := translators.Prefix(s.Prefix)
+	if !ok || !ok2 || !prefix.IsValid() {
+		return errors.New("a static route needs its prefix, its protocol and its instance")
+	}
+	if down := translators.InstanceDown(ni); down != "" {
+		out.Withhold(key, down)
+		return nil
+	}
+	if !translators.On(proto.Enabled) {
+		out.Withhold(key, "protocol "+translators.Str(proto.Name)+" is disabled")
+		return nil
+	}
+	at := place{prefix: prefix.Masked()}
+	at.table, at.vrf = translators.Table(ni)
+	var routes []*object.Route
+	var err error
+	translators.Each(v, key, v.NextHop, func(_ schema.EntryKey, nh *translators.NextHop) bool {
+		routes, err = at.nextHop(v, key, routes, nh, out)
+		return err == nil
+	})
+	for _, r := range routes {
+		out.Own(r)
+	}
+	return err
+}
+
+// nextHop adds a next hop to the route of its metric. The routes are still being
+// made: nobody else has seen them.
+func (at place) nextHop(v translators.View, key schema.EntryKey, routes []*object.Route, nh *translators.NextHop, out *translators.Result) ([]*object.Route, error) {
+	r := &object.Route{Table: at.table, Prefix: at.prefix, VRF: at.vrf}
+	if nh.Metric != nil {
+		r.Metric = *nh.Metric
+	}
+	if nh.NextHop == translators.NextHopDrop {
+		r.Type = object.Blackhole
+		return append(routes, r), nil
+	}
+	hop, down, err := at.hop(v, nh, out)
+	if err != nil {
+		return routes, err
+	}
+	if down != "" {
+		out.Withhold(key, down)
+		return routes, nil
+	}
+	for _, other := range routes {
+		if other.Key() == r.Key() {
+			other.NextHops = append(other.NextHops, hop)
+			return routes, nil
+		}
+	}
+	r.NextHops = []object.NextHop{hop}
+	return append(routes, r), nil
+}
+
+// hop is one way out; down says why it cannot be used.
+func (at place) hop(v translators.View, nh *translators.NextHop, out *translators.Result) (hop object.NextHop, down string, err error) {
+	if gateway, ok := nh.NextHop.(translators.UnionString); ok {
+		text := string(gateway)
+		hop.Gateway = translators.Addr(&text)
+	}
+	if nh.InterfaceRef != nil && nh.InterfaceRef.Interface != nil {
+		hop.Link = *nh.InterfaceRef.Interface
+		down = v.InterfaceDown(hop.Link)
+	}
+	if hop.Encap, err = encap(nh); err != nil || down != "" {
+		return hop, down, err
+	}
+	switch {
+	case hop.Encap != nil:
+		if !hop.Gateway.IsValid() && hop.Link == "" {
+			// The packet is routed again once it is encapsulated; until then the
+			// kernel wants a device to write down.
+			if hop.Link = at.vrf; hop.Link == "" {
+				if hop.Link, down = v.ShareSIDLink(out); down != "" {
+					return hop, down, nil
+				}
+			}
+		}
+		out.ShareForwarding()
+		if at.vrf != "" {
+			first := netip.PrefixFrom(hop.Encap.Segments[0], 128)
+			out.Share(&object.Route{Table: at.table, Prefix: first, Type: object.Throw, VRF: at.vrf})
+		}
+	case !hop.Gateway.IsValid() && hop.Link == "":
+		return hop, "", fmt.Errorf("next hop %s leads nowhere: set config/next-hop, interface-ref or srv6-encapsulation", translators.Str(nh.Index))
+	}
+	return hop, "", nil
+}
+
+// encap is the encapsulation of a next hop, nil if it has none.
+func encap(nh *translators.NextHop) (*object.Encap, error) {
+	c := nh.Srv6Encapsulation
+	if c == nil || len(c.SegmentList) == 0 {
+		return nil, nil
+	}
+	e := &object.Encap{Mode: modes[c.Mode], Segments: make([]netip.Addr, len(c.SegmentList))}
+	for i := range c.SegmentList {
+		e.Segments[i] = translators.Addr(&c.SegmentList[i])
+		if !e.Segments[i].IsValid() {
+			return nil, fmt.Errorf("segment %q is no address", c.SegmentList[i])
+		}
+	}
+	return e, nil
+}

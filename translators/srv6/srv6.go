@@ -1,0 +1,162 @@
+// Package srv6 translates .../segment-routing/srv6 of the default instance: the
+// source of encapsulations, the interfaces that take packets with a segment
+// routing header, the locators and the SIDs (RFC 8986).
+//
+// SIDs are routes of the main table on a link of their own (sid-interface). A
+// locator is a blackhole route of its prefix, so that a packet to a SID that is
+// not there ends here, instead of following a default route back to where it
+// came from.
+package srv6
+
+import (
+	"errors"
+	"fmt"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+	"heddle/translators"
+)
+
+var behaviors = map[translators.Behavior]object.Behavior{
+	translators.BehaviorEnd:     object.End,
+	translators.BehaviorEndX:    object.EndX,
+	translators.BehaviorEndDT4:  object.EndDT4,
+	translators.BehaviorEndDT6:  object.EndDT6,
+	translators.BehaviorEndDT46: object.EndDT46,
+}
+
+// Units are what concerns the node, and each interface, locator and SID.
+func Units(m *translators.Model) []translators.Unit {
+	return []translators.Unit{
+		{List: m.Instance, Translate: node},
+		{List: m.SRv6Interface, Translate: srv6Interface},
+		{List: m.Locator, Translate: locator},
+		{List: m.SID, Translate: sid},
+	}
+}
+
+// Ripples: a SID depends on its instance and interface and on the link that
+// carries it; all of SRv6 on the default instance.
+func Ripples(m *translators.Model) []translators.Ripple {
+	ripples := m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
+		translators.Each(v, v.DefaultKey(), m.SID, redoEach[*translators.SID](redo))
+	})
+	ripples = append(ripples, m.OnInterface(
+		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
+			v.Referrers(key, redoSID(m, redo))
+		})...)
+	return append(ripples, m.OnInstance(
+		func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {
+			v.Referrers(key, redoSID(m, redo))
+			translators.Each(v, key, m.SRv6Interface, redoEach[*translators.SRv6Interface](redo))
+			translators.Each(v, key, m.Locator, redoEach[*translators.Locator](redo))
+			translators.Each(v, key, m.SID, redoEach[*translators.SID](redo))
+		}))
+}
+
+func redoEach[T schema.GoStruct](redo func(schema.EntryKey)) func(schema.EntryKey, T) bool {
+	return func(k schema.EntryKey, _ T) bool {
+		redo(k)
+		return true
+	}
+}
+
+func redoSID(m *translators.Model, redo func(schema.EntryKey)) func(schema.EntryKey) bool {
+	return func(k schema.EntryKey) bool {
+		if k.List() == m.SID.ListID {
+			redo(k)
+		}
+		return true
+	}
+}
+
+func node(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	ni := entry.(*translators.Instance)
+	s := translators.SRv6(ni)
+	if s == nil || s.SourceAddress == nil || translators.InstanceDown(ni) != "" {
+		return nil
+	}
+	out.Own(object.TunnelSource{Source: translators.Addr(s.SourceAddress)})
+	return nil
+}
+
+// withheld reports, and records, that the instance of an entry is not in the
+// kernel.
+func withheld(v translators.View, key schema.EntryKey, out *translators.Result) (bool, error) {
+	_, ni, ok := v.InstanceOf(key)
+	if !ok {
+		return false, errors.New("SRv6 needs the network instance it is in")
+	}
+	down := translators.InstanceDown(ni)
+	if down != "" {
+		out.Withhold(key, down)
+	}
+	return down != "", nil
+}
+
+func srv6Interface(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	i := entry.(*translators.SRv6Interface)
+	if down, err := withheld(v, key, out); err != nil || down || !translators.On(i.Enabled) {
+		return err
+	}
+	link := translators.Str(i.InterfaceId)
+	out.Own(object.Sysctl{Name: object.SysctlLinkSeg6Enabled(link), Value: "1", Link: link})
+	// The kernel takes the lower of the two.
+	out.Share(object.Sysctl{Name: object.SysctlSeg6Enabled, Value: "1"})
+	return nil
+}
+
+func locator(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	l := entry.(*translators.Locator)
+	if down, err := withheld(v, key, out); err != nil || down {
+		return err
+	}
+	prefix := translators.Prefix(l.Prefix)
+	if !prefix.IsValid() {
+		return errors.New("a locator needs config/prefix")
+	}
+	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Type: object.Blackhole})
+	return nil
+}
+
+func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	s := entry.(*translators.SID)
+	if down, err := withheld(v, key, out); err != nil || down {
+		return err
+	}
+	action, ok := behaviors[s.Behavior]
+	if !ok {
+		return fmt.Errorf("a SID needs config/behavior, not %s", s.Behavior)
+	}
+	local := &object.LocalSID{SID: translators.Addr(s.Address), Table: object.TableMain, Behavior: action}
+	down := ""
+	switch action {
+	case object.EndX:
+		local.NextHop = translators.Addr(s.NextHop)
+		if local.OutLink = translators.Str(s.Interface); local.OutLink != "" {
+			down = v.InterfaceDown(local.OutLink)
+		}
+	case object.EndDT4, object.EndDT6, object.EndDT46:
+		ni, ok := v.InstanceNamed(translators.Str(s.NetworkInstance))
+		if !ok {
+			return fmt.Errorf("network instance %q is not configured", translators.Str(s.NetworkInstance))
+		}
+		down = translators.InstanceDown(ni)
+		local.VRFTable, local.VRF = translators.Table(ni)
+	}
+	if down != "" {
+		out.Withhold(key, down)
+		return nil
+	}
+	// Asked for last: what is withheld needs no link to be on.
+	if local.Dev, down = v.ShareSIDLink(out); down != "" {
+		out.Withhold(key, down)
+		return nil
+	}
+	if local.VRF != "" {
+		out.ShareStrictMode()
+	}
+	out.ShareForwarding()
+	out.Own(local)
+	return nil
+}

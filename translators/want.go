@@ -1,0 +1,311 @@
+package translators
+
+import (
+	"fmt"
+	"slices"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+)
+
+// Change is one wanted object that came, changed or went.
+type Change struct {
+	Key  object.Key
+	Want object.Object // nil: no longer wanted
+	Old  object.Object // what was wanted before; nil: nothing
+
+	// Origin is the list entry the object comes from, of Old if Want is nil; of
+	// a shared object the first one that wanted it.
+	Origin schema.EntryKey
+}
+
+// ConflictError says that two list entries want the same thing of the kernel.
+type ConflictError struct {
+	Path, Other string // of the list entries
+	What        string // the object, or what it occupies
+	Remedy      string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s: %s is taken by %s: %s", e.Path, e.What, e.Other, e.Remedy)
+}
+
+// sharedWant is an object that any number of entries want.
+type sharedWant struct {
+	obj    object.Object
+	origin schema.EntryKey
+	refs   int
+}
+
+// want is what the running configuration asks of the kernel, as far as it is
+// needed to translate the next change: who owns a key, and how many share one.
+// The objects that one entry alone wants are not kept, because translating the
+// entry again gives them again. The root entry, whose key is "", makes no
+// objects, so that "" can mean nobody.
+type want struct {
+	owners   map[object.Key]schema.EntryKey
+	claims   map[string]schema.EntryKey // what links occupy besides their name
+	shared   map[object.Key]sharedWant
+	withheld map[schema.EntryKey]string
+}
+
+func newWant() *want {
+	return &want{
+		owners:   map[object.Key]schema.EntryKey{},
+		claims:   map[string]schema.EntryKey{},
+		shared:   map[object.Key]sharedWant{},
+		withheld: map[schema.EntryKey]string{},
+	}
+}
+
+// part is what one key was, and will be.
+type part struct {
+	old, new             object.Object
+	oldOrigin, newOrigin schema.EntryKey
+}
+
+// overlay is the next want, kept apart from the one it is based on until it is
+// committed. Everything old is taken out before anything new is put in, so that
+// a key may pass from one entry to another in one change.
+type overlay struct {
+	base *want
+	text func(schema.EntryKey) string
+
+	parts       map[object.Key]*part
+	partOrder   []object.Key // as met
+	shared      map[object.Key]*sharedWant
+	sharedOrder []object.Key
+	claims      map[string]schema.EntryKey
+	withheld    map[schema.EntryKey]string // "" takes the reason away
+}
+
+func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overlay {
+	return &overlay{
+		base:      base,
+		text:      text,
+		parts:     make(map[object.Key]*part, size),
+		partOrder: make([]object.Key, 0, size),
+		shared:    map[object.Key]*sharedWant{},
+		claims:    map[string]schema.EntryKey{},
+		withheld:  map[schema.EntryKey]string{},
+	}
+}
+
+func (v *overlay) part(k object.Key) *part {
+	p := v.parts[k]
+	if p == nil {
+		p = &part{}
+		v.parts[k] = p
+		v.partOrder = append(v.partOrder, k)
+	}
+	return p
+}
+
+func (v *overlay) count(k object.Key) *sharedWant {
+	s := v.shared[k]
+	if s == nil {
+		before := v.base.shared[k]
+		s = &before
+		v.shared[k] = s
+		v.sharedOrder = append(v.sharedOrder, k)
+	}
+	return s
+}
+
+// drop takes out what a unit wanted so far.
+func (v *overlay) drop(unit schema.EntryKey, r *Result) {
+	for _, o := range r.Objects {
+		p := v.part(o.Key())
+		p.old, p.oldOrigin = o, unit
+		for _, c := range linkClaims(o) {
+			v.claims[c] = ""
+		}
+	}
+	for _, o := range r.Shared {
+		v.count(o.Key()).refs--
+	}
+	for _, w := range r.Withheld {
+		v.withheld[w.Entry] = ""
+	}
+}
+
+// add puts in what a unit wants from now on.
+func (v *overlay) add(unit schema.EntryKey, r *Result) error {
+	for _, o := range r.Objects {
+		if err := v.addOwned(unit, o); err != nil {
+			return err
+		}
+	}
+	for _, o := range r.Shared {
+		if err := v.addShared(unit, o); err != nil {
+			return err
+		}
+	}
+	for _, w := range r.Withheld {
+		v.withheld[w.Entry] = w.Reason
+	}
+	return nil
+}
+
+func (v *overlay) conflict(unit, other schema.EntryKey, what, remedy string) error {
+	return &ConflictError{Path: v.text(unit), Other: v.text(other), What: what, Remedy: remedy}
+}
+
+// owner is who alone wants k after what has been dropped and added so far.
+func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
+	if p := v.parts[k]; p != nil && (p.newOrigin != "" || p.old != nil) {
+		return p.newOrigin, p.newOrigin != ""
+	}
+	owner, ok := v.base.owners[k]
+	return owner, ok
+}
+
+func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
+	k := o.Key()
+	other, taken := v.owner(k)
+	if s := v.shared[k]; !taken && s != nil {
+		other, taken = s.origin, s.refs > 0
+	} else if s, ok := v.base.shared[k]; !taken && ok {
+		other, taken = s.origin, true
+	}
+	if taken {
+		return v.conflict(unit, other, fmt.Sprint(o), "remove or rename one of the two")
+	}
+	for _, c := range linkClaims(o) {
+		holder, touched := v.claims[c]
+		if !touched {
+			holder = v.base.claims[c]
+		}
+		if holder != "" {
+			return v.conflict(unit, holder, c, "give one of the two another config/table-id")
+		}
+		v.claims[c] = unit
+	}
+	p := v.part(k)
+	p.new, p.newOrigin = o, unit
+	return nil
+}
+
+func (v *overlay) addShared(unit schema.EntryKey, o object.Object) error {
+	k := o.Key()
+	if owner, taken := v.owner(k); taken {
+		return v.conflict(unit, owner, fmt.Sprint(o), "remove or rename one of the two")
+	}
+	c := v.count(k)
+	if c.refs > 0 && !c.obj.Equal(o) {
+		return v.conflict(unit, c.origin, fmt.Sprint(o), fmt.Sprintf("there it is %q: make the two agree", c.obj))
+	}
+	if c.refs == 0 {
+		c.obj, c.origin = o, unit
+	}
+	c.refs++
+	return nil
+}
+
+// changes lists what differs. A key that passes between a single owner and the
+// shared objects is one change.
+func (v *overlay) changes() []Change {
+	out := make([]Change, 0, len(v.partOrder)+len(v.sharedOrder))
+	for _, k := range v.partOrder {
+		p := v.parts[k]
+		c := Change{Key: k, Want: p.new, Old: p.old, Origin: p.newOrigin}
+		if p.new == nil {
+			c.Origin = p.oldOrigin
+		}
+		if s := v.shared[k]; s != nil {
+			before := v.base.shared[k]
+			if c.Want == nil && s.refs > 0 {
+				c.Want, c.Origin = s.obj, s.origin
+			}
+			if c.Old == nil {
+				c.Old = before.obj
+			}
+		}
+		if p.oldOrigin != p.newOrigin || !same(c.Old, c.Want) {
+			out = append(out, c)
+		}
+	}
+	for _, k := range v.sharedOrder {
+		if v.parts[k] != nil {
+			continue
+		}
+		before, now := v.base.shared[k], v.shared[k]
+		c := Change{Key: k, Want: now.obj, Old: before.obj, Origin: now.origin}
+		if now.refs <= 0 {
+			c.Want = nil
+		}
+		if !same(c.Old, c.Want) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// same is stricter than Equal: what an object needs decides when it is rebuilt,
+// so an object that needs something else is another wish.
+func same(a, b object.Object) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Equal(b) && slices.Equal(a.Needs(), b.Needs())
+}
+
+// apply makes the overlay the base and returns what undoes it.
+func (v *overlay) apply() (undo func()) {
+	w := v.base
+	for k, p := range v.parts {
+		set(w.owners, k, p.newOrigin)
+	}
+	shared := make(map[object.Key]sharedWant, len(v.shared))
+	for k, s := range v.shared {
+		if s.refs > 0 {
+			shared[k] = *s
+		} else {
+			shared[k] = sharedWant{}
+		}
+	}
+	undos := []func(){setAll(w.claims, v.claims), setAll(w.shared, shared), setAll(w.withheld, v.withheld)}
+	return func() {
+		// A key that had an owner is in parts with it: an owner that was not
+		// translated again would have been a conflict.
+		for k, p := range v.parts {
+			set(w.owners, k, p.oldOrigin)
+		}
+		for _, undo := range undos {
+			undo()
+		}
+	}
+}
+
+// set writes v into m, where the zero value deletes.
+func set[K, V comparable](m map[K]V, k K, v V) {
+	var zero V
+	if v == zero {
+		delete(m, k)
+	} else {
+		m[k] = v
+	}
+}
+
+// setAll sets values in m and returns what puts back the former ones.
+func setAll[K, V comparable](m, values map[K]V) (undo func()) {
+	former := make(map[K]V, len(values))
+	for k, v := range values {
+		former[k] = m[k]
+		set(m, k, v)
+	}
+	return func() {
+		for k, v := range former {
+			set(m, k, v)
+		}
+	}
+}
+
+// linkClaims is what a link occupies besides its name. What routes occupy is
+// looked after by reconcile, which has the routing tables.
+func linkClaims(o object.Object) []string {
+	if o.Key().Kind != object.KindLink {
+		return nil
+	}
+	return object.Claims(o)
+}
