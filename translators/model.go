@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/openconfig/ygot/ygot"
+
 	"heddle/gen/config"
 	"heddle/schema"
 )
@@ -20,6 +22,7 @@ const (
 	TypeEthernet         = config.HeddleInterfaceTypes_INTERFACE_TYPE_ethernetCsmacd
 	TypeSoftwareLoopback = config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
 
+	InstanceUnset   = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_UNSET
 	InstanceDefault = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_DEFAULT_INSTANCE
 	InstanceL3VRF   = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_L3VRF
 
@@ -196,6 +199,15 @@ func enclosing[T schema.GoStruct](v View, k schema.EntryKey, list *schema.Node) 
 	}
 	var none T
 	return "", none, false
+}
+
+// EnumName is an identity as the model spells it, "" if it is unset.
+func EnumName(e ygot.GoEnum) string {
+	name, err := ygot.EnumName(e)
+	if err != nil {
+		return fmt.Sprint(e)
+	}
+	return name
 }
 
 // Str is the text of a leaf, "" if it is absent.

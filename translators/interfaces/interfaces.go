@@ -68,7 +68,7 @@ func link(i *translators.Interface) (l object.Link, made bool, err error) {
 		}
 		return object.Link{Name: name, Type: object.LinkVeth, Peer: *i.Veth.Peer}, true, nil
 	}
-	return l, false, fmt.Errorf("an interface of type %s cannot be configured", i.Type)
+	return l, false, fmt.Errorf("an interface of type %s cannot be configured", translators.EnumName(i.Type))
 }
 
 func address(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {

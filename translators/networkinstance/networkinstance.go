@@ -57,7 +57,7 @@ func instance(v translators.View, key schema.EntryKey, entry schema.GoStruct, ou
 		return nil
 	case translators.InstanceL3VRF:
 	default:
-		return fmt.Errorf("a network instance needs config/type, not %s", ni.Type)
+		return fmt.Errorf("a network instance needs config/type, not %q", translators.EnumName(ni.Type))
 	}
 	table, vrf := translators.Table(ni)
 	out.Own(

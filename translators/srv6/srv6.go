@@ -126,7 +126,7 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 	}
 	action, ok := behaviors[s.Behavior]
 	if !ok {
-		return fmt.Errorf("a SID needs config/behavior, not %s", s.Behavior)
+		return fmt.Errorf("a SID needs config/behavior, not %q", translators.EnumName(s.Behavior))
 	}
 	local := &object.LocalSID{SID: translators.Addr(s.Address), Table: object.TableMain, Behavior: action}
 	down := ""

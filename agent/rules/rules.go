@@ -1,0 +1,221 @@
+// Package rules holds the semantic rules of the model: what YANG's types and
+// references cannot say, and what the kernel would refuse, or worse, accept and
+// not do. They are here and nowhere else, so that a mistake is found before
+// anything is touched and its error names path, value, reason and remedy.
+//
+// The datastore calls Check with the entries that a commit changed. Each rule is
+// a small function about one entry; a change that matters to other entries has
+// those checked again (see recheck). No rule walks the configuration: what a
+// check costs follows from what was touched and from what depends on it.
+//
+// The package decides and does nothing else: it knows no protocol, no kernel and
+// no datastore. It may rely on types and references, which the datastore has
+// checked by then. What needs an index of the whole to be found is left to those
+// who have one: two instances with one routing table, and two routes with one
+// key, are a ConflictError of the translators.
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"heddle/schema"
+	"heddle/translators"
+)
+
+// Violation is configuration that breaks a rule.
+type Violation struct {
+	Path   string // gNMI path text
+	Value  string // "" if it is about something that is missing
+	Reason string // what is wrong
+	Remedy string // what would be right
+}
+
+func (e *Violation) Error() string {
+	text := e.Path + ": "
+	if e.Value != "" {
+		text += "value " + e.Value + ": "
+	}
+	return text + e.Reason + ": " + e.Remedy
+}
+
+// Violation takes the error apart for those who do not know this package.
+func (e *Violation) Violation() (path, value, reason, remedy string) {
+	return e.Path, e.Value, e.Reason, e.Remedy
+}
+
+// Rules checks configurations of one model. It is safe for concurrent use.
+type Rules struct {
+	model   *translators.Model
+	table   map[schema.ListID][]rule
+	recheck map[schema.ListID]recheckFunc
+}
+
+// rule is a decision about one entry of a list.
+type rule struct {
+	name string
+	list *schema.Node
+	// check looks at an entry that is there, in the snapshot to be; was is the
+	// entry before, nil if it is new or has not changed itself.
+	check func(c *check, k schema.EntryKey, entry, was schema.GoStruct)
+}
+
+// New makes the rules.
+func New(m *translators.Model) *Rules {
+	r := &Rules{model: m, table: map[schema.ListID][]rule{}, recheck: rechecks(m)}
+	for _, rule := range slices.Concat(interfaceRules(m), instanceRules(m), staticRules(m), srv6Rules(m)) {
+		r.table[rule.list.ListID] = append(r.table[rule.list.ListID], rule)
+	}
+	return r
+}
+
+// Names lists the rules, for documentation and tests.
+func (r *Rules) Names() []string {
+	var names []string
+	for _, rules := range r.table {
+		for _, rule := range rules {
+			names = append(names, rule.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Check finds what the changes from one snapshot to the next break: *Violation
+// each, at most schema.MaxErrors, in the order of the entries.
+func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
+	c := &check{View: translators.View{Model: r.model, Reader: after}}
+	was := translators.View{Model: r.model, Reader: before}
+	subjects := make([]subject, 0, len(changes))
+	for _, ch := range changes {
+		if ch.New != nil {
+			subjects = append(subjects, subject{ch.Key, ch.Old, true})
+		}
+	}
+	direct := len(subjects)
+	for _, ch := range changes {
+		if again := r.recheck[ch.Key.List()]; again != nil {
+			again(was, c.View, ch, func(k schema.EntryKey) { subjects = append(subjects, subject{key: k}) })
+		}
+	}
+	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
+		subjects = unique(subjects)
+	}
+	for _, s := range subjects {
+		entry, ok := c.Get(s.key)
+		if !ok {
+			continue
+		}
+		for _, rule := range r.table[s.key.List()] {
+			rule.check(c, s.key, entry, s.was)
+		}
+		if len(c.found) >= schema.MaxErrors {
+			return c.found[:schema.MaxErrors]
+		}
+	}
+	return c.found
+}
+
+// subject is an entry to be checked.
+type subject struct {
+	key     schema.EntryKey
+	was     schema.GoStruct
+	changed bool
+}
+
+func compareSubjects(a, b subject) int { return cmp.Compare(a.key, b.key) }
+
+// unique sorts the subjects and keeps one of each, the changed one if there is.
+func unique(subjects []subject) []subject {
+	slices.SortStableFunc(subjects, compareSubjects)
+	return slices.CompactFunc(subjects, func(a, b subject) bool { return a.key == b.key })
+}
+
+// check is one run.
+type check struct {
+	translators.View
+	found    []error
+	locators []located // of the default instance, see locatorOf
+	indexed  bool
+}
+
+// fail records a violation at a node below an entry, "" for the entry itself.
+func (c *check) fail(k schema.EntryKey, below, value, reason, remedy string) {
+	path := c.Text(k)
+	if below != "" {
+		path += "/" + below
+	}
+	c.found = append(c.found, &Violation{Path: path, Value: value, Reason: reason, Remedy: remedy})
+}
+
+// recheckFunc reports the other entries that a change may make wrong. It is
+// called once per changed entry, with both snapshots.
+type recheckFunc func(was, is translators.View, ch schema.Change, again func(schema.EntryKey))
+
+func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
+	parent := func(list *schema.Node) recheckFunc {
+		return func(_, _ translators.View, ch schema.Change, again func(schema.EntryKey)) {
+			for k, ok := ch.Key.Parent(); ok; k, ok = k.Parent() {
+				if k.List() == list.ListID {
+					again(k)
+					return
+				}
+			}
+		}
+	}
+	return map[schema.ListID]recheckFunc{
+		m.Address6.ListID:  parent(m.Interface), // its MTU
+		m.NextHop.ListID:   parent(m.Static),    // at least one, and which share a metric
+		m.Interface.ListID: recheckPeers,
+		m.Instance.ListID:  recheckReferrers,
+		m.Locator.ListID:   recheckSIDs,
+	}
+}
+
+// recheckPeers: the other end of a veth names this one.
+func recheckPeers(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	for _, e := range []schema.GoStruct{ch.Old, ch.New} {
+		if i, ok := e.(*translators.Interface); ok && i != nil && i.Veth != nil && i.Veth.Peer != nil {
+			if k, ok := is.InterfaceKey(*i.Veth.Peer); ok {
+				again(k)
+			}
+		}
+	}
+}
+
+// recheckReferrers: SIDs ask for a type of instance.
+func recheckReferrers(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	before, _ := ch.Old.(*translators.Instance)
+	after, _ := ch.New.(*translators.Instance)
+	if before == nil || after == nil || before.Type == after.Type {
+		return
+	}
+	is.Referrers(ch.Key, func(k schema.EntryKey) bool {
+		again(k)
+		return true
+	})
+}
+
+// recheckSIDs: a locator that goes or moves leaves its SIDs behind. A new one
+// cannot make a SID wrong.
+func recheckSIDs(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	before, _ := ch.Old.(*translators.Locator)
+	after, _ := ch.New.(*translators.Locator)
+	if before == nil || (after != nil && translators.Str(after.Prefix) == translators.Str(before.Prefix)) {
+		return
+	}
+	old := translators.Prefix(before.Prefix)
+	instance, ok := ch.Key.Parent()
+	if !ok || !old.IsValid() {
+		return
+	}
+	translators.Each(is, instance, is.Model.SID, func(k schema.EntryKey, s *translators.SID) bool {
+		if old.Contains(translators.Addr(s.Address)) {
+			again(k)
+		}
+		return true
+	})
+}
+
+func text(v any) string { return fmt.Sprint(v) }

@@ -1,0 +1,226 @@
+package rules
+
+import (
+	"net/netip"
+	"slices"
+	"sort"
+
+	"heddle/schema"
+	"heddle/translators"
+)
+
+func srv6Rules(m *translators.Model) []rule {
+	return []rule{
+		{"srv6-default-only", m.Instance, srv6Node},
+		{"srv6-source", m.Instance, srv6Source},
+		{"srv6-sid-interface", m.Instance, sidInterface},
+		{"srv6-default-only", m.SRv6Interface, srv6Place},
+		{"srv6-default-only", m.Locator, srv6Place},
+		{"srv6-default-only", m.SID, srv6Place},
+		{"locator-prefix", m.Locator, locatorPrefix},
+		{"locator-overlap", m.Locator, locatorOverlap},
+		{"sid-address", m.SID, sidAddress},
+		{"sid-locator", m.SID, sidLocator},
+		{"sid-fields", m.SID, sidFields},
+		{"sid-instance", m.SID, sidInstance},
+		{"sid-next-hop", m.SID, sidNextHop},
+	}
+}
+
+const onlyDefault = "SRv6 is configured in the instance " + translators.DefaultInstance +
+	": the kernel has SIDs in the main table and one source address"
+
+func srv6Node(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	ni := entry.(*translators.Instance)
+	s := translators.SRv6(ni)
+	if s != nil && (s.SourceAddress != nil || s.SidInterface != nil) && k != c.DefaultKey() {
+		c.fail(k, "segment-routing/srv6/config", "", onlyDefault, "move it there")
+	}
+}
+
+func srv6Place(c *check, k schema.EntryKey, _, _ schema.GoStruct) {
+	if parent, _ := k.Parent(); parent != c.DefaultKey() {
+		c.fail(k, "", "", onlyDefault, "move it there; a SID names the VRF it decapsulates to in config/network-instance")
+	}
+}
+
+func srv6Source(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := translators.SRv6(entry.(*translators.Instance))
+	if s == nil || s.SourceAddress == nil {
+		return
+	}
+	if a := translators.Addr(s.SourceAddress); !unicast6(a) || a.IsLinkLocalUnicast() {
+		c.fail(k, "segment-routing/srv6/config/source-address", *s.SourceAddress,
+			"answers to the outer packet could not reach this node", "use a global IPv6 unicast address of this node")
+	}
+}
+
+func sidInterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := translators.SRv6(entry.(*translators.Instance))
+	if s == nil || s.SidInterface == nil {
+		return
+	}
+	const leaf = "segment-routing/srv6/config/sid-interface"
+	name := *s.SidInterface
+	if name == "all" || name == "default" {
+		c.fail(k, leaf, name, "the kernel keeps this name for the settings of all links", "choose another name")
+		return
+	}
+	if ni, ok := c.InstanceNamed(name); ok && ni.Type == translators.InstanceL3VRF {
+		c.fail(k, leaf, name, "the VRF link of network instance "+name+" has this name", "choose another name")
+	}
+	link, ok := c.InterfaceKey(name)
+	if !ok {
+		return
+	}
+	c.Referrers(link, func(other schema.EntryKey) bool {
+		if other.List() != c.Member.ListID {
+			return true
+		}
+		if _, ni, ok := c.InstanceOf(other); ok && ni.Type == translators.InstanceL3VRF {
+			c.fail(k, leaf, name, "SIDs are in the default instance, and "+c.Text(other)+" takes this interface out of it",
+				"use an interface of the default instance, or leave it out: a link of its own is made")
+		}
+		return false
+	})
+}
+
+func locatorPrefix(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	l := entry.(*translators.Locator)
+	if l.Prefix == nil {
+		c.fail(k, "config/prefix", "", "a locator is a prefix", "set config/prefix")
+		return
+	}
+	p := translators.Prefix(l.Prefix)
+	switch {
+	case p.Bits() < 1 || p.Bits() > 127:
+		c.fail(k, "config/prefix", *l.Prefix, "a locator leaves bits for functions, and is not everything", "use a length from 1 to 127")
+	case p != p.Masked():
+		c.fail(k, "config/prefix", *l.Prefix, "bits are set beyond the length of the prefix", "use "+p.Masked().String())
+	case p.Addr().IsMulticast() || p.Addr().IsLinkLocalUnicast():
+		c.fail(k, "config/prefix", *l.Prefix, "SIDs are global unicast addresses", "use a prefix that is routed to this node")
+	}
+}
+
+func locatorOverlap(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	p := translators.Prefix(entry.(*translators.Locator).Prefix)
+	instance, ok := k.Parent()
+	if !ok || !p.IsValid() {
+		return
+	}
+	translators.Each(c.View, instance, c.Locator, func(other schema.EntryKey, l *translators.Locator) bool {
+		if q := translators.Prefix(l.Prefix); other != k && q.IsValid() && q.Overlaps(p) {
+			c.fail(k, "config/prefix", p.String(), "it overlaps "+q.String()+" of "+c.Text(other),
+				"make the two disjoint: a SID belongs to one locator")
+			return false
+		}
+		return true
+	})
+}
+
+func sidAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if a := translators.Addr(s.Address); !unicast6(a) || a.IsLinkLocalUnicast() {
+		c.fail(k, "config/address", translators.Str(s.Address), "a SID is a global IPv6 unicast address", "use an address of a locator")
+	}
+}
+
+// located is a locator by its prefix.
+type located struct {
+	prefix netip.Prefix
+	name   string
+}
+
+// locatorOf finds the locator that an address is in, among those of the default
+// instance, which do not overlap: if two do, that is reported about them. They
+// are put in order once for all SIDs of a check.
+func (c *check) locatorOf(a netip.Addr) (located, bool) {
+	if !c.indexed {
+		c.indexed = true
+		translators.Each(c.View, c.DefaultKey(), c.Locator, func(_ schema.EntryKey, l *translators.Locator) bool {
+			if p := translators.Prefix(l.Prefix); p.IsValid() {
+				c.locators = append(c.locators, located{p.Masked(), translators.Str(l.Name)})
+			}
+			return true
+		})
+		slices.SortFunc(c.locators, func(a, b located) int { return a.prefix.Addr().Compare(b.prefix.Addr()) })
+	}
+	i := sort.Search(len(c.locators), func(i int) bool { return a.Less(c.locators[i].prefix.Addr()) })
+	if i > 0 && c.locators[i-1].prefix.Contains(a) {
+		return c.locators[i-1], true
+	}
+	return located{}, false
+}
+
+func sidLocator(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if parent, _ := k.Parent(); parent != c.DefaultKey() || (s.Standalone != nil && *s.Standalone) {
+		return
+	}
+	if _, ok := c.locatorOf(translators.Addr(s.Address)); !ok {
+		c.fail(k, "config/address", translators.Str(s.Address), "the SID is in no locator, so nothing would be routed to it",
+			"use an address of a locator, configure the locator, or set config/standalone to true")
+	}
+}
+
+// needs says which fields a behaviour has.
+type needs struct{ instance, nextHop bool }
+
+var fields = map[translators.Behavior]needs{
+	translators.BehaviorEnd:     {},
+	translators.BehaviorEndX:    {nextHop: true},
+	translators.BehaviorEndDT4:  {instance: true},
+	translators.BehaviorEndDT6:  {instance: true},
+	translators.BehaviorEndDT46: {instance: true},
+}
+
+func sidFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	want, ok := fields[s.Behavior]
+	if !ok {
+		c.fail(k, "config/behavior", "", "a SID needs a behaviour", "set config/behavior")
+		return
+	}
+	name := translators.EnumName(s.Behavior)
+	field := func(leaf string, value *string, needed, allowed bool) {
+		switch {
+		case value == nil && needed:
+			c.fail(k, "config/"+leaf, "", name+" needs it", "set config/"+leaf)
+		case value != nil && !allowed:
+			c.fail(k, "config/"+leaf, *value, name+" has no use for it", "delete it, or choose another behaviour")
+		}
+	}
+	field("network-instance", s.NetworkInstance, want.instance, want.instance)
+	field("next-hop", s.NextHop, want.nextHop, want.nextHop)
+	field("interface", s.Interface, false, want.nextHop)
+}
+
+func sidInstance(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if s.NetworkInstance == nil || !fields[s.Behavior].instance {
+		return
+	}
+	ni, ok := c.InstanceNamed(*s.NetworkInstance)
+	if !ok {
+		c.fail(k, "config/network-instance", *s.NetworkInstance, "it is not configured",
+			"configure the network instance, in the same Set or before")
+		return
+	}
+	if ni.Type != translators.InstanceL3VRF && s.Behavior != translators.BehaviorEndDT6 {
+		c.fail(k, "config/network-instance", *s.NetworkInstance, translators.EnumName(s.Behavior)+" looks inner packets up in a VRF, and this is none",
+			"use an instance of type L3VRF; END_DT6 can use the default instance")
+	}
+}
+
+func sidNextHop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if s.NextHop == nil || !fields[s.Behavior].nextHop {
+		return
+	}
+	switch a := translators.Addr(s.NextHop); {
+	case !unicast6(a):
+		c.fail(k, "config/next-hop", *s.NextHop, "it is not the address of a neighbour", "use an IPv6 unicast address")
+	case a.IsLinkLocalUnicast() && s.Interface == nil:
+		c.fail(k, "config/next-hop", *s.NextHop, "a link-local address means something on one link only", "set config/interface")
+	}
+}

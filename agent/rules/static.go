@@ -1,0 +1,201 @@
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"heddle/schema"
+	"heddle/translators"
+)
+
+// The hdrlen octet of a segment routing header counts units of 8 octets, 2 for
+// each segment, so that 127 segments fit (RFC 8754 §2; the kernel checks just
+// that, seg6_validate_srh). H.Insert adds the packet's own destination as the
+// last one.
+const (
+	maxSegments       = 127
+	maxSegmentsInsert = maxSegments - 1
+)
+
+func staticRules(m *translators.Model) []rule {
+	return []rule{
+		{"static-prefix", m.Static, staticPrefix},
+		{"static-next-hops", m.Static, staticNextHops},
+		{"next-hop-way", m.NextHop, nextHopWay},
+		{"next-hop-drop", m.NextHop, nextHopDrop},
+		{"next-hop-address", m.NextHop, nextHopAddress},
+		{"next-hop-subinterface", m.NextHop, nextHopSubinterface},
+		{"segment-list", m.NextHop, segmentList},
+		{"insert-ipv6", m.NextHop, insertNeedsIPv6},
+	}
+}
+
+func staticPrefix(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	p := translators.Prefix(entry.(*translators.Static).Prefix)
+	if p.IsValid() && p.Addr().IsMulticast() {
+		c.fail(k, "config/prefix", p.String(), "multicast is not routed by static routes", "use a unicast prefix")
+	}
+}
+
+// hop is what tells next hops of one prefix apart.
+type hop struct {
+	key    schema.EntryKey
+	metric uint32
+	drop   bool
+	way    string
+}
+
+func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	p := translators.Prefix(entry.(*translators.Static).Prefix)
+	var hops []hop
+	translators.Each(c.View, k, c.NextHop, func(nk schema.EntryKey, nh *translators.NextHop) bool {
+		hops = append(hops, hopOf(p, nk, nh))
+		return true
+	})
+	if len(hops) == 0 {
+		c.fail(k, "next-hops", "", "a static route needs a way to its prefix",
+			"add a next hop, DROP to throw the packets away, or delete the route")
+	}
+	slices.SortStableFunc(hops, func(a, b hop) int { return cmp.Compare(a.metric, b.metric) })
+	for i, h := range hops {
+		for _, other := range hops[:i] {
+			if other.metric != h.metric {
+				continue
+			}
+			if h.drop || other.drop {
+				c.fail(h.key, "config/next-hop", "", "DROP stands alone, and "+c.Text(other.key)+" has the same metric",
+					"give one of the two another metric, or delete it")
+				break
+			}
+			if h.way == other.way {
+				c.fail(h.key, "", h.way, "it is the same way as "+c.Text(other.key), "delete one of the two")
+				break
+			}
+		}
+	}
+}
+
+func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
+	h := hop{key: k, drop: nh.NextHop == translators.NextHopDrop}
+	if p.Addr().Is6() {
+		h.metric = 1024 // what the kernel makes of none, and of 0
+	}
+	if nh.Metric != nil && *nh.Metric != 0 {
+		h.metric = *nh.Metric
+	}
+	var segments []string
+	if e := nh.Srv6Encapsulation; e != nil && len(e.SegmentList) > 0 {
+		mode := cmp.Or(e.Mode, translators.ModeEncaps)
+		segments = append([]string{translators.EnumName(mode)}, e.SegmentList...)
+	}
+	h.way = fmt.Sprint(gateway(nh), " ", outLink(nh), " ", segments)
+	return h
+}
+
+// gateway is the neighbour of a next hop, invalid if it has none.
+func gateway(nh *translators.NextHop) netip.Addr {
+	text, ok := nh.NextHop.(translators.UnionString)
+	if !ok {
+		return netip.Addr{}
+	}
+	s := string(text)
+	return translators.Addr(&s)
+}
+
+func outLink(nh *translators.NextHop) string {
+	if nh.InterfaceRef == nil {
+		return ""
+	}
+	return translators.Str(nh.InterfaceRef.Interface)
+}
+
+func encapsulates(nh *translators.NextHop) bool {
+	return nh.Srv6Encapsulation != nil && len(nh.Srv6Encapsulation.SegmentList) > 0
+}
+
+func nextHopWay(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	if nh.NextHop == nil && outLink(nh) == "" && !encapsulates(nh) {
+		c.fail(k, "config/next-hop", "", "the next hop leads nowhere",
+			"set config/next-hop to an address or DROP, or interface-ref, or srv6-encapsulation")
+	}
+}
+
+func nextHopDrop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	if nh.NextHop == translators.NextHopDrop && (outLink(nh) != "" || encapsulates(nh)) {
+		c.fail(k, "config/next-hop", "DROP", "packets that are dropped neither leave by an interface nor are encapsulated",
+			"delete interface-ref and srv6-encapsulation, or replace DROP")
+	}
+}
+
+func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	gw := gateway(nh)
+	if !gw.IsValid() {
+		return
+	}
+	const leaf = "config/next-hop"
+	switch {
+	case gw.IsUnspecified() || gw.IsMulticast() || gw.IsLoopback() || gw.Is4In6() || gw == limitedBroadcast:
+		c.fail(k, leaf, gw.String(), "it is not the address of a neighbour", "use a unicast address, or DROP")
+	case gw.Is4() && !prefixAbove(k).Addr().Is4():
+		c.fail(k, leaf, gw.String(), "an IPv6 prefix cannot have an IPv4 next hop", "use an IPv6 address")
+	case gw.Is6() && gw.IsLinkLocalUnicast() && outLink(nh) == "":
+		c.fail(k, leaf, gw.String(), "a link-local address means something on one link only", "set interface-ref/config/interface")
+	}
+}
+
+// prefixAbove is the prefix that a next hop is for, from its key.
+func prefixAbove(k schema.EntryKey) netip.Prefix {
+	parent, ok := k.Parent()
+	if !ok {
+		return netip.Prefix{}
+	}
+	return translators.Prefix(&parent.Values()[0])
+}
+
+func nextHopSubinterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	if r := nh.InterfaceRef; r != nil && r.Subinterface != nil && *r.Subinterface != 0 {
+		c.fail(k, "interface-ref/config/subinterface", text(*r.Subinterface), "only subinterface 0, the link itself, can be configured", "use 0")
+	}
+}
+
+func segmentList(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	e := entry.(*translators.NextHop).Srv6Encapsulation
+	if e == nil {
+		return
+	}
+	const leaf = "srv6-encapsulation/config/segment-list"
+	limit := maxSegments
+	if e.Mode == translators.ModeInsert {
+		limit = maxSegmentsInsert
+	}
+	switch n := len(e.SegmentList); {
+	case n == 0 && e.Mode != translators.ModeUnset:
+		c.fail(k, leaf, "", "an encapsulation needs segments", "list at least one, or delete srv6-encapsulation")
+	case n > limit:
+		c.fail(k, leaf, text(n)+" segments", fmt.Sprintf("a segment routing header holds %d of this mode", limit), "shorten the list, with a binding SID where it must be that long")
+	}
+	for _, s := range e.SegmentList {
+		if a := translators.Addr(&s); !unicast6(a) || a.IsLinkLocalUnicast() {
+			c.fail(k, leaf, s, "a segment is an IPv6 unicast address", "use the SID of a node on the way")
+		}
+	}
+}
+
+// unicast6 reports whether a node can be reached at the address.
+func unicast6(a netip.Addr) bool {
+	return a.Is6() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
+}
+
+func insertNeedsIPv6(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	e := entry.(*translators.NextHop).Srv6Encapsulation
+	if e != nil && e.Mode == translators.ModeInsert && prefixAbove(k).Addr().Is4() {
+		c.fail(k, "srv6-encapsulation/config/mode", "H_INSERT", "a header can be inserted into IPv6 packets only, and the prefix is IPv4",
+			"use H_ENCAPS or H_ENCAPS_RED")
+	}
+}
