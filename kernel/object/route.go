@@ -82,6 +82,12 @@ type NextHop struct {
 	Encap   *Encap     // nil: none
 }
 
+// sameLink compares the links of two next hops. Where one of them leaves the
+// link to the resolution of the gateway, the one the kernel has chosen will do.
+func sameLink(a, b NextHop) bool {
+	return a.Link == b.Link || a.Gateway.IsValid() && (a.Link == "" || b.Link == "")
+}
+
 func (n NextHop) String() string {
 	var parts []string
 	if n.Encap != nil {
@@ -143,7 +149,7 @@ func (r *Route) Equal(o Object) bool {
 	return ok && r.Table == t.Table && r.Prefix == t.Prefix && r.Type == t.Type &&
 		kernelMetric(r.Prefix, r.Metric) == kernelMetric(t.Prefix, t.Metric) &&
 		slices.EqualFunc(r.NextHops, t.NextHops, func(a, b NextHop) bool {
-			return a.Gateway == b.Gateway && a.Link == b.Link && a.Encap.equal(b.Encap)
+			return a.Gateway == b.Gateway && sameLink(a, b) && a.Encap.equal(b.Encap)
 		})
 }
 

@@ -1,0 +1,250 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+const (
+	// batchSize messages go out in one send. More than 64 drains the kernel's
+	// atomic per-CPU reserve, which H.Encaps routes live on, without being faster.
+	batchSize = 64
+
+	// splitFrom is the number of steps from which all writers share the work.
+	splitFrom = 4 * batchSize
+
+	retryFirst = time.Millisecond
+	retryMost  = 256 * time.Millisecond
+	retryTimes = 14 // about 2 s in all
+
+	// deepExplanations is how many refusals of one call may cost the reading of a
+	// table to say what was in the way.
+	deepExplanations = 8
+)
+
+// job is one step of a bulk on its way.
+type job struct {
+	step   reconcile.Step
+	result *reconcile.Result
+
+	got      object.Object // what the echo described
+	mismatch error         // how that differs from what was asked for
+	echoed   bool
+	answered bool
+	err      *answer
+}
+
+func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results []reconcile.Result) {
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return
+	}
+	enc, dec := encoder{v}, decoder{v}
+	jobs := make([]job, len(steps))
+	todo := make([]*job, len(steps))
+	for i := range steps {
+		jobs[i] = job{step: steps[i], result: &results[i]}
+		todo[i] = &jobs[i]
+	}
+	delay := retryFirst
+	for try := 0; ; try++ {
+		d.pass(ctx, enc, dec, todo)
+		if todo = again(todo); len(todo) == 0 {
+			break
+		}
+		// The shortage ends when the kernel's worker has refilled the reserve.
+		if try == retryTimes || waitTimer(ctx, delay) != nil {
+			break
+		}
+		delay = min(2*delay, retryMost)
+		for _, j := range todo {
+			*j = job{step: j.step, result: j.result}
+		}
+	}
+	deep := deepExplanations
+	for i := range jobs {
+		d.settle(ctx, enc, dec, &jobs[i], &deep)
+	}
+}
+
+// again selects the jobs that failed for a passing shortage.
+func again(jobs []*job) []*job {
+	var rest []*job
+	for _, j := range jobs {
+		if j.err != nil && transient(j.err.errno) {
+			rest = append(rest, j)
+		}
+	}
+	return rest
+}
+
+// pass sends every job once.
+func (d *Driver) pass(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
+	if len(jobs) < splitFrom {
+		d.writers[0].run(ctx, enc, dec, jobs)
+		return
+	}
+	var wg sync.WaitGroup
+	part := (len(jobs) + len(d.writers) - 1) / len(d.writers)
+	for i, c := range d.writers {
+		mine := jobs[min(i*part, len(jobs)):min((i+1)*part, len(jobs))]
+		wg.Go(func() { c.run(ctx, enc, dec, mine) })
+	}
+	wg.Wait()
+}
+
+// run sends jobs batch by batch and takes the answers in.
+func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
+	for len(jobs) > 0 {
+		n := min(batchSize, len(jobs))
+		batch := jobs[:n]
+		jobs = jobs[n:]
+		if err := ctx.Err(); err != nil {
+			for _, j := range batch {
+				j.result.Err = err
+			}
+			continue
+		}
+		if err := c.exchange(ctx, enc, dec, batch); err != nil {
+			for _, j := range batch {
+				if !j.answered {
+					j.result.Err = fmt.Errorf("lost sight of the object: %w", err)
+				}
+			}
+		}
+	}
+}
+
+// exchange sends one batch and reads until every message of it is answered.
+func (c *conn) exchange(ctx context.Context, enc encoder, dec decoder, batch []*job) error {
+	return c.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
+		j := batch[i]
+		err := enc.encode(m, seq, j.step)
+		if err != nil {
+			j.result.Err, j.answered = err, true
+		}
+		return err
+	}, func(i int, m *message) { batch[i].take(m, dec) })
+}
+
+// encode writes the message for a step. A step is answered by an echo of the
+// route as the kernel has stored it and by an acknowledgement.
+func (e encoder) encode(m *msgBuf, seq uint32, s reconcile.Step) error {
+	const flags = unix.NLM_F_ACK | unix.NLM_F_ECHO
+	switch {
+	case s.New == nil:
+		return e.remove(m, flags, seq, s.Old)
+	case s.Old == nil:
+		return e.write(m, flags|unix.NLM_F_CREATE|unix.NLM_F_EXCL, seq, s.New)
+	}
+	return e.write(m, flags|unix.NLM_F_REPLACE, seq, s.New)
+}
+
+// take takes one message of the answer in.
+func (j *job) take(m *message, dec decoder) {
+	switch m.typ {
+	case unix.NLMSG_ERROR:
+		j.err = m.ack()
+		j.answered = true
+	case unix.RTM_NEWROUTE:
+		if r, ok := parseRoute(m.data); ok && j.step.New != nil {
+			j.echoed = true
+			j.got, j.mismatch = dec.compare(j.step.New, &r)
+		}
+	case unix.RTM_DELROUTE:
+		if r, ok := parseRoute(m.data); ok && j.step.New == nil {
+			if j.mismatch = sameSlot(j.step.Old, &r); j.mismatch != nil {
+				j.got, _ = dec.object(&r)
+			}
+		}
+	}
+}
+
+// settle turns what came back into the result, and takes back what the kernel
+// did not keep as asked.
+func (d *Driver) settle(ctx context.Context, enc encoder, dec decoder, j *job, deep *int) {
+	r, s := j.result, j.step
+	switch {
+	case r.Err != nil:
+		if !j.answered && !errors.Is(r.Err, ctx.Err()) {
+			d.resolve(ctx, dec, j)
+		}
+	case j.err != nil && s.New == nil && (j.err.errno == unix.ESRCH || j.err.errno == unix.ENODEV || j.err.errno == unix.ENETUNREACH):
+		// It is gone already.
+	case j.err != nil:
+		r.Err = d.refusal(ctx, dec, j, deep)
+	case s.New == nil:
+		// The slot of metric 0 was empty and IPv4 has taken the next one of ours.
+		if j.mismatch != nil {
+			if err := d.takeBack(ctx, enc, reconcile.Step{New: nil, Old: j.got}); err != nil {
+				r.Err = errors.Join(j.mismatch, err)
+			}
+		}
+	case !j.echoed:
+		d.resolve(ctx, dec, j)
+	case j.mismatch != nil:
+		r.Err = errors.Join(j.mismatch, d.takeBack(ctx, enc, s))
+	default:
+		r.Got = j.got
+	}
+}
+
+// takeBack undoes a step that the kernel has carried out differently.
+func (d *Driver) takeBack(ctx context.Context, enc encoder, s reconcile.Step) error {
+	undo := reconcile.Step{Old: s.New, New: s.Old}
+	c := d.query
+	c.seq++
+	c.out.reset()
+	if err := enc.encode(&c.out, c.seq, undo); err != nil {
+		return describe("take back", describeStep(s), err)
+	}
+	return describe("take back", describeStep(s), c.request(ctx, nil))
+}
+
+// resolve finds out what became of a step whose answer was lost.
+func (d *Driver) resolve(ctx context.Context, dec decoder, j *job) {
+	o := j.step.New
+	if o == nil {
+		o = j.step.Old
+	}
+	held, r, err := d.readSlot(ctx, dec, slotOf(o))
+	switch {
+	case err != nil:
+		j.result.Err = errors.Join(j.result.Err, err)
+	case j.step.New == nil && (!held || r.proto != Protocol):
+		j.result.Err = nil
+	case j.step.New != nil && held:
+		j.result.Got, j.result.Err = dec.compare(j.step.New, &r)
+	case j.result.Err == nil:
+		j.result.Err = &DroppedError{Object: describeStep(j.step), Dropped: "all of it", Held: "nothing"}
+	}
+}
+
+// refusal explains why the kernel refused a step.
+func (d *Driver) refusal(ctx context.Context, dec decoder, j *job, deep *int) error {
+	s := j.step
+	err := describe(op(s), describeStep(s), j.err)
+	if j.err.errno == unix.EEXIST && *deep > 0 {
+		*deep--
+		if held, r, rerr := d.readSlot(ctx, dec, slotOf(s.New)); rerr == nil && held && r.proto != Protocol {
+			return errors.Join(conflict(s.New, &r), err)
+		}
+	}
+	if j.err.errno == unix.EOPNOTSUPP || j.err.errno == unix.EINVAL && j.err.text == "" {
+		if uerr := d.unsupported(ctx, s.New); uerr != nil {
+			return errors.Join(uerr, err)
+		}
+	}
+	return err
+}

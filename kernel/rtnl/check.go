@@ -1,0 +1,398 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+// CheckPrivilege reports, in one line, when the process may not change the
+// network configuration.
+func CheckPrivilege() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return fmt.Errorf("read capabilities: %w", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return errors.New("no permission to change the network configuration: run as root or with CAP_NET_ADMIN")
+	}
+	return nil
+}
+
+// checker looks at a plan before it is carried out. Everything it keeps is
+// bounded by the number of steps.
+type checker struct {
+	d     *Driver
+	v     view
+	steps []reconcile.Step
+	errs  []error
+
+	makes   map[string]object.Link // links that the plan creates
+	drops   map[string]bool        // links that the plan deletes
+	leaves  map[string]bool        // links whose membership the plan deletes or changes
+	lookups []reconcile.Step       // routes whose slot is to be looked at
+	addrs   map[int32][]address    // IPv4 addresses by link, read once
+	support map[Feature]error      // nil: supported, or not known
+}
+
+// slotChecks bounds the creations whose slot is looked at ahead, one query for
+// each. Beyond, a foreign route is found by the creation itself, which never
+// replaces one, and by then costs an undo.
+const slotChecks = 1024
+
+// Check implements reconcile.Driver.
+func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	if err := CheckPrivilege(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	c := &checker{d: d, v: v, steps: steps,
+		makes: make(map[string]object.Link), drops: make(map[string]bool), leaves: make(map[string]bool),
+		addrs: make(map[int32][]address), support: make(map[Feature]error)}
+	c.survey()
+	for _, s := range steps {
+		if s.New == nil {
+			continue
+		}
+		if err := c.step(ctx, s); err != nil {
+			c.add(s, err)
+		}
+	}
+	if err := c.slots(ctx); err != nil {
+		return err
+	}
+	return errors.Join(c.errs...)
+}
+
+func (c *checker) add(s reconcile.Step, err error) {
+	c.errs = append(c.errs, &reconcile.StepError{Step: s, Err: err})
+}
+
+// survey notes what the plan makes and frees.
+func (c *checker) survey() {
+	for _, s := range c.steps {
+		if l, ok := s.New.(object.Link); ok {
+			c.makes[l.Name] = l
+		}
+		switch o := s.Old.(type) {
+		case object.Link:
+			c.drops[o.Name] = true
+		case object.Member:
+			c.leaves[o.Link] = true
+		}
+	}
+}
+
+func (c *checker) step(ctx context.Context, s reconcile.Step) error {
+	if err := c.features(ctx, s.New); err != nil {
+		return err
+	}
+	switch o := s.New.(type) {
+	case object.Link:
+		return c.link(o)
+	case object.Member:
+		return c.member(o)
+	case object.LinkConfig:
+		return c.linkConfig(o)
+	case object.Address:
+		return c.address(ctx, s, o)
+	case *object.LocalSID:
+		return c.sid(s, o)
+	case *object.Route:
+		return c.route(s, o)
+	}
+	return nil
+}
+
+func (c *checker) features(ctx context.Context, o object.Object) error {
+	for _, f := range Features(o) {
+		err, asked := c.support[f]
+		if !asked {
+			if uerr, ok := errors.AsType[*UnsupportedError](c.d.supports(ctx, f)); ok {
+				err = uerr
+			}
+			c.support[f] = err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Driver) supports(ctx context.Context, f Feature) error {
+	if d.support == nil {
+		return nil
+	}
+	return d.support.Supports(ctx, f)
+}
+
+// unsupported names the feature that o fails for; nil when none is known.
+func (d *Driver) unsupported(ctx context.Context, o object.Object) error {
+	for _, f := range Features(o) {
+		if err, ok := errors.AsType[*UnsupportedError](d.supports(ctx, f)); ok {
+			return err
+		}
+	}
+	return nil
+}
+
+// present reports whether there will be a link of this name when it is needed.
+func (c *checker) present(name string, of object.Object) error {
+	if _, made := c.makes[name]; made {
+		return nil
+	}
+	if c.v.byName[name] == nil || c.drops[name] {
+		return &MissingLinkError{Link: name, Object: fmt.Sprint(of)}
+	}
+	return nil
+}
+
+// holder says whose link l is.
+func holder(l *link) string {
+	kind := l.kind
+	if kind == "" {
+		kind = "device"
+	}
+	if l.ours() {
+		return fmt.Sprintf("link %s (%s, already made by heddle)", l.name, kind)
+	}
+	return fmt.Sprintf("link %s (%s, not made by heddle)", l.name, kind)
+}
+
+func (c *checker) link(l object.Link) error {
+	if have := c.v.byName[l.Name]; have != nil && !c.drops[l.Name] {
+		peer := c.v.byIndex[have.peer]
+		waiting := !l.Creates() && peer != nil && peer.ours() && !c.drops[peer.name]
+		if !waiting {
+			return &ConflictError{Object: l.String(), Holder: holder(have),
+				Remedy: fmt.Sprintf("delete it (ip link del %s) or choose another name", l.Name)}
+		}
+	}
+	if l.Type == object.LinkVRF {
+		return c.vrfTable(l)
+	}
+	if l.Type == object.LinkVeth && !l.Creates() {
+		return c.present(l.Peer, l)
+	}
+	return nil
+}
+
+func (c *checker) vrfTable(l object.Link) error {
+	have := c.v.byTable[l.Table]
+	if have == nil || have.name == l.Name || c.drops[have.name] {
+		return nil
+	}
+	return &ConflictError{Object: l.String(),
+		Holder: fmt.Sprintf("vrf %s, which uses table %d,", have.name, l.Table),
+		Remedy: fmt.Sprintf("give %s another table number, or delete %s", l.Name, have.name)}
+}
+
+func (c *checker) member(m object.Member) error {
+	if err := errors.Join(c.present(m.Link, m), c.present(m.Master, m)); err != nil {
+		return err
+	}
+	if made, ok := c.makes[m.Master]; ok && made.Type != object.LinkVRF {
+		return fmt.Errorf("link %s is a %s: a link can only be a member of a vrf", m.Master, made.Type)
+	} else if l := c.v.byName[m.Master]; !ok && l.kind != string(object.LinkVRF) {
+		return fmt.Errorf("link %s is not a vrf: a link can only be a member of a vrf", m.Master)
+	}
+	l := c.v.byName[m.Link]
+	if l == nil || l.master == 0 || c.drops[m.Link] || c.leaves[m.Link] {
+		return nil
+	}
+	master := c.v.byIndex[l.master]
+	if master == nil || master.name == m.Master || c.drops[master.name] {
+		return nil
+	}
+	return &ConflictError{Object: m.String(), Holder: fmt.Sprintf("the membership of %s in %s", m.Link, master.name),
+		Remedy: fmt.Sprintf("release it (ip link set dev %s nomaster) or leave the interface out", m.Link)}
+}
+
+func (c *checker) linkConfig(o object.LinkConfig) error {
+	if err := c.present(o.Link, o); err != nil {
+		return err
+	}
+	l := c.v.byName[o.Link]
+	if l == nil || c.drops[o.Link] || o.MTU == 0 {
+		return nil
+	}
+	if o.MTU < l.minMTU || l.maxMTU != 0 && o.MTU > l.maxMTU {
+		return fmt.Errorf("mtu %d is out of the range of link %s: use %d to %d", o.MTU, o.Link, l.minMTU, l.maxMTU)
+	}
+	return nil
+}
+
+func (c *checker) address(ctx context.Context, s reconcile.Step, a object.Address) error {
+	if err := c.present(a.Link, a); err != nil {
+		return err
+	}
+	l := c.v.byName[a.Link]
+	if l == nil || c.drops[a.Link] || s.Old != nil {
+		return nil
+	}
+	var have []address
+	if a.Prefix.Addr().Is4() {
+		var err error
+		if have, err = c.linkAddresses(ctx, l.index); err != nil {
+			return err
+		}
+	} else {
+		got, ok, err := c.d.queryAddress6(ctx, l.index, a.Prefix.Addr())
+		if err != nil {
+			return err
+		}
+		if ok {
+			have = []address{got}
+		}
+	}
+	for _, h := range have {
+		same := h.prefix == a.Prefix || a.Prefix.Addr().Is6() && h.prefix.Addr() == a.Prefix.Addr()
+		if same && h.proto != Protocol {
+			return &ConflictError{Object: a.String(), Holder: fmt.Sprintf("address %s on %s, not made by heddle,", h.prefix, a.Link),
+				Remedy: fmt.Sprintf("delete it (ip addr del %s dev %s) or leave it out of the configuration", h.prefix, a.Link)}
+		}
+	}
+	return nil
+}
+
+func (c *checker) linkAddresses(ctx context.Context, index int32) ([]address, error) {
+	if as, read := c.addrs[index]; read {
+		return as, nil
+	}
+	as, err := c.d.linkAddresses(ctx, index, unix.AF_INET)
+	c.addrs[index] = as
+	return as, err
+}
+
+func (c *checker) sid(s reconcile.Step, o *object.LocalSID) error {
+	if err := c.present(o.Dev, o); err != nil {
+		return err
+	}
+	if o.OutLink != "" {
+		if err := c.present(o.OutLink, o); err != nil {
+			return err
+		}
+	}
+	if err := c.vrf(o.VRF, o.VRFTable, o); err != nil {
+		return err
+	}
+	c.look(s)
+	return nil
+}
+
+// vrf checks that the VRF of o will be there with its table.
+func (c *checker) vrf(name string, table uint32, o object.Object) error {
+	if name == "" {
+		return nil
+	}
+	if err := c.present(name, o); err != nil {
+		return err
+	}
+	have := uint32(0)
+	if l := c.v.byName[name]; l != nil {
+		have = l.table
+	}
+	if made, ok := c.makes[name]; ok {
+		have = made.Table
+	}
+	if have != table {
+		return fmt.Errorf("vrf %s has table %d, not %d", name, have, table)
+	}
+	return nil
+}
+
+func (c *checker) route(s reconcile.Step, r *object.Route) error {
+	if err := c.vrf(r.VRF, r.Table, r); err != nil {
+		return err
+	}
+	for i, n := range r.NextHops {
+		if n.Link != "" {
+			if err := c.present(n.Link, r); err != nil {
+				return err
+			}
+		}
+		if len(r.NextHops) > 1 && r.Prefix.Addr().Is6() && !n.Gateway.IsValid() {
+			return fmt.Errorf("next hop %d (%s) has no gateway: the kernel spreads IPv6 over gateways only", i+1, n)
+		}
+	}
+	c.look(s)
+	return nil
+}
+
+// look notes that the slot of a route is to be looked at: a change would replace
+// whatever is there, so those always are.
+func (c *checker) look(s reconcile.Step) {
+	if s.Old != nil || len(c.lookups) < slotChecks {
+		c.lookups = append(c.lookups, s)
+	}
+}
+
+// slots asks the kernel, in batches, for what is where the plan's routes go.
+func (c *checker) slots(ctx context.Context) error {
+	dec := decoder{c.v}
+	for rest := c.lookups; len(rest) > 0; {
+		batch := rest[:min(batchSize, len(rest))]
+		rest = rest[len(batch):]
+		err := c.d.query.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
+			buildLookup(m, seq, dec, slotOf(batch[i].New))
+			return nil
+		}, func(i int, m *message) {
+			if m.typ != unix.RTM_NEWROUTE {
+				return
+			}
+			r, ok := parseRoute(m.data)
+			if ok && r.proto != Protocol && r.slot() == slotOf(batch[i].New) && !c.goes(&r) {
+				c.add(batch[i], conflict(batch[i].New, &r))
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("look for routes in the way: %w", err)
+		}
+	}
+	return nil
+}
+
+// goes reports whether a foreign route disappears with a link that the plan
+// deletes.
+func (c *checker) goes(r *rawRoute) bool {
+	l := c.v.byIndex[r.hop.oif]
+	return l != nil && c.drops[l.name]
+}
+
+// queryAddress6 looks an IPv6 address up, whatever its prefix length.
+func (d *Driver) queryAddress6(ctx context.Context, index int32, a netip.Addr) (got address, ok bool, err error) {
+	c := d.query
+	h := c.begin(unix.RTM_GETADDR, unix.NLM_F_ACK, unix.SizeofIfAddrmsg)
+	h[0] = unix.AF_INET6
+	native.PutUint32(h[4:], uint32(index))
+	c.out.addr(unix.IFA_ADDRESS, a)
+	c.out.end()
+	err = c.request(ctx, func(m *message) {
+		if have, valid := parseAddress(m.data); valid && have.index == index && have.prefix.Addr() == a {
+			got, ok = have, true
+		}
+	})
+	if isErrno(err, unix.EADDRNOTAVAIL) {
+		err = nil
+	}
+	return got, ok, err
+}

@@ -1,0 +1,206 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+const vethPeerMark = Mark + "veth peer "
+
+// aliasOf is the alias that marks l. That of a veth keeps the peer's name for
+// the time when the peer was moved to another namespace.
+func aliasOf(l object.Link) string {
+	if l.Type == object.LinkVeth {
+		return vethPeerMark + l.Peer
+	}
+	return Mark + string(l.Type)
+}
+
+func (d *Driver) doLink(ctx context.Context, s reconcile.Step) (object.Object, error) {
+	if s.New == nil {
+		l, ok := s.Old.(object.Link)
+		if !ok {
+			return nil, wrongType(s.Old)
+		}
+		return nil, describe(opDelete, l.String(), d.deleteLink(ctx, l))
+	}
+	l, ok := s.New.(object.Link)
+	if !ok {
+		return nil, wrongType(s.New)
+	}
+	if s.Old != nil {
+		return nil, fmt.Errorf("change %s: a link is deleted and created anew", l)
+	}
+	if err := d.createLink(ctx, l); err != nil {
+		return nil, linkError(l, err)
+	}
+	got, err := d.readLink(ctx, l.Name)
+	if err != nil {
+		return nil, describe(opCreate, l.String(), err)
+	}
+	if !l.Equal(got) {
+		err := error(&DroppedError{Object: l.String(), Dropped: "settings", Held: got.String()})
+		return nil, errors.Join(err, describe("take back", l.String(), d.deleteLink(ctx, l)))
+	}
+	return got, nil
+}
+
+func wrongType(o object.Object) error {
+	return fmt.Errorf("apply %s: a value of type %T does not belong to it", o.Key(), o)
+}
+
+// linkError names the missing driver when the kernel does not know the type.
+func linkError(l object.Link, err error) error {
+	if isErrno(err, unix.EOPNOTSUPP) {
+		for _, f := range linkFeatures(l) {
+			err := &UnsupportedError{Feature: f, Reason: "Unknown device type",
+				Remedy: fmt.Sprintf("load the kernel module %s", l.Type)}
+			return fmt.Errorf("create %s: %w", l, err)
+		}
+	}
+	return describe(opCreate, l.String(), err)
+}
+
+// createLink makes the device and marks it; after an error nothing is left.
+func (d *Driver) createLink(ctx context.Context, l object.Link) error {
+	if !l.Creates() {
+		return d.adoptPeer(ctx, l)
+	}
+	c := d.query
+	c.begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, unix.SizeofIfInfomsg)
+	m := &c.out
+	m.str(unix.IFLA_IFNAME, l.Name)
+	m.u32(unix.IFLA_GROUP, linkGroup)
+	info := m.nest(unix.IFLA_LINKINFO)
+	m.str(unix.IFLA_INFO_KIND, string(l.Type))
+	switch l.Type {
+	case object.LinkVRF:
+		data := m.nest(unix.IFLA_INFO_DATA)
+		m.u32(nl.IFLA_VRF_TABLE, l.Table)
+		m.unnest(data)
+	case object.LinkVeth:
+		data := m.nest(unix.IFLA_INFO_DATA)
+		peer := m.nest(nl.VETH_INFO_PEER)
+		m.b = append(m.b, make([]byte, unix.SizeofIfInfomsg)...)
+		m.str(unix.IFLA_IFNAME, l.Peer)
+		m.u32(unix.IFLA_GROUP, linkGroup)
+		m.unnest(peer)
+		m.unnest(data)
+	case object.LinkDummy:
+	default:
+		return fmt.Errorf("link type %q is not one that can be created: use vrf, dummy or veth", l.Type)
+	}
+	m.unnest(info)
+	m.end()
+	if err := c.request(ctx, nil); err != nil {
+		return err
+	}
+	if err := d.markLink(ctx, l, aliasOf(l)); err != nil {
+		return errors.Join(err, d.deleteLink(ctx, l))
+	}
+	return nil
+}
+
+// adoptPeer marks the second end of a veth, which the first one's creation made.
+func (d *Driver) adoptPeer(ctx context.Context, l object.Link) error {
+	var self, peer *link
+	if err := d.links.with(ctx, func(v view) { self, peer = v.byName[l.Name], v.byName[l.Peer] }); err != nil {
+		return err
+	}
+	switch {
+	case peer == nil || !peer.ours():
+		return fmt.Errorf("its first end %s is not a link of ours", l.Peer)
+	case self == nil || self.kind != string(object.LinkVeth) || self.peerAbroad || self.peer != peer.index:
+		return fmt.Errorf("the other end of %s is not called %s", l.Peer, l.Name)
+	case strings.HasPrefix(self.alias, Mark):
+		return &answer{errno: unix.EEXIST}
+	}
+	return d.markLink(ctx, l, aliasOf(l))
+}
+
+// markLink sets the alias and takes the group that stood for it away.
+func (d *Driver) markLink(ctx context.Context, l object.Link, alias string) error {
+	c := d.query
+	c.begin(unix.RTM_SETLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
+	c.out.str(unix.IFLA_IFNAME, l.Name)
+	// Without its terminating zero: an empty alias is one of length 0.
+	c.out.bytes(unix.IFLA_IFALIAS, []byte(alias))
+	c.out.u32(unix.IFLA_GROUP, 0)
+	c.out.end()
+	return c.request(ctx, nil)
+}
+
+// deleteLink removes a link of ours; what is gone already, or somebody else's,
+// stays as it is. The second end of a veth only loses its mark: it goes with the
+// first end.
+func (d *Driver) deleteLink(ctx context.Context, l object.Link) error {
+	have, err := d.links.name(ctx, l.Name)
+	if err != nil || have == nil || !have.ours() {
+		return err
+	}
+	if !l.Creates() {
+		return d.markLink(ctx, l, "")
+	}
+	c := d.query
+	h := c.begin(unix.RTM_DELLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
+	native.PutUint32(h[4:], uint32(have.index))
+	c.out.end()
+	if err := c.request(ctx, nil); err != nil && !isErrno(err, unix.ENODEV) {
+		return err
+	}
+	return nil
+}
+
+// readLink is the link as the kernel describes it; a zero Link when it is not
+// there or not ours.
+func (d *Driver) readLink(ctx context.Context, name string) (object.Link, error) {
+	var got object.Link
+	err := d.links.with(ctx, func(v view) {
+		if l := v.byName[name]; l != nil && l.ours() {
+			got, _ = linkObject(v, l)
+		}
+	})
+	return got, err
+}
+
+// linkObject describes l; false when it is of a type that we do not create.
+func linkObject(v view, l *link) (object.Link, bool) {
+	o := object.Link{Name: l.name, Type: object.LinkType(l.kind)}
+	switch o.Type {
+	case object.LinkVRF:
+		o.Table = l.table
+	case object.LinkDummy:
+	case object.LinkVeth:
+		if p := v.byIndex[l.peer]; p != nil && !l.peerAbroad {
+			o.Peer = p.name
+		} else {
+			o.Peer, _ = strings.CutPrefix(l.alias, vethPeerMark)
+		}
+	default:
+		return o, false
+	}
+	return o, true
+}
+
+func (d *Driver) dumpLinks(ctx context.Context) ([]object.Object, error) {
+	var os []object.Object
+	err := d.links.with(ctx, func(v view) {
+		for _, l := range v.byIndex {
+			if !l.ours() {
+				continue
+			}
+			if o, ok := linkObject(v, l); ok {
+				os = append(os, o)
+			}
+		}
+	})
+	return os, err
+}

@@ -1,0 +1,141 @@
+package rtnl
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"heddle/kernel/kerneltest"
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+func testDriver(t testing.TB) *Driver {
+	t.Helper()
+	kerneltest.Namespace(t)
+	d, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+func do(t testing.TB, d *Driver, s reconcile.Step) reconcile.Result {
+	t.Helper()
+	return d.Do(context.Background(), []reconcile.Step{s})[0]
+}
+
+func mustDo(t testing.TB, d *Driver, objs ...object.Object) {
+	t.Helper()
+	for _, o := range objs {
+		r := do(t, d, reconcile.Step{New: o})
+		if r.Err != nil {
+			t.Fatalf("create %s: %v", o, r.Err)
+		}
+		if !o.Equal(r.Got) {
+			t.Fatalf("create %s: read back %s", o, r.Got)
+		}
+	}
+}
+
+func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// wires makes the veth pair v0-v1, up, with addresses that make gateways
+// reachable.
+func wires(t testing.TB, d *Driver) {
+	t.Helper()
+	mustDo(t, d,
+		object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v1"},
+		object.Link{Name: "v1", Type: object.LinkVeth, Peer: "v0"},
+		object.LinkConfig{Link: "v0", Admin: object.AdminUp},
+		object.LinkConfig{Link: "v1", Admin: object.AdminUp, MTU: 1600},
+		object.Address{Link: "v0", Prefix: prefix("192.0.2.1/24")},
+		object.Address{Link: "v0", Prefix: prefix("2001:db8:1::1/64")},
+	)
+}
+
+func TestRouteForms(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	segs := []netip.Addr{addr("fc00:1::"), addr("fc00:2::"), addr("fc00:3::")}
+	red := &object.Encap{Mode: object.HEncapsRed, Segments: segs}
+	enc := &object.Encap{Mode: object.HEncaps, Segments: segs}
+	main := object.TableMain
+	objs := []object.Object{
+		&object.Route{Table: main, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
+		&object.Route{Table: main, Prefix: prefix("10.1.0.0/16"), Metric: 5, NextHops: []object.NextHop{{Gateway: addr("192.0.2.2")}}},
+		&object.Route{Table: 110, Prefix: prefix("10.2.0.0/16"), NextHops: []object.NextHop{{Link: "v0"}}},
+		&object.Route{Table: 1110, Prefix: prefix("10.3.0.0/16"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0"}}},
+		&object.Route{Table: main, Prefix: prefix("10.4.0.0/16"), NextHops: []object.NextHop{{Link: "v0", Encap: red}}},
+		&object.Route{Table: main, Prefix: prefix("10.5.0.0/16"), Type: object.Blackhole},
+		&object.Route{Table: 110, Prefix: prefix("0.0.0.0/0"), Type: object.Unreachable, Metric: 4278198272},
+		&object.Route{Table: main, Prefix: prefix("10.6.0.0/16"), NextHops: []object.NextHop{
+			{Gateway: addr("192.0.2.2"), Link: "v0", Encap: enc}, {Gateway: addr("192.0.2.3"), Link: "v0"}}},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:a::/48"), NextHops: []object.NextHop{{Gateway: addr("2001:db8:1::2"), Link: "v0"}}},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:b::/48"), Metric: 7, NextHops: []object.NextHop{{Gateway: addr("2001:db8:1::2")}}},
+		&object.Route{Table: 1110, Prefix: prefix("2001:db8:c::/48"), NextHops: []object.NextHop{{Link: "v0", Encap: enc}}},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:d::/48"), NextHops: []object.NextHop{{Link: "v0", Encap: &object.Encap{Mode: object.HInsert, Segments: segs}}}},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:e::/48"), NextHops: []object.NextHop{{Gateway: addr("fe80::2"), Link: "v0", Encap: red}}},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:f::/48"), Type: object.Blackhole},
+		&object.Route{Table: 110, Prefix: prefix("::/0"), Type: object.Unreachable, Metric: 4278198272},
+		&object.Route{Table: main, Prefix: prefix("2001:db8:10::/48"), NextHops: []object.NextHop{
+			{Gateway: addr("2001:db8:1::3"), Link: "v0", Encap: enc}, {Gateway: addr("2001:db8:1::2"), Link: "v0"}, {Gateway: addr("2001:db8:1::4"), Link: "v0"}}},
+		&object.LocalSID{SID: addr("fc00:9::1"), Table: main, Behavior: object.End, Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::2"), Table: main, Behavior: object.EndX, NextHop: addr("2001:db8:1::2"), Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::3"), Table: 300, Behavior: object.EndDT6, VRFTable: 254, Dev: "v1"},
+		&object.LocalSID{SID: addr("fc00:9::4"), Table: main, Behavior: object.EndX, NextHop: addr("fe80::2"), OutLink: "v1", Dev: "v0"},
+	}
+	for _, o := range objs {
+		t.Run(fmt.Sprint(o), func(t *testing.T) {
+			mustDo(t, d, o)
+			if r := do(t, d, reconcile.Step{New: o}); r.Err == nil {
+				t.Fatal("a duplicate was accepted")
+			}
+			inDump := func() bool {
+				got, err := d.Dump(context.Background(), o.Key().Kind)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, g := range got {
+					if g.Key() == o.Key() {
+						if !o.Equal(g) {
+							t.Fatalf("dump has %s", g)
+						}
+						return true
+					}
+				}
+				return false
+			}
+			if !inDump() {
+				t.Fatal("not in the dump")
+			}
+			if r := do(t, d, reconcile.Step{Old: o, New: o}); r.Err != nil || !o.Equal(r.Got) {
+				t.Fatalf("replace: %v, %v", r.Err, r.Got)
+			}
+			for range 2 {
+				if r := do(t, d, reconcile.Step{Old: o}); r.Err != nil || r.Got != nil {
+					t.Fatalf("delete: %v, %v", r.Err, r.Got)
+				}
+				if inDump() {
+					t.Fatal("still in the dump")
+				}
+			}
+			mustDo(t, d, o)
+		})
+	}
+	ctx := context.Background()
+	for _, k := range d.Kinds() {
+		got, err := d.Dump(ctx, k)
+		t.Logf("%s: %v %v", k, got, err)
+	}
+	ls, err := d.Links(ctx)
+	t.Logf("%+v %v", ls, err)
+	as, err := d.Addresses(ctx)
+	t.Logf("%+v %v", as, err)
+	_ = d.Counters(ctx, 0, func(c SIDCounter) { t.Logf("%+v", c) })
+	cs, err := d.CountersOf(ctx, []*object.LocalSID{objs[16].(*object.LocalSID), objs[18].(*object.LocalSID)})
+	t.Log(cs, err)
+}

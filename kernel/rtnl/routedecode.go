@@ -1,0 +1,304 @@
+package rtnl
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+)
+
+// rawRoute is a route as the kernel describes it, before names are looked up.
+// Slices point into the message.
+type rawRoute struct {
+	family, proto, typ uint8
+	flags              uint32
+	table, metric      uint32
+	dst                netip.Prefix
+	hop                rawHop
+	multipath          []byte
+}
+
+// rawHop is one next hop of a rawRoute.
+type rawHop struct {
+	oif       int32
+	gateway   netip.Addr
+	encapType uint16
+	encap     []byte
+}
+
+// parseRoute decodes an RTM_NEWROUTE or RTM_DELROUTE of IPv4 or IPv6.
+func parseRoute(b []byte) (r rawRoute, ok bool) {
+	if len(b) < unix.SizeofRtMsg {
+		return r, false
+	}
+	r = rawRoute{family: b[0], table: uint32(b[4]), proto: b[5], typ: b[7], flags: native.Uint32(b[8:])}
+	var addr netip.Addr
+	switch r.family {
+	case unix.AF_INET:
+		addr = netip.IPv4Unspecified()
+	case unix.AF_INET6:
+		addr = netip.IPv6Unspecified()
+	default:
+		return r, false
+	}
+	for a := (attrs{rest: b[unix.SizeofRtMsg:]}); a.next(); {
+		switch a.typ {
+		case unix.RTA_DST:
+			addr = a.addr()
+		case unix.RTA_TABLE:
+			r.table = a.u32()
+		case unix.RTA_PRIORITY:
+			r.metric = a.u32()
+		case unix.RTA_MULTIPATH:
+			r.multipath = a.data
+		default:
+			r.hop.attr(&a)
+		}
+	}
+	r.dst = netip.PrefixFrom(addr, int(b[1]))
+	return r, r.dst.IsValid()
+}
+
+// attr takes one attribute that a route and a multipath next hop share.
+func (h *rawHop) attr(a *attrs) {
+	switch a.typ {
+	case unix.RTA_OIF:
+		h.oif = int32(a.u32())
+	case unix.RTA_GATEWAY:
+		h.gateway = a.addr()
+	case unix.RTA_VIA:
+		if len(a.data) >= 2 {
+			h.gateway, _ = netip.AddrFromSlice(a.data[2:])
+		}
+	case unix.RTA_ENCAP_TYPE:
+		h.encapType = a.u16()
+	case unix.RTA_ENCAP:
+		h.encap = a.data
+	}
+}
+
+func (r *rawRoute) isSID() bool { return r.hop.encapType == encapSeg6Local }
+
+// decoder turns raw routes into objects, with the links as they are now.
+type decoder struct {
+	view
+}
+
+// gone stands for a link that the kernel's answer refers to and that does not
+// exist (any more). No link can have this name.
+const gone = "(gone)"
+
+func (d decoder) name(index int32) string {
+	switch l := d.byIndex[index]; {
+	case index == 0:
+		return ""
+	case l != nil:
+		return l.name
+	}
+	return gone
+}
+
+func (d decoder) vrf(table uint32) string {
+	if l := d.byTable[table]; l != nil {
+		return l.name
+	}
+	return ""
+}
+
+// sid decodes a seg6local route into s; false when it has something that a
+// LocalSID cannot express. counted tells whether counters are on.
+func (d decoder) sid(r *rawRoute, s *object.LocalSID) (counted, ok bool) {
+	*s = object.LocalSID{SID: r.dst.Addr(), Table: r.table, Dev: d.name(r.hop.oif)}
+	ok = r.dst.Bits() == 128 && r.metric == defaultMetricIPv6 && r.multipath == nil && !r.hop.gateway.IsValid()
+	for a := (attrs{rest: r.hop.encap}); a.next(); {
+		switch a.typ {
+		case nl.SEG6_LOCAL_ACTION:
+			s.Behavior = object.Behavior(a.u32())
+		case nl.SEG6_LOCAL_TABLE:
+			s.VRFTable = a.u32()
+		case nl.SEG6_LOCAL_VRFTABLE:
+			s.VRFTable = a.u32()
+			if s.VRF = d.vrf(s.VRFTable); s.VRF == "" {
+				s.VRF = gone
+			}
+		case nl.SEG6_LOCAL_NH6:
+			s.NextHop = a.addr()
+		case nl.SEG6_LOCAL_OIF:
+			s.OutLink = d.name(int32(a.u32()))
+		case seg6LocalCounters:
+			counted = true
+		default:
+			ok = false
+		}
+	}
+	switch s.Behavior {
+	case object.End, object.EndX, object.EndDT4, object.EndDT6, object.EndDT46:
+	default:
+		ok = false
+	}
+	return counted, ok
+}
+
+// route decodes a route that is no SID; false when it has something that a Route
+// cannot express.
+func (d decoder) route(r *rawRoute) (*object.Route, bool) {
+	o := &object.Route{Table: r.table, Prefix: r.dst, Metric: r.metric}
+	if r.table != object.TableMain {
+		o.VRF = d.vrf(r.table)
+	}
+	if r.family == unix.AF_INET6 && r.metric == defaultMetricIPv6 {
+		o.Metric = 0
+	}
+	switch r.typ {
+	case unix.RTN_BLACKHOLE:
+		o.Type = object.Blackhole
+		return o, true
+	case unix.RTN_UNREACHABLE:
+		o.Type = object.Unreachable
+		return o, true
+	case unix.RTN_UNICAST:
+	default:
+		return o, false
+	}
+	if r.multipath == nil {
+		n, ok := d.hop(&r.hop)
+		o.NextHops = []object.NextHop{n}
+		return o, ok
+	}
+	for b := r.multipath; len(b) >= unix.SizeofRtNexthop; {
+		n := int(native.Uint16(b))
+		if n < unix.SizeofRtNexthop || n > len(b) {
+			return o, false
+		}
+		h := rawHop{oif: int32(native.Uint32(b[4:]))}
+		for a := (attrs{rest: b[unix.SizeofRtNexthop:n]}); a.next(); {
+			h.attr(&a)
+		}
+		hop, ok := d.hop(&h)
+		if !ok {
+			return o, false
+		}
+		o.NextHops = append(o.NextHops, hop)
+		b = b[min(align4(n), len(b)):]
+	}
+	return o, true
+}
+
+func (d decoder) hop(h *rawHop) (object.NextHop, bool) {
+	n := object.NextHop{Gateway: h.gateway, Link: d.name(h.oif)}
+	switch h.encapType {
+	case 0:
+		return n, true
+	case encapSeg6:
+		e, ok := parseSRH(h.encap)
+		n.Encap = e
+		return n, ok
+	}
+	return n, false
+}
+
+// parseSRH decodes the attributes of a seg6 encapsulation.
+func parseSRH(b []byte) (*object.Encap, bool) {
+	const header = 4 + 8 // mode and the fixed part of the SRH
+	var e *object.Encap
+	for a := (attrs{rest: b}); a.next(); {
+		if a.typ != nl.SEG6_IPTUNNEL_SRH || len(a.data) < header {
+			return nil, false
+		}
+		n := int(a.data[8]) + 1 // last entry counts from 0
+		list := a.data[header:]
+		if len(list) != 16*n { // a TLV (HMAC) behind it is not ours
+			return nil, false
+		}
+		e = &object.Encap{Mode: object.EncapMode(native.Uint32(a.data)), Segments: make([]netip.Addr, 0, n)}
+		last := 0
+		if e.Mode == object.HInsert {
+			last = 1
+		}
+		for i := n - 1; i >= last; i-- {
+			e.Segments = append(e.Segments, netip.AddrFrom16([16]byte(list[16*i:])))
+		}
+	}
+	return e, e != nil
+}
+
+// object decodes r into a Route or a LocalSID.
+func (d decoder) object(r *rawRoute) (object.Object, bool) {
+	if !r.isSID() {
+		return d.route(r)
+	}
+	s := new(object.LocalSID)
+	counted, ok := d.sid(r, s)
+	return s, ok && counted
+}
+
+// compare decodes the kernel's answer to the request for want. It returns want
+// itself when nothing differs, which spares a bulk load a copy of each object,
+// and an error when the kernel holds something else.
+func (d decoder) compare(want object.Object, r *rawRoute) (object.Object, error) {
+	if r.proto != Protocol {
+		return nil, &DroppedError{Object: fmt.Sprint(want), Dropped: "the protocol mark", Held: fmt.Sprintf("protocol %d", r.proto)}
+	}
+	if w, ok := want.(*object.LocalSID); ok && r.isSID() {
+		var s object.LocalSID
+		counted, whole := d.sid(r, &s)
+		if whole && counted && s == *w {
+			return want, nil
+		}
+		held := s
+		return nil, &DroppedError{Object: w.String(), Dropped: droppedFromSID(w, &held, counted), Held: held.String()}
+	}
+	got, ok := d.object(r)
+	if ok && want.Equal(got) {
+		if w, isRoute := want.(*object.Route); isRoute && !leavesLinkOpen(w) {
+			return want, nil
+		}
+		return got, nil
+	}
+	return nil, &DroppedError{Object: fmt.Sprint(want), Dropped: droppedFromRoute(want, got), Held: fmt.Sprint(got)}
+}
+
+// leavesLinkOpen reports whether the kernel chose a link that r does not name.
+func leavesLinkOpen(r *object.Route) bool {
+	return slices.ContainsFunc(r.NextHops, func(n object.NextHop) bool { return n.Link == "" })
+}
+
+// droppedFromSID names what w has and the kernel does not.
+func droppedFromSID(w, held *object.LocalSID, counted bool) string {
+	switch {
+	case !counted:
+		return "the counters"
+	case w.Behavior != held.Behavior:
+		return "action " + w.Behavior.String()
+	case w.NextHop != held.NextHop:
+		return "nh6 " + w.NextHop.String()
+	case w.OutLink != held.OutLink:
+		return "oif " + w.OutLink
+	case w.VRFTable != held.VRFTable || w.VRF != held.VRF:
+		return fmt.Sprintf("vrf %q table %d", w.VRF, w.VRFTable)
+	case w.Dev != held.Dev:
+		return "dev " + w.Dev
+	}
+	return "part of it"
+}
+
+func droppedFromRoute(want, got object.Object) string {
+	w, ok := want.(*object.Route)
+	g, ok2 := got.(*object.Route)
+	if !ok || !ok2 {
+		return "the encapsulation"
+	}
+	if len(w.NextHops) != len(g.NextHops) {
+		return fmt.Sprintf("%d of %d next hops", len(w.NextHops)-len(g.NextHops), len(w.NextHops))
+	}
+	for i, n := range w.NextHops {
+		if n.Encap != nil && g.NextHops[i].Encap == nil {
+			return n.Encap.String()
+		}
+	}
+	return "part of it"
+}
