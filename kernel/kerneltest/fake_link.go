@@ -1,0 +1,217 @@
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+
+	"heddle/kernel/object"
+)
+
+// fakeLink is one device.
+type fakeLink struct {
+	name   string
+	index  int
+	kind   object.LinkType // empty: a device that is not of our making
+	table  uint32
+	peer   string
+	mtu    uint32
+	up     bool
+	master *fakeLink
+	alias  bool // marked as ours
+
+	// addresses in the order in which the kernel keeps them: the first of an IPv4
+	// subnet is the primary one.
+	addresses []fakeAddress
+}
+
+type fakeAddress struct {
+	prefix netip.Prefix
+	ours   bool
+}
+
+func (l *fakeLink) object() object.Link {
+	return object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer}
+}
+
+func (l *fakeLink) note() string {
+	s := fmt.Sprintf(" mtu %d", l.mtu)
+	if l.up {
+		s += " up"
+	}
+	if l.master != nil {
+		s += " master " + l.master.name
+	}
+	return s
+}
+
+// routingTable is where the connected routes of l are.
+func (l *fakeLink) routingTable() uint32 {
+	switch {
+	case l.master != nil:
+		return l.master.table
+	case l.kind == object.LinkVRF:
+		return l.table
+	}
+	return object.TableMain
+}
+
+func (l *fakeLink) address(p netip.Prefix) int {
+	return slices.IndexFunc(l.addresses, func(a fakeAddress) bool { return a.prefix == p })
+}
+
+// connects reports whether a is in a subnet of l.
+func (l *fakeLink) connects(a netip.Addr) bool {
+	return slices.ContainsFunc(l.addresses, func(x fakeAddress) bool {
+		return x.prefix.Contains(a) && x.prefix.Addr() != a
+	})
+}
+
+func (f *Fake) newLink(name string, kind object.LinkType, mtu uint32) *fakeLink {
+	f.lastIndex++
+	l := &fakeLink{name: name, index: f.lastIndex, kind: kind, mtu: mtu}
+	f.links[name] = l
+	return l
+}
+
+func (f *Fake) vrfOfTable(table uint32) *fakeLink {
+	for _, l := range f.links {
+		if l.kind == object.LinkVRF && l.table == table {
+			return l
+		}
+	}
+	return nil
+}
+
+func (f *Fake) createLink(o object.Link, ours bool) error {
+	if !o.Creates() && ours {
+		return f.markPeer(o)
+	}
+	if len(o.Name) == 0 || len(o.Name) > 15 || strings.ContainsAny(o.Name, "/ \t\n") {
+		return fmt.Errorf("invalid link name %q: %w", o.Name, syscall.EINVAL)
+	}
+	if f.links[o.Name] != nil {
+		return syscall.EEXIST
+	}
+	switch o.Type {
+	case object.LinkVRF:
+		if o.Table == 0 {
+			return fmt.Errorf("Invalid VRF table id: %w", syscall.EINVAL) //nolint:staticcheck // the kernel's words
+		}
+		if f.vrfOfTable(o.Table) != nil {
+			return fmt.Errorf("Table is used by another VRF: %w", syscall.EBUSY) //nolint:staticcheck // the kernel's words
+		}
+		f.newLink(o.Name, o.Type, 65575).table = o.Table
+	case object.LinkDummy:
+		f.newLink(o.Name, o.Type, 1500)
+	case object.LinkVeth:
+		if o.Peer == "" || o.Peer == o.Name || f.links[o.Peer] != nil {
+			return fmt.Errorf("peer %q: %w", o.Peer, syscall.EEXIST)
+		}
+		f.newLink(o.Name, o.Type, 1500).peer = o.Peer
+		f.newLink(o.Peer, o.Type, 1500).peer = o.Name
+	default:
+		return fmt.Errorf("Unknown device type: %w", syscall.EOPNOTSUPP) //nolint:staticcheck // the kernel's words
+	}
+	f.links[o.Name].alias = ours
+	return nil
+}
+
+// markPeer takes the second end of a veth for ours.
+func (f *Fake) markPeer(o object.Link) error {
+	l, peer := f.links[o.Name], f.links[o.Peer]
+	switch {
+	case peer == nil || !peer.alias:
+		return fmt.Errorf("its first end %s is not a link of ours: %w", o.Peer, syscall.ENODEV)
+	case l == nil || l.peer != o.Peer:
+		return fmt.Errorf("the other end of %s is not called %s: %w", o.Peer, o.Name, syscall.ENODEV)
+	case l.alias:
+		return syscall.EEXIST
+	}
+	l.alias = true
+	return nil
+}
+
+func (f *Fake) deleteLink(o object.Link, l *fakeLink) {
+	if !o.Creates() {
+		l.alias = false
+		return
+	}
+	f.unlink(l)
+}
+
+// unlink takes l away with all that is on it, and lets its slaves go.
+func (f *Fake) unlink(l *fakeLink) {
+	for _, slave := range f.links {
+		if slave.master == l {
+			f.enslave(slave, "")
+		}
+	}
+	f.flushRoutes(l, true, func(netip.Addr) bool { return true })
+	delete(f.links, l.name)
+	for name := range f.sysctls {
+		if linkOfSysctl(name) == l.name {
+			delete(f.sysctls, name)
+		}
+	}
+	if peer := f.links[l.peer]; peer != nil {
+		f.unlink(peer)
+	}
+}
+
+// setUp brings l up or down; down takes its IPv6 addresses and its routes.
+func (f *Fake) setUp(l *fakeLink, up bool) {
+	if l.up == up {
+		return
+	}
+	l.up = up
+	if !up {
+		l.addresses = slices.DeleteFunc(l.addresses, func(a fakeAddress) bool { return a.prefix.Addr().Is6() })
+		f.flushRoutes(l, false, func(netip.Addr) bool { return true })
+	}
+}
+
+// enslave moves l to a VRF, or out of one if there is no name. A link that is up
+// goes down and up for it (cycle_netdev in drivers/net/vrf.c).
+func (f *Fake) enslave(l *fakeLink, master string) {
+	up := l.up
+	f.setUp(l, false)
+	l.master = f.links[master]
+	f.setUp(l, up)
+}
+
+func (f *Fake) addAddress(o object.Address, ours bool) error {
+	l := f.links[o.Link]
+	switch {
+	case l == nil:
+		return fmt.Errorf("Cannot find device %q: %w", o.Link, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+	case !o.Prefix.IsValid() || o.Prefix.Addr().IsUnspecified() || o.Prefix.Addr().IsMulticast():
+		return syscall.EINVAL
+	}
+	for _, a := range l.addresses {
+		if a.prefix == o.Prefix || a.prefix.Addr().Is6() && a.prefix.Addr() == o.Prefix.Addr() {
+			return syscall.EEXIST
+		}
+	}
+	l.addresses = append(l.addresses, fakeAddress{o.Prefix, ours})
+	return nil
+}
+
+// deleteAddress takes an address away; a primary IPv4 one takes the others of its
+// subnet along, unless promote_secondaries is set, and the last IPv4 one the
+// routes (fib_inetaddr_event in net/ipv4/fib_frontend.c).
+func (f *Fake) deleteAddress(l *fakeLink, p netip.Prefix) {
+	subnet := func(a fakeAddress) bool { return a.prefix.Masked() == p.Masked() }
+	primary := slices.IndexFunc(l.addresses, subnet) == l.address(p)
+	promote := f.sysctls["net/ipv4/conf/all/promote_secondaries"] == "1" ||
+		f.sysctls["net/ipv4/conf/"+l.name+"/promote_secondaries"] == "1"
+	l.addresses = slices.DeleteFunc(l.addresses, func(a fakeAddress) bool {
+		return a.prefix == p || p.Addr().Is4() && primary && !promote && subnet(a)
+	})
+	left := slices.ContainsFunc(l.addresses, func(a fakeAddress) bool { return a.prefix.Addr().Is4() })
+	if p.Addr().Is4() && !left {
+		f.flushRoutes(l, false, netip.Addr.Is4)
+	}
+}

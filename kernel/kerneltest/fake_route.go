@@ -1,0 +1,297 @@
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"heddle/kernel/object"
+)
+
+// slot is a place in a routing table; routes and SIDs share them.
+type slot struct {
+	table  uint32
+	prefix netip.Prefix
+	metric uint32 // as the kernel stores it
+}
+
+// fakeRoute is an entry of a routing table, with what it found when it was made.
+type fakeRoute struct {
+	object object.Object // *object.Route or *object.LocalSID
+	ours   bool
+
+	// out are the links of the next hops, by index, because a link of the same
+	// name later on is another one.
+	out []int
+
+	// within is the VRF or outgoing link that a SID keeps, 0: none.
+	within int
+}
+
+func slotOf(o object.Object) slot {
+	switch o := o.(type) {
+	case *object.Route:
+		metric := o.Metric
+		if metric == 0 && o.Prefix.Addr().Is6() {
+			metric = 1024
+		}
+		return slot{o.Table, o.Prefix, metric}
+	case *object.LocalSID:
+		return slot{o.Table, netip.PrefixFrom(o.SID, 128), 1024}
+	}
+	return slot{}
+}
+
+// slotOfKey reads the slot out of a key.
+func slotOfKey(k object.Key) (slot, bool) {
+	if k.Kind == object.KindLocalSID {
+		sid, table, in := strings.Cut(k.ID, "/table/")
+		s := slot{table: object.TableMain, metric: 1024}
+		a, err := netip.ParseAddr(sid)
+		if err != nil {
+			return s, false
+		}
+		if in {
+			n, err := strconv.ParseUint(table, 10, 32)
+			if err != nil {
+				return s, false
+			}
+			s.table = uint32(n)
+		}
+		s.prefix = netip.PrefixFrom(a, 128)
+		return s, true
+	}
+	parts := strings.Split(k.ID, "/") // table/address/length/metric
+	if len(parts) != 4 {
+		return slot{}, false
+	}
+	table, err1 := strconv.ParseUint(parts[0], 10, 32)
+	prefix, err2 := netip.ParsePrefix(parts[1] + "/" + parts[2])
+	metric, err3 := strconv.ParseUint(parts[3], 10, 32)
+	return slot{uint32(table), prefix, uint32(metric)}, err1 == nil && err2 == nil && err3 == nil
+}
+
+// routeObject is r as it reads back: the table says which VRF it belongs to.
+func (f *Fake) routeObject(s slot, r *fakeRoute) object.Object {
+	o, ok := r.object.(*object.Route)
+	if !ok {
+		return r.object
+	}
+	vrf := ""
+	if s.table != object.TableMain {
+		if l := f.vrfOfTable(s.table); l != nil {
+			vrf = l.name
+		}
+	}
+	if vrf == o.VRF {
+		return o
+	}
+	read := *o
+	read.VRF = vrf
+	return &read
+}
+
+// routeNote tells a SID that leads nowhere.
+func (f *Fake) routeNote(r *fakeRoute) string {
+	if r.within != 0 && f.byIndex(r.within) == nil {
+		return " (black hole)"
+	}
+	return ""
+}
+
+func (f *Fake) byIndex(index int) *fakeLink {
+	for _, l := range f.links {
+		if l.index == index {
+			return l
+		}
+	}
+	return nil
+}
+
+// free checks the slot for a creation, and for a change that our entry is there.
+func (f *Fake) free(old object.Object, s slot, ours bool) error {
+	r := f.routes[s]
+	switch {
+	case old == nil && (r != nil || f.connected(s)):
+		return syscall.EEXIST
+	case old != nil && r == nil:
+		return syscall.ENOENT
+	case old != nil && ours && !r.ours:
+		return fmt.Errorf("is not ours: %w", syscall.EEXIST)
+	}
+	return nil
+}
+
+// connected reports whether the route that comes with an address is in the slot.
+func (f *Fake) connected(s slot) bool {
+	if s.prefix.Addr().Is4() && s.metric != 0 || s.prefix.Addr().Is6() && s.metric != 256 {
+		return false
+	}
+	for _, l := range f.links {
+		if !l.up || l.routingTable() != s.table {
+			continue
+		}
+		for _, a := range l.addresses {
+			if a.prefix.Masked() == s.prefix && !(a.prefix.Addr().Is4() && a.prefix.IsSingleIP()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (f *Fake) putRoute(old object.Object, o *object.Route, ours bool) error {
+	if !o.Prefix.IsValid() || o.Prefix != o.Prefix.Masked() {
+		return fmt.Errorf("Invalid prefix for given prefix length: %w", syscall.EINVAL) //nolint:staticcheck // the kernel's words
+	}
+	if o.VRF != "" {
+		if v := f.links[o.VRF]; v == nil || v.kind != object.LinkVRF || v.table != o.Table {
+			return fmt.Errorf("vrf %s with table %d: %w", o.VRF, o.Table, syscall.ENODEV)
+		}
+	}
+	if (o.Type == object.Unicast) != (len(o.NextHops) > 0) {
+		return fmt.Errorf("%s route with %d next hops: %w", o.Type, len(o.NextHops), syscall.EINVAL)
+	}
+	r := &fakeRoute{object: o, ours: ours}
+	for _, n := range o.NextHops {
+		l, err := f.wayOut(o, n)
+		if err != nil {
+			return err
+		}
+		r.out = append(r.out, l.index)
+	}
+	if err := f.free(old, slotOf(o), ours); err != nil {
+		return err
+	}
+	f.routes[slotOf(o)] = r
+	return nil
+}
+
+// wayOut finds the link of a next hop.
+func (f *Fake) wayOut(o *object.Route, n object.NextHop) (*fakeLink, error) {
+	if err := checkEncap(o, n.Encap); err != nil {
+		return nil, err
+	}
+	if n.Link != "" {
+		l, err := f.outLink(n.Link)
+		switch {
+		case err != nil:
+			return nil, err
+		case n.Gateway.IsValid() && !n.Gateway.IsLinkLocalUnicast() && !l.connects(n.Gateway):
+			return nil, fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
+		}
+		return l, nil
+	}
+	if !n.Gateway.IsValid() {
+		return nil, fmt.Errorf("next hop without gateway and link: %w", syscall.EINVAL)
+	}
+	for _, l := range f.links {
+		if l.up && l.routingTable() == o.Table && l.connects(n.Gateway) {
+			return l, nil
+		}
+	}
+	return nil, fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
+}
+
+func checkEncap(o *object.Route, e *object.Encap) error {
+	if e == nil {
+		return nil
+	}
+	if len(e.Segments) == 0 || e.Mode == object.HInsert && !o.Prefix.Addr().Is6() {
+		return syscall.EINVAL
+	}
+	for _, s := range e.Segments {
+		if !s.Is6() || s.Is4In6() {
+			return fmt.Errorf("segment %s: %w", s, syscall.EINVAL)
+		}
+	}
+	return nil
+}
+
+func (f *Fake) outLink(name string) (*fakeLink, error) {
+	l := f.links[name]
+	if l == nil {
+		return nil, fmt.Errorf("Cannot find device %q: %w", name, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+	}
+	if !l.up {
+		return nil, fmt.Errorf("Nexthop device is not up: %w", syscall.ENETDOWN) //nolint:staticcheck // the kernel's words
+	}
+	return l, nil
+}
+
+func (f *Fake) putSID(old object.Object, o *object.LocalSID, ours bool) error {
+	if !o.SID.Is6() || o.SID.Is4In6() {
+		return fmt.Errorf("SID %s: %w", o.SID, syscall.EINVAL)
+	}
+	dev, err := f.outLink(o.Dev)
+	if err != nil {
+		return err
+	}
+	r := &fakeRoute{object: o, ours: ours, out: []int{dev.index}}
+	switch o.Behavior {
+	case object.End:
+	case object.EndX:
+		if !o.NextHop.Is6() || o.NextHop.Is4In6() {
+			return fmt.Errorf("next hop %s: %w", o.NextHop, syscall.EINVAL)
+		}
+		if o.OutLink != "" {
+			l := f.links[o.OutLink]
+			if l == nil {
+				return fmt.Errorf("Cannot find device %q: %w", o.OutLink, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+			}
+			r.within = l.index
+		}
+	case object.EndDT4, object.EndDT6, object.EndDT46:
+		if r.within, err = f.decapVRF(o); err != nil {
+			return err
+		}
+	default:
+		return syscall.EINVAL
+	}
+	if err := f.free(old, slotOf(o), ours); err != nil {
+		return err
+	}
+	f.routes[slotOf(o)] = r
+	return nil
+}
+
+// decapVRF finds the VRF that a SID keeps by its index.
+func (f *Fake) decapVRF(o *object.LocalSID) (int, error) {
+	if o.VRF == "" {
+		if o.Behavior != object.EndDT6 || o.VRFTable == 0 {
+			return 0, fmt.Errorf("table or vrftable must be specified: %w", syscall.EINVAL)
+		}
+		return 0, nil
+	}
+	if f.sysctls[object.SysctlStrictMode] != "1" {
+		return 0, fmt.Errorf("Strict mode for VRF is disabled: %w", syscall.EPERM) //nolint:staticcheck // the kernel's words
+	}
+	l := f.vrfOfTable(o.VRFTable)
+	if l == nil || l.name != o.VRF {
+		return 0, fmt.Errorf("Table has no associated VRF device: %w", syscall.ENODEV) //nolint:staticcheck // the kernel's words
+	}
+	return l.index, nil
+}
+
+// flushRoutes takes away the routes over l: all of them when the link goes, those
+// with no other way out when it is only down. It looks at every route.
+func (f *Fake) flushRoutes(l *fakeLink, goes bool, family func(netip.Addr) bool) {
+	for s, r := range f.routes {
+		if !family(s.prefix.Addr()) {
+			continue
+		}
+		over, others := false, false
+		for _, index := range r.out {
+			if index == l.index {
+				over = true
+			} else if o := f.byIndex(index); o != nil && o.up {
+				others = true
+			}
+		}
+		if over && (goes || !others) {
+			delete(f.routes, s)
+		}
+	}
+}
