@@ -140,11 +140,13 @@ func (s *sorter) next() (int32, bool) {
 	for s.lowest < len(s.pending) && s.pending[s.lowest] == 0 {
 		s.lowest++
 	}
-	if i, ok := s.makes.top(s.done); ok && int(s.steps[i].kind) <= s.lowest {
-		return s.makes.pop(), true
-	}
-	if _, ok := s.urgents.top(s.done); ok {
+	made, ok := s.makes.top(s.done)
+	ok = ok && int(s.steps[made].kind) <= s.lowest
+	if i, urgent := s.urgents.top(s.done); urgent && (!ok || i < made) {
 		return s.urgents.pop(), true
+	}
+	if ok {
+		return s.makes.pop(), true
 	}
 	if s.lowest == len(s.pending) {
 		if _, ok := s.removals.top(s.done); ok {

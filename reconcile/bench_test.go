@@ -1,0 +1,100 @@
+package reconcile_test
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"heddle/kernel/kerneltest"
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+// sids makes n End.X SIDs on sr0, as changes.
+func sids(n int) []reconcile.Change {
+	changes := make([]reconcile.Change, n)
+	for i := range changes {
+		a := netip.MustParseAddr("fc00::").As16()
+		binary.BigEndian.PutUint32(a[4:], uint32(i))
+		o := &object.LocalSID{SID: netip.AddrFrom16(a), Table: object.TableMain, Behavior: object.EndX,
+			NextHop: netip.MustParseAddr("fe80::1"), Dev: "sr0"}
+		changes[i] = reconcile.Change{Key: o.Key(), Want: reconcile.Wanted{Object: o, Origin: "/sid"}}
+	}
+	return changes
+}
+
+func base() []reconcile.Change { return want(dummy("sr0"), up("sr0")) }
+
+func BenchmarkPlan100kCreates(b *testing.B) {
+	_, r := running(b, dummy("sr0"), up("sr0"))
+	changes := sids(100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Plan(changes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// The link that carries them is made anew: all of them go and come.
+func BenchmarkPlan100kRebuilt(b *testing.B) {
+	_, r := running(b, dummy("sr0"), up("sr0"))
+	commit(b, r, sids(100_000))
+	changes := want(object.Link{Name: "sr0", Type: object.LinkVRF, Table: 7})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Plan(changes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCommit100k(b *testing.B) {
+	changes := sids(100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		r := reconcile.New(kerneltest.NewFake())
+		commit(b, r, base())
+		b.StartTimer()
+		commit(b, r, changes)
+	}
+}
+
+// What the fake takes of BenchmarkCommit100k.
+func BenchmarkFake100k(b *testing.B) {
+	changes := sids(100_000)
+	steps := make([]reconcile.Step, len(changes))
+	for i, c := range changes {
+		steps[i].New = c.Want.Object
+	}
+	for b.Loop() {
+		b.StopTimer()
+		f := kerneltest.NewFake()
+		commit(b, reconcile.New(f), base())
+		b.StartTimer()
+		if err := f.Check(b.Context(), steps); err != nil {
+			b.Fatal(err)
+		}
+		f.Do(b.Context(), steps)
+	}
+}
+
+// One SID changes among n.
+func benchmarkOne(b *testing.B, n int) {
+	_, r := running(b, dummy("sr0"), up("sr0"))
+	commit(b, r, sids(n))
+	one := sids(1)[0]
+	other := *one.Want.Object.(*object.LocalSID)
+	other.NextHop = netip.MustParseAddr("fe80::2")
+	both := [][]reconcile.Change{want(&other), {one}}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		commit(b, r, both[i%2])
+		i++
+	}
+}
+
+func BenchmarkCommitOneOf100(b *testing.B)  { benchmarkOne(b, 100) }
+func BenchmarkCommitOneOf100k(b *testing.B) { benchmarkOne(b, 100_000) }
