@@ -1,6 +1,7 @@
 package subscribe
 
 import (
+	"slices"
 	"time"
 
 	"github.com/openconfig/gnmi/proto/gnmi"
@@ -83,18 +84,44 @@ type plan struct {
 	// together is the highest node, in the same entry, under which there is
 	// nothing but leaves that come and go with this leaf: those of the same
 	// dataset and entry.
-	together  map[*schema.Node]*schema.Node
-	isCounter func(*schema.Node) bool
+	together map[*schema.Node]*schema.Node
+	// counters are the leaves that TargetDefined samples: state in a container
+	// "counters".
+	counters map[*schema.Node]bool
+	// hasState and hasCounter are about what is at or under a node.
+	hasState, hasCounter map[*schema.Node]bool
 }
 
-func newPlan(s *schema.Schema, isCounter func(*schema.Node) bool) *plan {
+func newPlan(s *schema.Schema) *plan {
 	p := &plan{
-		relative:  map[*schema.Node]*gnmi.Path{},
-		together:  map[*schema.Node]*schema.Node{},
-		isCounter: isCounter,
+		relative:   map[*schema.Node]*gnmi.Path{},
+		together:   map[*schema.Node]*schema.Node{},
+		counters:   map[*schema.Node]bool{},
+		hasState:   map[*schema.Node]bool{},
+		hasCounter: map[*schema.Node]bool{},
 	}
 	p.walk(s.Root(), nil)
 	return p
+}
+
+func (p *plan) isCounter(n *schema.Node) bool { return p.counters[n] }
+
+func (p *plan) anyCounter(patterns []*pattern) bool {
+	return slices.ContainsFunc(patterns, func(q *pattern) bool { return p.hasCounter[q.last] })
+}
+
+func (p *plan) leaf(n *schema.Node) {
+	p.together[n] = n
+	if n.Config {
+		return
+	}
+	for m := n; m != nil; m = m.Parent {
+		p.hasState[m] = true
+		p.counters[n] = p.counters[n] || m.Name == "counters"
+	}
+	for m := n; m != nil && p.counters[n]; m = m.Parent {
+		p.hasCounter[m] = true
+	}
 }
 
 // walk visits n, whose elements from the entry on are rel. uniform is whether
@@ -102,10 +129,10 @@ func newPlan(s *schema.Schema, isCounter func(*schema.Node) bool) *plan {
 func (p *plan) walk(n *schema.Node, rel []*gnmi.PathElem) (uniform, config bool) {
 	p.relative[n] = &gnmi.Path{Elem: rel}
 	if n.IsLeaf() {
-		p.together[n] = n
+		p.leaf(n)
 		return true, n.Config
 	}
-	uniform = true
+	uniform, config = true, n.Config
 	for i, c := range n.Children {
 		sub := append(rel[:len(rel):len(rel)], &gnmi.PathElem{Name: c.Name})
 		if c.Kind == schema.List {

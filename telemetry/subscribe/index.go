@@ -8,9 +8,10 @@ import (
 
 // pattern is one path of one subscriber.
 type pattern struct {
-	sub  *subscriber
-	path schema.Path
-	last *schema.Node // where the path ends; the root node for the empty path
+	sub   *subscriber // nil for one that waits for no changes
+	order int         // its place in the request
+	path  schema.Path
+	last  *schema.Node // where the path ends; the root node for the empty path
 
 	// Which leaves are reported when they change: those of a mode.
 	mode      Mode

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"sync"
-	"time"
 
 	"heddle/schema"
 )
@@ -21,27 +20,27 @@ var ErrStopped = errors.New("the subscription engine has stopped")
 // always exactly what leads to tree.
 type source struct {
 	data Dataset
+	feed Feed
 	id   int // its place in Engine.sources
 
 	mu      sync.Mutex // guards all below, and orders deliveries
 	tree    schema.Tree
-	at      time.Time // of the batch that led to tree
 	index   index
 	waiters map[schema.Tree][]chan struct{}
 	stopped bool
 }
 
-// run follows the feed until ctx ends.
-func (s *source) run(ctx context.Context, ready func()) error {
-	tree, feed := s.data.Watch()
-	defer feed.Close()
-	s.mu.Lock()
-	s.tree, s.at = tree, time.Now()
-	s.mu.Unlock()
-	ready()
+func newSource(id int, sc *schema.Schema, data Dataset) *source {
+	s := &source{id: id, data: data, index: newIndex(sc), waiters: map[schema.Tree][]chan struct{}{}}
+	s.tree, s.feed = data.Watch()
+	return s
+}
+
+// run follows the feed until ctx ends or the dataset closes.
+func (s *source) run(ctx context.Context) error {
 	defer s.stop()
 	for {
-		b, err := feed.Next(ctx)
+		b, err := s.feed.Next(ctx)
 		if err != nil {
 			return err
 		}
@@ -50,6 +49,7 @@ func (s *source) run(ctx context.Context, ready func()) error {
 }
 
 func (s *source) stop() {
+	s.feed.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
@@ -88,7 +88,7 @@ func (s *source) deliver(b Batch) {
 		}
 		subs = subs[:0]
 	}
-	s.tree, s.at = b.Tree, b.Time
+	s.tree = b.Tree
 	if b.Lost {
 		// Whoever waits for a tree that was skipped has it behind him now.
 		for t := range s.waiters {

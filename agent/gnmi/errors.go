@@ -1,0 +1,244 @@
+package gnmi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"heddle/agent/datastore"
+	"heddle/schema"
+	"heddle/telemetry/subscribe"
+)
+
+// Every status code that this server answers with is chosen in this file.
+
+// errorDomain is the domain of the google.rpc.ErrorInfo in a status.
+const errorDomain = "heddle"
+
+// FailureKind says why a valid configuration cannot run.
+type FailureKind uint8
+
+const (
+	// Refused: the kernel said no.
+	Refused FailureKind = iota
+	// Unsupported: this kernel lacks a feature.
+	Unsupported
+	// Conflict: something that is not ours is in the way.
+	Conflict
+	// Missing: something that is not ours is needed and is not there.
+	Missing
+	// Invalid: the configuration contradicts itself.
+	Invalid
+	// Incomplete: the kernel could not be put back as it was.
+	Incomplete
+)
+
+var failures = map[FailureKind]struct {
+	reason string
+	code   codes.Code
+}{
+	Refused:     {"KERNEL_REFUSED", codes.Aborted},
+	Unsupported: {"KERNEL_FEATURE_MISSING", codes.FailedPrecondition},
+	Conflict:    {"FOREIGN_OBJECT", codes.FailedPrecondition},
+	Missing:     {"OBJECT_MISSING", codes.FailedPrecondition},
+	Invalid:     {"CONFLICT", codes.InvalidArgument},
+	Incomplete:  {"UNDO_INCOMPLETE", codes.Internal},
+}
+
+// Failure is what an error of the Applier means. Path and Remedy may be empty.
+type Failure struct {
+	Kind         FailureKind
+	Path, Remedy string
+}
+
+// call is what a path was for: the same mistake has different codes in a Set and
+// in a query (gNMI §3.3.4, §3.4.7).
+type call uint8
+
+const (
+	query call = iota
+	set
+)
+
+// invalid is a message that cannot be meant.
+func invalid(format string, args ...any) error {
+	return status.Errorf(codes.InvalidArgument, format, args...)
+}
+
+// notOffered is a part of gNMI that this server leaves out.
+func notOffered(format string, args ...any) error {
+	return status.Errorf(codes.Unimplemented, format, args...)
+}
+
+// noData is a valid path with nothing there.
+func noData(format string, args ...any) error {
+	return status.Errorf(codes.NotFound, format, args...)
+}
+
+// internal is a mistake of ours.
+func internal(err error) error { return status.Error(codes.Internal, err.Error()) }
+
+// refuseExtensions refuses every extension, by name.
+func refuseExtensions(exts []*gnmi_ext.Extension) error {
+	for _, x := range exts {
+		switch e := x.GetExt().(type) {
+		case *gnmi_ext.Extension_Depth:
+			return notOffered("extension depth is not offered: leave it out")
+		case *gnmi_ext.Extension_MasterArbitration:
+			return notOffered("extension master_arbitration is not offered: leave it out")
+		case *gnmi_ext.Extension_History:
+			return notOffered("extension history is not offered: leave it out")
+		case *gnmi_ext.Extension_Commit:
+			return notOffered("extension commit (commit confirmed) is not offered: leave it out")
+		case *gnmi_ext.Extension_ConfigSubscription:
+			return notOffered("extension config_subscription is not offered: subscribe to the paths with ON_CHANGE")
+		case *gnmi_ext.Extension_RegisteredExt:
+			return notOffered("registered extension %v is not offered: leave it out", e.RegisteredExt.GetId())
+		default:
+			return notOffered("an extension that this server does not know is not offered: leave it out")
+		}
+	}
+	return nil
+}
+
+// refuseDepth refuses the depth extension where it makes no sense at all.
+func refuseDepth(rpc string, exts []*gnmi_ext.Extension) error {
+	for _, x := range exts {
+		if x.GetDepth() != nil {
+			return invalid("extension depth has no meaning in %s: leave it out", rpc)
+		}
+	}
+	return nil
+}
+
+// statusOf turns an error of schema, datastore or the subscription engine into
+// a gRPC status. Errors that have a status keep it.
+func (s *Server) statusOf(err error, c call) error {
+	var (
+		validation *datastore.ValidationError
+		startup    *datastore.StartupError
+		persist    *datastore.PersistError
+		apply      *datastore.ApplyError
+		path       *schema.PathError
+		value      *schema.ValueError
+		interval   *subscribe.IntervalError
+	)
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	switch {
+	case errors.As(err, &validation):
+		return validationStatus(validation, c)
+	case errors.As(err, &startup):
+		return withDetails(codes.FailedPrecondition, err, info("STARTUP_NOT_LOADED", startup.Path, ""))
+	case errors.As(err, &persist):
+		return persistStatus(persist)
+	case errors.As(err, &apply):
+		return s.applyStatus(apply)
+	case errors.As(err, &path):
+		return withDetails(pathCode(path, c), err, violations(&errdetails.BadRequest_FieldViolation{Field: path.Path, Description: path.Reason}))
+	case errors.As(err, &value):
+		return withDetails(codes.InvalidArgument, err, violations(&errdetails.BadRequest_FieldViolation{Field: value.Path, Description: value.Reason}))
+	case errors.As(err, &interval):
+		return withDetails(codes.InvalidArgument, err)
+	case errors.Is(err, datastore.ErrBusy):
+		return withDetails(codes.Aborted, err, info("BUSY", "", "try again"))
+	case errors.Is(err, datastore.ErrNotStarted), errors.Is(err, datastore.ErrClosed), errors.Is(err, subscribe.ErrStopped):
+		return withDetails(codes.Unavailable, err, info("NOT_RUNNING", "", "try again"))
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	}
+	return internal(err)
+}
+
+func pathCode(e *schema.PathError, c call) codes.Code {
+	switch {
+	case e.Code == schema.NotFound && c == set:
+		return codes.NotFound
+	case e.Code == schema.NotFound:
+		return codes.Unimplemented
+	}
+	return codes.InvalidArgument
+}
+
+// validationStatus takes its code from the first cause: a client that corrects
+// that one gets further.
+func validationStatus(e *datastore.ValidationError, c call) error {
+	code := codes.InvalidArgument
+	bad := &errdetails.BadRequest{}
+	for i, cause := range e.Causes {
+		var path *schema.PathError
+		if i == 0 && errors.As(cause, &path) {
+			code = pathCode(path, c)
+		}
+		text := cause.Reason
+		if cause.Remedy != "" {
+			text += "; " + cause.Remedy
+		}
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: cause.Path, Description: text})
+	}
+	return withDetails(code, e, bad)
+}
+
+func persistStatus(e *datastore.PersistError) error {
+	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
+		return withDetails(codes.ResourceExhausted, e, info("DISK_FULL", "", "free space in the state directory"))
+	}
+	return withDetails(codes.Internal, e, info("PERSIST_FAILED", "", ""))
+}
+
+// applyStatus says what became of the kernel. The text has the kernel's words.
+func (s *Server) applyStatus(e *datastore.ApplyError) error {
+	var f Failure
+	if s.cfg.Classify != nil {
+		f = s.cfg.Classify(e.Err)
+	}
+	kind := failures[f.Kind]
+	return withDetails(kind.code, e, info(kind.reason, f.Path, f.Remedy))
+}
+
+func violations(v ...*errdetails.BadRequest_FieldViolation) *errdetails.BadRequest {
+	return &errdetails.BadRequest{FieldViolations: v}
+}
+
+func info(reason, path, remedy string) *errdetails.ErrorInfo {
+	i := &errdetails.ErrorInfo{Reason: reason, Domain: errorDomain, Metadata: map[string]string{}}
+	if path != "" {
+		i.Metadata["path"] = path
+	}
+	if remedy != "" {
+		i.Metadata["remedy"] = remedy
+	}
+	return i
+}
+
+func withDetails(code codes.Code, err error, details ...protoadapt.MessageV1) error {
+	st := status.New(code, err.Error())
+	if full, derr := st.WithDetails(details...); derr == nil {
+		st = full
+	}
+	return st.Err()
+}
+
+// encodingOf checks the encoding that a client wants.
+func checkEncoding(e gpb.Encoding) error {
+	switch e {
+	case gpb.Encoding_JSON, gpb.Encoding_JSON_IETF, gpb.Encoding_PROTO:
+		return nil
+	}
+	name := e.String()
+	if _, ok := gpb.Encoding_name[int32(e)]; !ok {
+		name = fmt.Sprintf("number %d", int32(e))
+	}
+	return notOffered("encoding %s is not offered: use JSON, JSON_IETF or PROTO", name)
+}

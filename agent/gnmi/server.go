@@ -1,0 +1,197 @@
+package gnmi
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"heddle/agent/datastore"
+	"heddle/schema"
+	"heddle/telemetry/subscribe"
+)
+
+// Version is the version of gNMI that is spoken.
+const Version = "0.10.0"
+
+// MaxMessage is the largest request taken, in octets, where Config leaves it
+// out.
+const MaxMessage = 256 << 20
+
+// stopGrace is how long calls under way may take to end once Serve is told to.
+const stopGrace = 2 * time.Second
+
+// Committer takes changes of the configuration; *datastore.Store does.
+type Committer interface {
+	Commit(ctx context.Context, req datastore.Request) (datastore.Result, error)
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Schema *schema.Schema
+	// Running is the running configuration, State what there is.
+	Running, State subscribe.Dataset
+	// Refresher brings counters up to date before they are read; may be nil.
+	Refresher subscribe.Refresher
+	Store     Committer
+
+	// Aliases maps our modules to public ones that use_models may name instead,
+	// as yang.Compatible does.
+	Aliases map[string][]string
+	// Classify tells what an error of the store's Applier means; nil takes each
+	// for a refusal by the kernel.
+	Classify func(error) Failure
+
+	// TLS is for every listener that is not a unix socket; nil if there is none.
+	TLS *tls.Config
+
+	// MaxMessage is the largest request in octets; 0 is MaxMessage.
+	MaxMessage int
+	// MinSample is the shortest sample and heartbeat interval; 0 is one second.
+	MinSample time.Duration
+	Log       *slog.Logger // nil: discard
+}
+
+// Server is a gNMI server. It is safe for concurrent use.
+type Server struct {
+	gpb.UnimplementedGNMIServer
+
+	cfg     Config
+	schema  *schema.Schema
+	engine  *subscribe.Engine
+	modules modules
+	log     *slog.Logger
+}
+
+// New returns a server that follows the datasets from now on. Serve has to be
+// called for Subscribe to see changes.
+func New(c Config) (*Server, error) {
+	if c.Schema == nil || c.Running == nil || c.State == nil || c.Store == nil {
+		return nil, errors.New("make gnmi server: schema, running, state and store are needed")
+	}
+	if c.MaxMessage == 0 {
+		c.MaxMessage = MaxMessage
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{
+		cfg:    c,
+		schema: c.Schema,
+		engine: subscribe.New(subscribe.Options{
+			Schema:    c.Schema,
+			Config:    c.Running,
+			State:     c.State,
+			Refresher: c.Refresher,
+			MinSample: c.MinSample,
+		}),
+		modules: findModules(c.Schema, c.Aliases),
+		log:     c.Log,
+	}, nil
+}
+
+// Serve answers on the listeners until ctx ends, and closes them. It returns nil
+// when it ended because ctx did. It is called once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	for _, l := range listeners {
+		if s.cfg.TLS == nil && l.Addr().Network() != "unix" {
+			return fmt.Errorf("serve gnmi on %s: it needs a certificate: nothing is served in plaintext", l.Addr())
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := grpc.NewServer(
+		grpc.Creds(newTransport(s.cfg.TLS)),
+		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
+		grpc.MaxConcurrentStreams(1000),
+		// A dead peer is noticed within half a minute; clients may ping as often
+		// as every ten seconds, streams or none.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	)
+	gpb.RegisterGNMIServer(srv, s)
+	hs := health.NewServer()
+	healthpb.RegisterHealthServer(srv, hs)
+	hs.SetServingStatus(gpb.GNMI_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	reflection.Register(srv)
+
+	errs := make(chan error, len(listeners)+1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.engine.Run(ctx); err != nil {
+			errs <- err
+		}
+		cancel() // without changes there is nothing true to serve
+	})
+	for _, l := range listeners {
+		wg.Go(func() {
+			if err := srv.Serve(l); err != nil {
+				errs <- fmt.Errorf("serve gnmi on %s: %w", l.Addr(), err)
+				cancel()
+			}
+		})
+	}
+	<-ctx.Done()
+	hs.Shutdown()
+	stop(srv)
+	wg.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// stop lets calls under way end: a Set that was answered by the kernel should
+// reach its client. Streams have no end of their own and are cut.
+func stop(srv *grpc.Server) {
+	done := make(chan struct{})
+	go func() {
+		srv.GracefulStop()
+		close(done)
+	}()
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-done:
+	case <-grace.C:
+		srv.Stop()
+		<-done
+	}
+}
+
+// Capabilities implements gNMI.
+func (s *Server) Capabilities(_ context.Context, req *gpb.CapabilityRequest) (*gpb.CapabilityResponse, error) {
+	if err := refuseDepth("Capabilities", req.GetExtension()); err != nil {
+		return nil, err
+	}
+	if err := refuseExtensions(req.GetExtension()); err != nil {
+		return nil, err
+	}
+	resp := &gpb.CapabilityResponse{
+		SupportedEncodings: []gpb.Encoding{gpb.Encoding_JSON, gpb.Encoding_JSON_IETF, gpb.Encoding_PROTO},
+		GNMIVersion:        Version,
+	}
+	for _, m := range s.schema.Models() {
+		resp.SupportedModels = append(resp.SupportedModels, &gpb.ModelData{
+			Name: m.Name, Organization: m.Organization, Version: m.Version,
+		})
+	}
+	return resp, nil
+}
+
+// eof reports whether a client has said all it wants to.
+func eof(err error) bool { return errors.Is(err, io.EOF) }

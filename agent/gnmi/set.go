@@ -1,0 +1,188 @@
+package gnmi
+
+import (
+	"context"
+	"math/big"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"heddle/agent/datastore"
+	"heddle/schema"
+)
+
+// Set implements gNMI: all of it, or nothing.
+func (s *Server) Set(ctx context.Context, req *gpb.SetRequest) (*gpb.SetResponse, error) {
+	if err := refuseDepth("Set", req.GetExtension()); err != nil {
+		return nil, err
+	}
+	if err := refuseExtensions(req.GetExtension()); err != nil {
+		return nil, err
+	}
+	if len(req.GetUnionReplace()) > 0 {
+		if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) > 0 {
+			return nil, invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
+		}
+		return nil, notOffered("union_replace is not offered: use replace")
+	}
+	edits, resp, err := s.edits(req)
+	if err != nil {
+		return nil, err
+	}
+	if len(edits) == 0 {
+		resp.Timestamp = time.Now().UnixNano()
+		return resp, nil
+	}
+	res, err := s.cfg.Store.Commit(ctx, datastore.Request{Edits: edits, User: user(ctx), Source: "gnmi"})
+	if err != nil {
+		return nil, s.statusOf(err, set)
+	}
+	resp.Timestamp = time.Now().UnixNano()
+	if len(res.Changes) > 0 {
+		resp.Timestamp = res.Time.UnixNano()
+	}
+	return resp, nil
+}
+
+// edits reads the operations in the order in which they are carried out, and
+// makes the response that they get if they all succeed.
+func (s *Server) edits(req *gpb.SetRequest) ([]schema.Edit, *gpb.SetResponse, error) {
+	prefix := req.GetPrefix()
+	if err := checkPrefix(prefix); err != nil {
+		return nil, nil, err
+	}
+	n := len(req.GetDelete()) + len(req.GetReplace()) + len(req.GetUpdate())
+	edits := make([]schema.Edit, 0, n)
+	resp := &gpb.SetResponse{Prefix: prefix, Response: make([]*gpb.UpdateResult, 0, n)}
+	for _, p := range req.GetDelete() {
+		paths, err := s.queryPaths(prefix, p, set)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, at := range paths {
+			edits = append(edits, schema.Edit{Op: schema.Delete, Path: at})
+		}
+		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: p, Op: gpb.UpdateResult_DELETE})
+	}
+	for _, u := range req.GetReplace() {
+		e, err := s.edit(prefix, u, schema.Replace)
+		if err != nil {
+			return nil, nil, err
+		}
+		edits = append(edits, e)
+		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_REPLACE})
+	}
+	for _, u := range req.GetUpdate() {
+		e, err := s.edit(prefix, u, schema.Update)
+		if err != nil {
+			return nil, nil, err
+		}
+		edits = append(edits, e)
+		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UPDATE})
+	}
+	return edits, resp, nil
+}
+
+func (s *Server) edit(prefix *gpb.Path, u *gpb.Update, op schema.Op) (schema.Edit, error) {
+	path, err := s.setPath(prefix, u.GetPath())
+	if err != nil {
+		return schema.Edit{}, err
+	}
+	e := schema.Edit{Op: op, Path: path}
+	switch v := u.GetVal().GetValue().(type) {
+	case *gpb.TypedValue_JsonVal:
+		e.JSON, e.Encoding = nonNil(v.JsonVal), schema.JSON
+	case *gpb.TypedValue_JsonIetfVal:
+		e.JSON, e.Encoding = nonNil(v.JsonIetfVal), schema.JSONIETF
+	case nil:
+		if u.GetValue() != nil { //nolint:staticcheck // refused, not used
+			return e, invalid("path %s: the field value is no longer in use: put the value into val", path)
+		}
+		return e, invalid("path %s: the update has no value: put one into val, or delete the path", path)
+	default:
+		e.Scalar, err = scalar(path, u.GetVal())
+	}
+	return e, err
+}
+
+// nonNil keeps empty JSON apart from no JSON: it is a mistake in the payload.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// scalar reads a value that is not JSON. The type it has to fit is known further
+// in.
+func scalar(path schema.Path, v *gpb.TypedValue) (schema.Value, error) {
+	switch v := v.GetValue().(type) {
+	case *gpb.TypedValue_StringVal:
+		return schema.StringValue(v.StringVal), nil
+	case *gpb.TypedValue_IntVal:
+		return schema.IntValue(v.IntVal), nil
+	case *gpb.TypedValue_UintVal:
+		return schema.UintValue(v.UintVal), nil
+	case *gpb.TypedValue_BoolVal:
+		return schema.BoolValue(v.BoolVal), nil
+	case *gpb.TypedValue_BytesVal:
+		return schema.BinaryValue(v.BytesVal), nil
+	case *gpb.TypedValue_DoubleVal:
+		return schema.FloatValue(v.DoubleVal), nil
+	case *gpb.TypedValue_FloatVal: //nolint:staticcheck // old clients send it
+		return schema.FloatValue(float64(v.FloatVal)), nil //nolint:staticcheck // as above
+	case *gpb.TypedValue_DecimalVal: //nolint:staticcheck // old clients send it
+		return decimal(path, v.DecimalVal) //nolint:staticcheck // as above
+	case *gpb.TypedValue_LeaflistVal:
+		list := make([]schema.Value, 0, len(v.LeaflistVal.GetElement()))
+		for _, e := range v.LeaflistVal.GetElement() {
+			if e.GetLeaflistVal() != nil || e.GetValue() == nil {
+				return schema.Value{}, invalid("path %s: an element of leaflist_val is not a scalar", path)
+			}
+			x, err := scalar(path, e)
+			if err != nil {
+				return schema.Value{}, err
+			}
+			list = append(list, x)
+		}
+		return schema.ListValue(list), nil
+	case *gpb.TypedValue_AsciiVal:
+		return schema.Value{}, notOffered("path %s: encoding ASCII (ascii_val) is not offered: use JSON, JSON_IETF or a scalar", path)
+	case *gpb.TypedValue_AnyVal:
+		return schema.Value{}, notOffered("path %s: any_val is not offered: use JSON, JSON_IETF or a scalar", path)
+	case *gpb.TypedValue_ProtoBytes:
+		return schema.Value{}, notOffered("path %s: proto_bytes is not offered: use JSON, JSON_IETF or a scalar", path)
+	}
+	return schema.Value{}, notOffered("path %s: this kind of value is not offered: use JSON, JSON_IETF or a scalar", path)
+}
+
+// maxDigits is how many digits a decimal64 can have behind the point (RFC 6020
+// §9.3).
+const maxDigits = 18
+
+// decimal reads digits x 10^-precision.
+func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) { //nolint:staticcheck // old clients send it
+	if d.GetPrecision() > maxDigits {
+		return schema.Value{}, invalid("path %s: decimal_val has precision %d: a decimal64 has %d at most", path, d.GetPrecision(), maxDigits)
+	}
+	r := new(big.Rat).SetFrac(
+		big.NewInt(d.GetDigits()),
+		new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(d.GetPrecision())), nil),
+	)
+	return schema.DecimalValue(r.FloatString(int(d.GetPrecision()))), nil
+}
+
+// user is the common name of the client's certificate, "" without one.
+func user(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	t, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(t.State.PeerCertificates) == 0 {
+		return ""
+	}
+	return t.State.PeerCertificates[0].Subject.CommonName
+}

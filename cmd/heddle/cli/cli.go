@@ -1,0 +1,161 @@
+// Package cli is the heddle command behind its main: it reads the command line,
+// speaks gNMI to a target, and writes for people or, with --json, for programs.
+//
+// It serves operators and scripts. It is a client like any other: it must not
+// know the agent, and learns of the model only what the target says.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+const usage = `usage: heddle [flags] COMMAND [flags] ...
+
+  heddle get [--type config|state] [--leaves] PATH...
+        what the paths hold, as JSON
+  heddle set [--delete PATH] [--replace PATH=VALUE] [--update PATH=VALUE] ...
+        change the configuration, all of it or nothing. VALUE is JSON
+        (true, 5, "text", {"config": {...}}), the name of a file with JSON,
+        or - for standard input
+  heddle watch [--once] [--sample 1s] PATH...
+        what the paths hold, and every change
+  heddle capabilities
+        models, encodings and version of the target
+
+A PATH is like /interfaces/interface[name=eth0]/state/counters; * is a wildcard.
+`
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func wrongUsage(format string, args ...any) error {
+	return &usageError{text: fmt.Sprintf(format, args...)}
+}
+
+// command is one of the commands at work.
+type command struct {
+	Streams
+	dial dialOptions
+	args []string
+}
+
+// Run carries out one command and returns the exit code: 0, 1 when it did not
+// succeed, 2 when the command line is wrong.
+func Run(ctx context.Context, args []string, st Streams) int {
+	err := run(ctx, args, st)
+	var bad *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(st.Out, usage)
+		return exitOK
+	case errors.As(err, &bad):
+		fmt.Fprintf(st.Err, "heddle: %s\n", bad.text)
+		return exitUsage
+	}
+	fmt.Fprintf(st.Err, "heddle: %s\n", describe(err))
+	return exitError
+}
+
+func run(ctx context.Context, args []string, st Streams) error {
+	c := &command{Streams: st, dial: defaultDial()}
+	fs := c.flags("heddle")
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	rest := fs.Args()
+	if len(rest) == 0 {
+		return wrongUsage("no command: use get, set, watch or capabilities; --help tells more")
+	}
+	c.args = rest[1:]
+	switch rest[0] {
+	case "get":
+		return c.get(ctx)
+	case "set":
+		return c.set(ctx)
+	case "watch":
+		return c.watch(ctx)
+	case "capabilities":
+		return c.capabilities(ctx)
+	case "help":
+		return flag.ErrHelp
+	}
+	return wrongUsage("unknown command %q: use get, set, watch or capabilities", rest[0])
+}
+
+// flags makes a set that has the connection's flags, which may stand before and
+// after the command.
+func (c *command) flags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	c.dial.register(fs)
+	return fs
+}
+
+func parse(fs *flag.FlagSet, args []string) error {
+	err := fs.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return wrongUsage("%s; --help tells more", err)
+}
+
+// parseMixed takes flags and other arguments in any order.
+func (c *command) parseMixed(fs *flag.FlagSet) (rest []string, err error) {
+	args := c.args
+	for {
+		if err := parse(fs, args); err != nil {
+			return nil, err
+		}
+		if args = fs.Args(); len(args) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+}
+
+// describe writes an error for people: the code, the target's words, and the
+// remedy if the target names one.
+func describe(err error) string {
+	st, ok := status.FromError(err)
+	if !ok {
+		return err.Error()
+	}
+	var b strings.Builder
+	if st.Code() == codes.Unknown {
+		b.WriteString(st.Message())
+	} else {
+		fmt.Fprintf(&b, "%s: %s", st.Code(), st.Message())
+	}
+	for _, d := range st.Details() {
+		if i, ok := d.(*errdetails.ErrorInfo); ok && i.GetMetadata()["remedy"] != "" && !strings.Contains(st.Message(), i.GetMetadata()["remedy"]) {
+			fmt.Fprintf(&b, "\n  remedy: %s", i.GetMetadata()["remedy"])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+)
+
+func (c *command) set(ctx context.Context) error {
+	flags := c.flags("set")
+	req := &gpb.SetRequest{}
+	flags.Func("delete", "PATH", func(arg string) error {
+		p, err := parsePath(arg)
+		req.Delete = append(req.Delete, p)
+		return err
+	})
+	flags.Func("replace", "PATH=VALUE", func(arg string) error {
+		u, err := c.update(arg)
+		req.Replace = append(req.Replace, u)
+		return err
+	})
+	flags.Func("update", "PATH=VALUE", func(arg string) error {
+		u, err := c.update(arg)
+		req.Update = append(req.Update, u)
+		return err
+	})
+	rest, err := c.parseMixed(flags)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return wrongUsage("unexpected argument %q: a change is --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", rest[0])
+	}
+	if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) == 0 {
+		return wrongUsage("nothing to set: use --delete PATH, --replace PATH=VALUE or --update PATH=VALUE")
+	}
+	return c.with(ctx, true, func(ctx context.Context, client gpb.GNMIClient) error {
+		resp, err := client.Set(ctx, req)
+		if err != nil {
+			return err
+		}
+		for _, r := range resp.GetResponse() {
+			fmt.Fprintf(c.Out, "%s %s\n", r.GetOp(), text(resp.GetPrefix(), r.GetPath()))
+		}
+		fmt.Fprintf(c.Out, "committed %s\n", time.Unix(0, resp.GetTimestamp()).Format(time.RFC3339Nano))
+		return nil
+	})
+}
+
+// update reads PATH=VALUE.
+func (c *command) update(arg string) (*gpb.Update, error) {
+	pathText, val, ok := splitPath(arg)
+	if !ok {
+		return nil, fmt.Errorf("%s: use PATH=VALUE", arg)
+	}
+	path, err := parsePath(pathText)
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.payload(val)
+	if err != nil {
+		return nil, err
+	}
+	return &gpb.Update{Path: path, Val: &gpb.TypedValue{Value: &gpb.TypedValue_JsonIetfVal{JsonIetfVal: data}}}, nil
+}
+
+// payload is JSON as it stands, from a file, or from standard input.
+func (c *command) payload(val string) ([]byte, error) {
+	if json.Valid([]byte(val)) {
+		return []byte(val), nil
+	}
+	var data []byte
+	var err error
+	if val == "-" {
+		data, err = io.ReadAll(c.In)
+	} else {
+		data, err = os.ReadFile(val)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("value %s is neither JSON nor a file: a text is written '\"%s\"'", val, val)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var any json.RawMessage
+	if err := json.Unmarshal(data, &any); err != nil {
+		return nil, fmt.Errorf("file %s is not JSON: %w", val, err)
+	}
+	return data, nil
+}
