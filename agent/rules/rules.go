@@ -26,6 +26,7 @@ import (
 
 // Violation is configuration that breaks a rule.
 type Violation struct {
+	Rule   string // name of the rule, e.g. "sid-locator"
 	Path   string // gNMI path text
 	Value  string // "" if it is about something that is missing
 	Reason string // what is wrong
@@ -79,7 +80,7 @@ func (r *Rules) Names() []string {
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 // Check finds what the changes from one snapshot to the next break: *Violation
@@ -90,7 +91,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {
-			subjects = append(subjects, subject{ch.Key, ch.Old, true})
+			subjects = append(subjects, subject{ch.Key, ch.Old})
 		}
 	}
 	direct := len(subjects)
@@ -108,6 +109,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 			continue
 		}
 		for _, rule := range r.table[s.key.List()] {
+			c.rule = rule.name
 			rule.check(c, s.key, entry, s.was)
 		}
 		if len(c.found) >= schema.MaxErrors {
@@ -119,9 +121,8 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 
 // subject is an entry to be checked.
 type subject struct {
-	key     schema.EntryKey
-	was     schema.GoStruct
-	changed bool
+	key schema.EntryKey
+	was schema.GoStruct // nil: new, or not itself changed
 }
 
 func compareSubjects(a, b subject) int { return cmp.Compare(a.key, b.key) }
@@ -136,6 +137,7 @@ func unique(subjects []subject) []subject {
 type check struct {
 	translators.View
 	found    []error
+	rule     string    // that is being checked
 	locators []located // of the default instance, see locatorOf
 	indexed  bool
 }
@@ -146,7 +148,7 @@ func (c *check) fail(k schema.EntryKey, below, value, reason, remedy string) {
 	if below != "" {
 		path += "/" + below
 	}
-	c.found = append(c.found, &Violation{Path: path, Value: value, Reason: reason, Remedy: remedy})
+	c.found = append(c.found, &Violation{Rule: c.rule, Path: path, Value: value, Reason: reason, Remedy: remedy})
 }
 
 // recheckFunc reports the other entries that a change may make wrong. It is

@@ -1,0 +1,271 @@
+package all_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"heddle/agent/rules"
+	"heddle/kernel/object"
+	"heddle/schema"
+	"heddle/translators"
+	"heddle/translators/all"
+	"heddle/translators/modeltest"
+)
+
+// TestIncrementalEqualsWhole does random Sets on a small world, where everything
+// has a chance to refer to everything, and compares what the engine came to with
+// a translation of the whole configuration by an engine that has seen nothing
+// else: the same objects, needs, reasons for withholding and errors.
+func TestIncrementalEqualsWhole(t *testing.T) {
+	m := model(t)
+	r := rules.New(m)
+	done := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{
+			t: t, model: m, rules: r, done: done,
+			config: modeltest.New(m.Schema, schema.Entries{}),
+			engine: all.Engine(m),
+			state:  state{objects: map[object.Key]string{}, withheld: map[string]string{}},
+		}
+		for range rapid.IntRange(1, 30).Draw(t, "sets") {
+			w.set()
+		}
+	})
+	t.Logf("Sets: %v", done)
+	if done["committed"] < done["tried"]/10 {
+		t.Errorf("only %d of %d Sets were good: the test hardly tests anything", done["committed"], done["tried"])
+	}
+}
+
+type state struct {
+	objects  map[object.Key]string
+	withheld map[string]string
+}
+
+type world struct {
+	t      *rapid.T
+	model  *translators.Model
+	rules  *rules.Rules
+	config *modeltest.Snapshot
+	engine *translators.Engine
+	state  state
+	done   map[string]int
+}
+
+func (w *world) set() {
+	w.done["tried"]++
+	var edits []schema.Edit
+	for range rapid.IntRange(1, 4).Draw(w.t, "edits") {
+		edits = append(edits, w.edit())
+	}
+	next, changes, err := w.config.Apply(edits)
+	if err != nil || len(w.rules.Check(w.config, next, changes)) > 0 {
+		w.done["refused"]++
+		return
+	}
+	fresh := all.Engine(w.model)
+	whole, wholeErr := fresh.Prepare(modeltest.New(w.model.Schema, schema.Entries{}), next, next.All())
+	d, err := w.engine.Prepare(w.config, next, changes)
+	if (err == nil) != (wholeErr == nil) {
+		w.t.Fatalf("changed: %v\nwhole: %v", err, wholeErr)
+	}
+	if err != nil {
+		w.done["in conflict"]++
+		return
+	}
+	undo := d.Commit()
+	if rapid.Bool().Draw(w.t, "undo") {
+		undo()
+		again, err := w.engine.Prepare(w.config, next, changes)
+		if err != nil {
+			w.t.Fatalf("after undo: %v", err)
+		}
+		if diff := cmp.Diff(deltaText(d), deltaText(again)); diff != "" {
+			w.t.Fatalf("after undo (-before +after):\n%s", diff)
+		}
+		again.Commit()
+	}
+	w.done["committed"]++
+	w.config = next
+	w.state.apply(w.t, w.model, d)
+	want := state{objects: map[object.Key]string{}, withheld: map[string]string{}}
+	want.apply(w.t, w.model, whole)
+	if diff := cmp.Diff(want.objects, w.state.objects); diff != "" {
+		w.t.Fatalf("objects (-whole +changed):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.withheld, w.state.withheld); diff != "" {
+		w.t.Fatalf("withheld (-whole +changed):\n%s", diff)
+	}
+}
+
+func (s state) apply(t *rapid.T, m *translators.Model, d *translators.Delta) {
+	for _, c := range d.Changes {
+		if _, had := s.objects[c.Key]; had != (c.Old != nil) {
+			t.Fatalf("%s: the engine says it was %v, had it: %t", c.Key, c.Old, had)
+		}
+		if c.Want == nil {
+			delete(s.objects, c.Key)
+			continue
+		}
+		if c.Want.Key() != c.Key {
+			t.Fatalf("change of %s wants %s", c.Key, c.Want.Key())
+		}
+		s.objects[c.Key] = fmt.Sprintf("%s needs %v", c.Want, c.Want.Needs())
+	}
+	for _, w := range d.Withheld {
+		if k := m.Text(w.Entry); w.Reason == "" {
+			delete(s.withheld, k)
+		} else {
+			s.withheld[k] = w.Reason
+		}
+	}
+}
+
+func deltaText(d *translators.Delta) []string {
+	var lines []string
+	for _, c := range d.Changes {
+		lines = append(lines, fmt.Sprintf("%s: %v => %v", c.Key, c.Old, c.Want))
+	}
+	for _, w := range d.Withheld {
+		lines = append(lines, fmt.Sprintf("%v %s", w.Entry, w.Reason))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+var (
+	links     = []string{"a", "b", "c", "sr0", "lo"}
+	vrfs      = []string{"v1", "v2"}
+	instances = append([]string{"DEFAULT"}, vrfs...)
+	prefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
+	sids      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"}
+)
+
+// edit draws one edit. Most of what is drawn makes sense on its own; whether it
+// makes sense together is for references and rules to say.
+func (w *world) edit() schema.Edit {
+	kinds := map[string]func() (path, json string){
+		"interface": w.interfaceEdit, "address": w.addressEdit, "instance": w.instanceEdit,
+		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
+		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit,
+	}
+	path, json := kinds[w.pick("kind", slices.Sorted(maps.Keys(kinds)))]()
+	if json != "" && rapid.IntRange(0, 5).Draw(w.t, "delete") == 0 {
+		json = ""
+	}
+	p, err := w.model.ParsePath(path)
+	if err != nil {
+		w.t.Fatalf("path %s: %v", path, err)
+	}
+	if json == "" {
+		return schema.Edit{Op: schema.Delete, Path: p}
+	}
+	op := schema.Update
+	if rapid.Bool().Draw(w.t, "replace") {
+		op = schema.Replace
+	}
+	return schema.Edit{Op: op, Path: p, JSON: []byte(json), Encoding: schema.JSONIETF}
+}
+
+func (w *world) pick(label string, from []string) string {
+	return rapid.SampledFrom(from).Draw(w.t, label)
+}
+
+func (w *world) enabled() string {
+	return w.pick("enabled", []string{`"enabled": true`, `"enabled": true`, `"enabled": false`})
+}
+
+func (w *world) interfaceEdit() (string, string) {
+	name := w.pick("link", links)
+	kind := `"type": "` + w.pick("type", []string{"DUMMY", "softwareLoopback", "ethernetCsmacd"}) + `", `
+	if name == "lo" || rapid.IntRange(0, 3).Draw(w.t, "typeless") == 0 {
+		kind = ""
+	}
+	return "/interfaces/interface[name=" + name + "]", `{"config": {` + kind + w.enabled() + `}}`
+}
+
+func (w *world) addressEdit() (string, string) {
+	sub := "/interfaces/interface[name=" + w.pick("link", links) + "]/subinterfaces/subinterface[index=0]"
+	if rapid.Bool().Draw(w.t, "sub") {
+		return sub, `{"config": {` + w.enabled() + `}}`
+	}
+	return sub + "/ipv4/addresses/address[ip=192.0.2.1]", `{"config": {"prefix-length": 24}}`
+}
+
+func (w *world) instanceEdit() (string, string) {
+	name := w.pick("instance", instances)
+	path := "/network-instances/network-instance[name=" + name + "]"
+	if name == "DEFAULT" {
+		return path + "/config", `{"name": "DEFAULT", "type": "DEFAULT_INSTANCE", ` + w.enabled() + `}`
+	}
+	table := w.pick("table", []string{"", `"table-id": 100, `, `"table-id": 200, `})
+	return path + "/config", `{"name": "` + name + `", "type": "L3VRF", ` + table + w.enabled() + `}`
+}
+
+func (w *world) memberEdit() (string, string) {
+	link := w.pick("link", links)
+	return "/network-instances/network-instance[name=" + w.pick("instance", instances) + "]/interfaces/interface[id=" + link + "]",
+		`{"config": {"interface": "` + link + `"}}`
+}
+
+func (w *world) protocolPath() string {
+	return "/network-instances/network-instance[name=" + w.pick("instance", instances) + "]/protocols/protocol[identifier=STATIC][name=" +
+		w.pick("protocol", []string{"p", "p", "q"}) + "]"
+}
+
+func (w *world) protocolEdit() (string, string) {
+	return w.protocolPath() + "/config", `{"identifier": "STATIC", ` + w.enabled() + `}`
+}
+
+func (w *world) staticEdit() (string, string) {
+	hop := func(index string) string {
+		metric := w.pick("metric", []string{"", `, "metric": 10`})
+		link := `"interface-ref": {"config": {"interface": "` + w.pick("link", links) + `"}}`
+		encap := `"srv6-encapsulation": {"config": {"segment-list": ["` + w.pick("segment", sids) + `"]}}`
+		body := w.pick("way", []string{link, link + ", " + encap, encap})
+		if rapid.IntRange(0, 4).Draw(w.t, "drop") == 0 {
+			return `{"index": "` + index + `", "config": {"index": "` + index + `", "next-hop": "DROP"` + metric + `}}`
+		}
+		return `{"index": "` + index + `", "config": {"index": "` + index + `"` + metric + `}, ` + body + `}`
+	}
+	prefix := w.pick("prefix", prefixes)
+	hops := hop("0")
+	if rapid.Bool().Draw(w.t, "two") {
+		hops += ", " + hop("1")
+	}
+	return w.protocolPath() + "/static-routes/static[prefix=" + prefix + "]", `{"next-hops": {"next-hop": [` + hops + `]}}`
+}
+
+const srv6 = "/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6"
+
+func (w *world) srv6Edit() (string, string) {
+	switch w.pick("srv6", []string{"link", "source", "interface"}) {
+	case "link":
+		return srv6 + "/config/sid-interface", `"` + w.pick("link", links) + `"`
+	case "source":
+		return srv6 + "/config/source-address", `"2001:db8::1"`
+	}
+	link := w.pick("link", links)
+	return srv6 + "/interfaces/interface[interface-id=" + link + "]", `{"config": {` + w.enabled() + `}}`
+}
+
+func (w *world) locatorEdit() (string, string) {
+	n := w.pick("locator", []string{"1", "2"})
+	return srv6 + "/locators/locator[name=l" + n + "]", `{"config": {"prefix": "2001:db8:` + n + `::/48"}}`
+}
+
+func (w *world) sidEdit() (string, string) {
+	body := w.pick("behavior", []string{
+		`"behavior": "END"`,
+		`"behavior": "END_X", "next-hop": "2001:db8:7::1"`,
+		`"behavior": "END_X", "next-hop": "fe80::1", "interface": "` + w.pick("link", links) + `"`,
+		`"behavior": "END_DT4", "network-instance": "` + w.pick("instance", vrfs) + `"`,
+		`"behavior": "END_DT6", "network-instance": "` + w.pick("instance", instances) + `"`,
+	})
+	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}}`
+}

@@ -1,0 +1,146 @@
+// Package modeltest lets tests read configuration as text: snapshots over a map,
+// and scenarios in txtar form that a person can read.
+//
+// A scenario is a sequence of Sets on one snapshot. A file called
+// "update PATH", "replace PATH" or "delete PATH" is an edit with JSON_IETF in it;
+// edits that follow each other are one Set. Files of any other name after them
+// are what is expected of that Set; what they are called and hold is for the
+// test to say. "# ..." is a comment.
+//
+// It is for tests only and must not be imported by anything else.
+package modeltest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"heddle/schema"
+)
+
+// Snapshot is a translators.Reader over maps. It does not change.
+type Snapshot struct {
+	schema    *schema.Schema
+	entries   schema.Entries
+	referrers map[schema.EntryKey][]schema.EntryKey
+}
+
+// New makes a snapshot of entries, which must not be changed any more.
+func New(s *schema.Schema, entries schema.Entries) *Snapshot {
+	n := &Snapshot{schema: s, entries: entries, referrers: map[schema.EntryKey][]schema.EntryKey{}}
+	for k, e := range entries {
+		s.Refs(k, e, func(r schema.Ref) bool {
+			if !slices.Contains(n.referrers[r.Target], k) {
+				n.referrers[r.Target] = append(n.referrers[r.Target], k)
+			}
+			return true
+		})
+	}
+	for _, list := range n.referrers {
+		slices.Sort(list)
+	}
+	return n
+}
+
+// Get implements schema.Tree.
+func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
+
+// Scan implements schema.Tree.
+func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
+	s.entries.Scan(prefix, fn)
+}
+
+// Referrers implements translators.Reader.
+func (s *Snapshot) Referrers(target schema.EntryKey, fn func(schema.EntryKey) bool) {
+	for _, k := range s.referrers[target] {
+		if !fn(k) {
+			return
+		}
+	}
+}
+
+// Entries is what the snapshot holds; do not change it.
+func (s *Snapshot) Entries() schema.Entries { return s.entries }
+
+// Apply makes the next snapshot and the changes that lead to it. References that
+// lead nowhere are an error, as they are in the datastore.
+func (s *Snapshot) Apply(edits []schema.Edit) (*Snapshot, []schema.Change, error) {
+	changes, err := s.schema.Apply(s, edits)
+	if err != nil {
+		return nil, nil, err
+	}
+	next := s.Put(changes)
+	for _, k := range slices.Sorted(maps.Keys(next.entries)) {
+		next.schema.Refs(k, next.entries[k], func(r schema.Ref) bool {
+			if _, ok := next.entries[r.Target]; !ok {
+				err = fmt.Errorf("%s refers to %s, which is not there", s.schema.Text(k), r.Value)
+			}
+			return err == nil
+		})
+	}
+	return next, changes, err
+}
+
+// Put makes the next snapshot, unchecked.
+func (s *Snapshot) Put(changes []schema.Change) *Snapshot {
+	entries := maps.Clone(s.entries)
+	entries.Put(changes)
+	return New(s.schema, entries)
+}
+
+// All lists the whole snapshot as changes from nothing.
+func (s *Snapshot) All() []schema.Change {
+	changes := make([]schema.Change, 0, len(s.entries))
+	for _, k := range slices.Sorted(maps.Keys(s.entries)) {
+		changes = append(changes, schema.Change{Key: k, New: s.entries[k]})
+	}
+	return changes
+}
+
+// Step is one Set of a scenario with what is expected of it.
+type Step struct {
+	Title string // of its edits, for messages
+	Edits []schema.Edit
+
+	// Expect are indexes into the archive's files, in their order.
+	Expect []int
+}
+
+// Scenario reads the steps of an archive.
+func Scenario(s *schema.Schema, a *txtar.Archive) ([]Step, error) {
+	ops := map[string]schema.Op{"update": schema.Update, "replace": schema.Replace, "delete": schema.Delete}
+	var steps []Step
+	edits := false
+	for i, f := range a.Files {
+		verb, path, _ := strings.Cut(f.Name, " ")
+		if verb == "#" {
+			edits = false
+			continue
+		}
+		op, ok := ops[verb]
+		if !ok {
+			if len(steps) == 0 {
+				return nil, fmt.Errorf("file %s: there is no edit before it", f.Name)
+			}
+			last := &steps[len(steps)-1]
+			last.Expect, edits = append(last.Expect, i), false
+			continue
+		}
+		if !edits {
+			steps, edits = append(steps, Step{Title: f.Name}), true
+		}
+		p, err := s.ParsePath(path)
+		if err != nil {
+			return nil, fmt.Errorf("file %s: %w", f.Name, err)
+		}
+		e := schema.Edit{Op: op, Path: p, Encoding: schema.JSONIETF}
+		if op != schema.Delete {
+			e.JSON = f.Data
+		}
+		steps[len(steps)-1].Edits = append(steps[len(steps)-1].Edits, e)
+	}
+	return steps, nil
+}
