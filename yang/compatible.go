@@ -16,7 +16,7 @@ func Compatible() map[string][]string {
 		"heddle-network-instance":       {"openconfig-network-instance"},
 		"heddle-network-instance-types": {"openconfig-network-instance-types"},
 		"heddle-policy-types":           {"openconfig-policy-types"},
-		"heddle-static-routes":          {"openconfig-network-instance", "openconfig-local-routing"},
+		"heddle-static-routes":          {"openconfig-network-instance"},
 		"heddle-system":                 {"openconfig-system"},
 	}
 }
