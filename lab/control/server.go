@@ -92,7 +92,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) (end bool) {
 	case OpRead:
 		s.finish(out, 0, packTar(req.Path, out.stream(kindStdout)))
 	case OpWrite:
-		s.finish(out, 0, unpackTar(stdinReader(in), req.Path))
+		s.finish(out, 0, unpackTar(&stdinReader{in: in}, req.Path))
 	case OpUp:
 		s.reply(out, s.up(connCtx, &req))
 	case OpAgent:
@@ -284,25 +284,25 @@ func exitCode(err error) (int, error) {
 	return 0, fmt.Errorf("wait for command: %w", err)
 }
 
-// stdinReader turns stdin frames into a stream that ends at the close frame.
-func stdinReader(in io.Reader) io.Reader {
-	r, w := io.Pipe()
-	go func() {
-		for {
-			k, payload, err := readFrame(in)
-			switch {
-			case err != nil:
-				w.CloseWithError(fmt.Errorf("read stdin: %w", err))
-				return
-			case k == kindStdinClose:
-				w.Close()
-				return
-			case k == kindStdin:
-				if _, err := w.Write(payload); err != nil {
-					return
-				}
-			}
+// stdinReader is the content of the stdin frames; it ends at the close frame.
+type stdinReader struct {
+	in   io.Reader
+	rest []byte
+}
+
+func (r *stdinReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		k, payload, err := readFrame(r.in)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("read stdin: %w", err)
+		case k == kindStdinClose:
+			return 0, io.EOF
+		case k == kindStdin:
+			r.rest = payload
 		}
-	}()
-	return r
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
 }

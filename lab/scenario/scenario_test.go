@@ -55,18 +55,19 @@ func TestScenarios(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	found := map[string]error{} // by feature, shared because a probe takes its time
 	params := testscript.Params{Dir: dir, Cmds: scriptCommands(), RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup:     func(env *testscript.Env) error { return setup(env, cfg) },
+		Setup:     func(env *testscript.Env) error { return setup(env, cfg, found) },
 		Condition: condition,
 	}
 	testscript.RunT(runner{T: t}, params)
 }
 
 // setup gives a script its session, and takes the lab down after it.
-func setup(env *testscript.Env, cfg netlab.Config) error {
+func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error {
 	t := env.T().(runner)
 	lab := netlab.New(cfg)
-	s := &session{lab: lab, vm: os.Getenv("LAB") == "vm", skip: t.Skip, captures: map[string]*capture{}, features: map[string]error{}}
+	s := &session{lab: lab, vm: os.Getenv("LAB") == "vm", skip: t.Skip, captures: map[string]*capture{}, features: found}
 	env.Values[sessionKey{}] = s
 	// Not env.Defer: that ends before the verdict is known, and the logs are
 	// for scenarios that failed.

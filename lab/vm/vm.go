@@ -81,7 +81,7 @@ func (o Options) arguments(controlPort int) []string {
 		"-kernel", o.Kernel, "-initrd", o.Image, "-append", cmdline,
 		"-serial", "file:" + ConsoleFile,
 		"-chardev", "socket,id=lab,path=" + serialSocket + ",server=on,wait=off", "-serial", "chardev:lab",
-		"-netdev", "user,id=net0," + strings.Join(forwards, ","), "-device", "virtio-net-pci,netdev=net0,romfile=",
+		"-netdev", "user,id=net0,restrict=on," + strings.Join(forwards, ","), "-device", "virtio-net-pci,netdev=net0,romfile=",
 		"-device", "virtio-rng-pci",
 	}
 }

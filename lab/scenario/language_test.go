@@ -1,0 +1,98 @@
+package scenario
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestEventually(t *testing.T) {
+	for _, tc := range []struct {
+		args  string
+		tries int    // after which try the command succeeds
+		want  string // in the error; empty: none
+		calls int
+	}{
+		{"10s try a b", 1, "", 1},
+		{"10s try a b", 3, "", 3},
+		{"10s stdout=^call.3$ try a b", 1, "", 3},
+		{"150ms try a b", 1000, "not within 150ms", 0},
+		{"150ms stdout=never try a b", 1, "stdout does not match", 0},
+		{"10s bad", 1, "usage", 0},
+		{"soon try", 1, "usage", 0},
+		{"10s stdout=( try", 1, "usage", 0},
+		{"10s exec true", 1, "COMMAND is one of", 0},
+		{"10s", 1, "usage", 0},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			calls := 0
+			table := map[string]command{
+				"try": func(_ *session, c call) error {
+					calls++
+					fmt.Fprintf(c.out, "call %d\n", calls)
+					if strings.Join(c.args, " ") != "a b" {
+						return &usageError{"arguments " + strings.Join(c.args, " ")}
+					}
+					if calls < tc.tries {
+						return errors.New("not yet")
+					}
+					return nil
+				},
+				"bad": func(*session, call) error { return &usageError{"bad"} },
+			}
+			var out, errw bytes.Buffer
+			err := (&session{}).eventually(table, call{args: strings.Fields(tc.args), out: &out, errw: &errw})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if tc.calls != 0 && calls != tc.calls {
+				t.Errorf("%d calls, want %d", calls, tc.calls)
+			}
+			if tc.want == "" && out.String() != fmt.Sprintf("call %d\n", calls) {
+				t.Errorf("stdout is not the last try's: %q", out.String())
+			}
+		})
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	for _, tc := range []struct {
+		release, than string
+		want          bool
+	}{
+		{"6.1.0-50-cloud-amd64", "6.1", true}, {"6.1.0-50-cloud-amd64", "6.12", false}, {"6.12.107+deb13-cloud-amd64", "6.1", true},
+		{"7.2.13", "6.12", true}, {"5.19", "6.1", false}, {"6", "6.0", true},
+	} {
+		if got := atLeast(tc.release, tc.than); got != tc.want {
+			t.Errorf("%s at least %s: %v", tc.release, tc.than, got)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	s := &session{features: map[string]error{}, captures: map[string]*capture{}}
+	for name, lines := range map[string][]string{
+		"topology": {"", "a b", "nope"}, "agent": {"", "start", "restart pe3"}, "on": {"", "pe3"}, "ping": {"pe3", "pe3 ::1 count=x", "pe3 ::1 speed=1"},
+		"capture": {"", "start a b", "stop", "stop none"}, "gnmi": {"pe3", "pe3 set no-such-file.json"}, "require": {"", "warp"},
+	} {
+		for _, line := range lines {
+			err := commands()[name](s, call{args: strings.Fields(line), dir: t.TempDir(), out: &bytes.Buffer{}, errw: &bytes.Buffer{}})
+			var usage *usageError
+			if !errors.As(err, &usage) {
+				t.Errorf("%s %s: %v", name, line, err)
+			}
+		}
+	}
+}
+
+func TestFeaturesAreWellFormed(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range features() {
+		if seen[f.name] || len(f.probe) == 0 || !atLeast(f.since, "4.0") {
+			t.Errorf("%+v", f)
+		}
+		seen[f.name] = true
+	}
+}
