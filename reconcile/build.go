@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"hash/maphash"
 	"slices"
 	"sort"
 
@@ -313,18 +314,24 @@ func (b *builder) claims(edges *edgeList) error {
 			frees[c] = int32(i)
 		}
 	}
-	takes := make(map[string]int32, len(b.items))
+	seed := maphash.MakeSeed()
+	takes := make(map[uint64]int32, len(b.items)) // hash of the claim to item
 	for i := range b.items {
 		it := &b.items[i]
 		if it.make < 0 {
 			continue
 		}
 		for _, c := range without(it.new, it.old, it.down < 0) {
-			if j, taken := takes[c]; taken {
-				o := &b.items[j]
-				return &ConflictError{What: c, A: Wanted{o.new, o.origin}, B: Wanted{it.new, it.origin}}
+			hash := maphash.String(seed, c)
+			if j, taken := takes[hash]; taken {
+				if o := &b.items[j]; slices.Contains(object.Claims(o.new), c) {
+					return &ConflictError{What: c, A: Wanted{o.new, o.origin}, B: Wanted{it.new, it.origin}}
+				}
 			}
-			takes[c] = int32(i)
+			takes[hash] = int32(i)
+			if len(frees) == 0 {
+				continue
+			}
 			if j, ok := frees[c]; ok && j != int32(i) {
 				edges.add(b.items[j].freeing(), it.make)
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -163,7 +164,15 @@ func slotClaim(table uint32, p netip.Prefix, metric uint32) []string {
 	if !p.Addr().Is6() {
 		return nil
 	}
-	return []string{fmt.Sprintf("table %d slot %s metric %d", table, p, kernelMetric(p, metric))}
+	// A large commit asks for one of these per route: no fmt.
+	b := make([]byte, 0, 80)
+	b = append(b, "table "...)
+	b = strconv.AppendUint(b, uint64(table), 10)
+	b = append(b, " slot "...)
+	b = p.AppendTo(b)
+	b = append(b, " metric "...)
+	b = strconv.AppendUint(b, uint64(kernelMetric(p, metric)), 10)
+	return []string{string(b)}
 }
 
 func (r *Route) String() string {
