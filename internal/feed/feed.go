@@ -16,8 +16,9 @@ import (
 var ErrClosed = errors.New("feed is closed")
 
 // Feed holds events for as long as a reader has still to read them. A reader
-// that falls more than the limit behind loses its position and is told so, so
-// memory is bounded however many sleep.
+// that falls more than the limit behind, and more than one event, loses its
+// position and is told so: memory is bounded by the limit and one event, however
+// many sleep.
 type Feed[E any] struct {
 	limit int64
 	size  func(E) int
@@ -50,17 +51,22 @@ func New[E any](limit int, latest E, size func(E) int) *Feed[E] {
 }
 
 // Publish appends an event and calls swap, as one step for readers to come.
-func (f *Feed[E]) Publish(e E, swap func()) {
+func (f *Feed[E]) Publish(e E, swap func()) { f.PublishAs(e, e, swap) }
+
+// PublishAs is Publish with latest as what Watch and readers that lost their
+// position get: e without what only those need who follow, which would be kept
+// until the next event.
+func (f *Feed[E]) PublishAs(e, latest E, swap func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	swap()
-	f.latest = e
+	f.latest = latest
 	end := f.end
 	end.event = e
 	end.next = &link[E]{total: end.total + 1 + int64(f.size(e))}
 	f.end = end.next
 	for r := range f.readers {
-		if r.at != nil && f.end.total-r.at.total > f.limit {
+		if r.at != nil && r.at != end && f.end.total-r.at.total > f.limit {
 			r.at = nil
 		}
 	}

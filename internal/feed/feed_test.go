@@ -47,6 +47,26 @@ func TestSlowReaderIsToldWhatItLost(t *testing.T) {
 	}
 }
 
+func TestLargeEventReachesThoseWhoKeepUp(t *testing.T) {
+	f := New(4, 0, func(e int) int { return e })
+	_, r := f.Watch()
+	defer r.Close()
+	f.PublishAs(100, 7, func() {})
+	if e, lost, err := r.Next(t.Context()); e != 100 || lost || err != nil {
+		t.Errorf("Next: %d, %v, %v; want 100: an event above the limit is no lag", e, lost, err)
+	}
+	if latest, other := f.Watch(); latest != 7 {
+		t.Errorf("latest is %d, want what it was published as, 7", latest)
+	} else {
+		other.Close()
+	}
+	f.Publish(2, func() {})
+	f.Publish(3, func() {})
+	if e, lost, err := r.Next(t.Context()); e != 3 || !lost || err != nil {
+		t.Errorf("Next: %d, %v, %v; want 3 and lost", e, lost, err)
+	}
+}
+
 func TestEnds(t *testing.T) {
 	f := New(10, 0, size)
 	_, gone := f.Watch()

@@ -1,0 +1,174 @@
+package datastore
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"heddle/schema"
+)
+
+// degree of the B-trees. With 32, the library's default, a changed leaf copies
+// three times as many octets.
+const degree = 8
+
+// Snapshot is the whole configuration at one moment. It never changes, and it
+// costs nothing to keep one but the entries that were replaced since. It
+// implements schema.Tree. All methods are safe for concurrent use.
+type Snapshot struct {
+	entries  *btree.Map[schema.EntryKey, schema.GoStruct]
+	refs     *btree.Map[schema.EntryKey, referrers]
+	revision uint64
+	time     time.Time
+}
+
+// referrers is the set of entries that refer to one target. It wraps the set so
+// that the map of targets, which calls a Copy method of its values, sees none.
+type referrers struct {
+	set *btree.Map[schema.EntryKey, struct{}]
+}
+
+func emptySnapshot() *Snapshot {
+	return &Snapshot{
+		entries: btree.NewMap[schema.EntryKey, schema.GoStruct](degree),
+		refs:    btree.NewMap[schema.EntryKey, referrers](degree),
+	}
+}
+
+// Revision is the number of the commit that made this configuration; 0 is the
+// empty configuration before any commit.
+func (s *Snapshot) Revision() uint64 { return s.revision }
+
+// Time is when that commit was made.
+func (s *Snapshot) Time() time.Time { return s.time }
+
+// Len is the number of entries.
+func (s *Snapshot) Len() int { return s.entries.Len() }
+
+// Get implements schema.Tree.
+func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
+
+// Scan implements schema.Tree.
+func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
+	if prefix == "" {
+		s.entries.Scan(fn)
+		return
+	}
+	s.entries.Ascend(prefix, func(k schema.EntryKey, e schema.GoStruct) bool {
+		return strings.HasPrefix(string(k), string(prefix)) && fn(k, e)
+	})
+}
+
+// Referrers calls fn for every entry with a leaf that refers to the entry
+// target, in key order, until fn returns false. The target need not exist.
+func (s *Snapshot) Referrers(target schema.EntryKey, fn func(referrer schema.EntryKey) bool) {
+	if r, ok := s.refs.Get(target); ok {
+		r.set.Scan(func(k schema.EntryKey, _ struct{}) bool { return fn(k) })
+	}
+}
+
+// builder makes a snapshot out of another. Only the one writer may have one:
+// copying a tree writes to it, in a place that readers do not look at.
+type builder struct {
+	schema *schema.Schema
+	next   *Snapshot
+	// own are the targets whose set of referrers was already copied.
+	own map[schema.EntryKey]bool
+	// before and after are scratch space.
+	before, after []schema.EntryKey
+}
+
+func (s *Snapshot) builder(sc *schema.Schema) *builder {
+	return &builder{
+		schema: sc,
+		next: &Snapshot{
+			entries:  s.entries.Copy(),
+			refs:     s.refs.Copy(),
+			revision: s.revision,
+			time:     s.time,
+		},
+		own: map[schema.EntryKey]bool{},
+	}
+}
+
+func (b *builder) apply(changes []schema.Change) {
+	for _, c := range changes {
+		if c.New == nil {
+			b.next.entries.Delete(c.Key)
+		} else {
+			b.next.entries.Set(c.Key, c.New)
+		}
+		b.before = b.targets(b.before[:0], c.Key, c.Old)
+		b.after = b.targets(b.after[:0], c.Key, c.New)
+		for _, t := range b.before {
+			if !contains(b.after, t) {
+				b.unrefer(t, c.Key)
+			}
+		}
+		for _, t := range b.after {
+			if !contains(b.before, t) {
+				b.refer(t, c.Key)
+			}
+		}
+	}
+}
+
+// targets appends what an entry refers to, each once.
+func (b *builder) targets(dst []schema.EntryKey, k schema.EntryKey, e schema.GoStruct) []schema.EntryKey {
+	if e == nil {
+		return dst
+	}
+	b.schema.Refs(k, e, func(r schema.Ref) bool {
+		if r.Target != "" && !contains(dst, r.Target) {
+			dst = append(dst, r.Target)
+		}
+		return true
+	})
+	return dst
+}
+
+// contains is a linear search: an entry refers to a handful of others.
+func contains(list []schema.EntryKey, k schema.EntryKey) bool {
+	for _, l := range list {
+		if l == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *builder) refer(target, referrer schema.EntryKey) {
+	r := b.ownSet(target)
+	if r.set == nil {
+		r.set = btree.NewMap[schema.EntryKey, struct{}](degree)
+		b.next.refs.Set(target, r)
+		b.own[target] = true
+	}
+	r.set.Set(referrer, struct{}{})
+}
+
+func (b *builder) unrefer(target, referrer schema.EntryKey) {
+	r := b.ownSet(target)
+	if r.set == nil {
+		return
+	}
+	r.set.Delete(referrer)
+	if r.set.Len() == 0 {
+		b.next.refs.Delete(target)
+		delete(b.own, target)
+	}
+}
+
+// ownSet is the set of referrers of a target as one that this builder may
+// change; its set is nil if nobody refers to the target.
+func (b *builder) ownSet(target schema.EntryKey) referrers {
+	r, ok := b.next.refs.Get(target)
+	if !ok || b.own[target] {
+		return r
+	}
+	r.set = r.set.Copy()
+	b.next.refs.Set(target, r)
+	b.own[target] = true
+	return r
+}

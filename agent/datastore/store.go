@@ -1,0 +1,320 @@
+package datastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"heddle/internal/feed"
+	"heddle/schema"
+)
+
+// Applier makes a configuration run.
+type Applier interface {
+	// Apply brings the kernel from old to new; changes are the entries that
+	// differ, in key order. When it returns without error the kernel holds what
+	// new asks for, read back, and undo brings it back to old. With an error the
+	// kernel is as it was, or the error says what is left.
+	//
+	// At start, and for the commit after a failed start, old is the empty
+	// configuration and changes are all there is, possibly nothing: the Applier
+	// compares with what the kernel holds of ours, writes only the difference
+	// and removes leftovers. undo may be nil if there is nothing to undo.
+	Apply(ctx context.Context, old, new *Snapshot, changes []schema.Change) (undo func(context.Context) error, err error)
+}
+
+// Rules are the semantic rules: what YANG's types and references cannot say. An
+// error may be a *Cause, or a type with a method
+//
+//	Violation() (path, value, reason, remedy string)
+//
+// to tell where it belongs; errors.Join makes several of one.
+type Rules interface {
+	Check(old, new *Snapshot, changes []schema.Change) []error
+}
+
+// RulesFunc is a function as Rules.
+type RulesFunc func(old, new *Snapshot, changes []schema.Change) []error
+
+// Check implements Rules.
+func (f RulesFunc) Check(old, new *Snapshot, changes []schema.Change) []error {
+	return f(old, new, changes)
+}
+
+// Config is what Open needs.
+type Config struct {
+	Schema  *schema.Schema
+	Applier Applier
+	Rules   Rules        // nil: none
+	Log     *slog.Logger // nil: discard
+
+	// Dir is the state directory. It is made if it is missing, and taken for
+	// this process if FS is nil.
+	Dir string
+	// FS replaces the operating system's file system below Dir.
+	FS FS
+
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// WatchLimit is how many changed entries the feed keeps for watchers that
+	// lag; 0 is 262,144.
+	WatchLimit int
+}
+
+// Phase is where a store is in its life.
+type Phase string
+
+// The phases.
+const (
+	Loading Phase = "loading"
+	Running Phase = "running"
+	// Unloaded: the startup configuration could not be loaded or applied; see
+	// StartupError.
+	Unloaded Phase = "unloaded"
+	Closed   Phase = "closed"
+)
+
+// Status tells how a store is.
+type Status struct {
+	Phase Phase
+	// Startup is set while Phase is Unloaded.
+	Startup *StartupError
+	// Persist is the last commit's failure to become durable, nil after the
+	// next success.
+	Persist *PersistError
+}
+
+// Store is the running configuration. All methods are safe for concurrent use.
+type Store struct {
+	schema  *schema.Schema
+	applier Applier
+	rules   Rules
+	log     *slog.Logger
+	now     func() time.Time
+	dir     string
+	lock    *os.File
+
+	current atomic.Pointer[Snapshot]
+	status  atomic.Pointer[Status]
+	feed    *feed.Feed[Event]
+	history history
+
+	// writer is held by the one who may change anything; a channel, so that
+	// waiting ends with the context.
+	writer chan struct{}
+	disk   *disk // the writer's
+}
+
+// Open makes a store whose configuration is empty until Start.
+func Open(c Config) (*Store, error) {
+	if c.Schema == nil || c.Applier == nil {
+		return nil, errors.New("open datastore: schema and applier are needed")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	}
+	if c.WatchLimit <= 0 {
+		c.WatchLimit = 1 << 18
+	}
+	if c.Rules == nil {
+		c.Rules = RulesFunc(func(_, _ *Snapshot, _ []schema.Change) []error { return nil })
+	}
+	s := &Store{
+		schema:  c.Schema,
+		applier: c.Applier,
+		rules:   c.Rules,
+		log:     c.Log,
+		now:     c.Now,
+		dir:     c.Dir,
+		writer:  make(chan struct{}, 1),
+	}
+	if c.FS == nil {
+		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open datastore: %w", err)
+		}
+		var err error
+		if s.lock, err = lockDir(c.Dir); err != nil {
+			return nil, fmt.Errorf("open datastore: %w", err)
+		}
+		c.FS = DirFS(c.Dir)
+	}
+	s.disk = &disk{fs: c.FS, schema: c.Schema, notes: c.Log, logEmpty: true}
+	empty := emptySnapshot()
+	s.current.Store(empty)
+	s.status.Store(&Status{Phase: Loading})
+	s.feed = feed.New(c.WatchLimit, Event{Snapshot: empty}, func(e Event) int { return len(e.Changes) })
+	return s, nil
+}
+
+// Snapshot is the running configuration.
+func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
+
+// Status tells how the store is.
+func (s *Store) Status() Status { return *s.status.Load() }
+
+// History lists the last commits, at most 256, newest first. It starts with the
+// process.
+func (s *Store) History() []Commit { return s.history.list() }
+
+// Request is a change of the configuration, all or nothing.
+type Request struct {
+	Edits  []schema.Edit
+	User   string // who asks
+	Source string // through what, e.g. "gnmi"
+}
+
+// Result is what a commit came to.
+type Result struct {
+	// Revision and Time are those of the running configuration afterwards.
+	Revision uint64
+	Time     time.Time
+	// Changes are the entries that changed, in key order; none if the request
+	// asked for what was there, in which case nothing was written anywhere.
+	Changes []schema.Change
+}
+
+// Commit applies a request: when it returns without error the configuration
+// runs, is durable, and is what Snapshot returns. With an error the running
+// configuration, the kernel and the files are as before; the error is a
+// *ValidationError, *ApplyError, *PersistError or *StartupError, or wraps
+// ErrBusy (and the context's error), ErrNotStarted or ErrClosed.
+//
+// The context bounds the waiting for other commits and what the Applier does.
+// Once the Applier is done, it no longer matters.
+func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
+	if err := s.acquire(ctx); err != nil {
+		return Result{}, fmt.Errorf("commit: %w", err)
+	}
+	defer s.release()
+	old := s.current.Load()
+	whole, err := s.mayCommit(req)
+	if err != nil {
+		return Result{}, err
+	}
+	changes, err := s.schema.Apply(old, req.Edits)
+	if err != nil {
+		return Result{}, validationError(causesOf(err))
+	}
+	if len(changes) == 0 && !whole {
+		return Result{Revision: old.revision, Time: old.time}, nil
+	}
+	b := old.builder(s.schema)
+	b.apply(changes)
+	next := b.next
+	if err := s.validate(old, next, changes); err != nil {
+		return Result{}, err
+	}
+	next.revision = old.revision + 1
+	next.time = s.now().Round(0).UTC()
+	c := Commit{Revision: next.revision, Time: next.time, User: req.User, Source: req.Source, Entries: len(changes)}
+	if err := s.carryOut(ctx, old, next, changes, c); err != nil {
+		return Result{}, err
+	}
+	s.publish(Event{Commit: c, Changes: changes, Snapshot: next})
+	return Result{Revision: c.Revision, Time: c.Time, Changes: changes}, nil
+}
+
+// mayCommit says whether the store takes this request now; whole is set if it
+// replaces a startup configuration that could not be loaded.
+func (s *Store) mayCommit(req Request) (whole bool, err error) {
+	status := s.Status()
+	switch status.Phase {
+	case Closed:
+		return false, fmt.Errorf("commit: %w", ErrClosed)
+	case Loading:
+		return false, fmt.Errorf("commit: %w", ErrNotStarted)
+	case Unloaded:
+		// An edit of a part would answer OK while the rest of the configuration
+		// is gone.
+		if len(req.Edits) == 0 || req.Edits[0].Op == schema.Update || len(req.Edits[0].Path) > 0 {
+			return false, status.Startup
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+// carryOut has the kernel follow and makes the commit durable.
+func (s *Store) carryOut(ctx context.Context, old, next *Snapshot, changes []schema.Change, c Commit) error {
+	p, err := s.disk.begin(next, changes, c)
+	if err != nil {
+		return s.persistFailed(&PersistError{Err: err})
+	}
+	undo, err := s.applier.Apply(ctx, old, next, changes)
+	if err != nil {
+		p.abort()
+		return &ApplyError{Err: err}
+	}
+	if failed := p.finish(); failed != nil {
+		if undo != nil {
+			// The one who asked may be gone; what the kernel holds still has to
+			// go back.
+			failed.Undo = undo(context.WithoutCancel(ctx))
+		}
+		return s.persistFailed(failed)
+	}
+	if st := s.Status(); st.Phase != Running || st.Persist != nil {
+		s.status.Store(&Status{Phase: Running})
+	}
+	return nil
+}
+
+func (s *Store) persistFailed(e *PersistError) error {
+	st := s.Status()
+	st.Persist = e
+	s.status.Store(&st)
+	return e
+}
+
+// acquire takes the writer's place, waiting for it as long as the context lasts.
+func (s *Store) acquire(ctx context.Context) error {
+	select {
+	case s.writer <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.writer <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+	}
+}
+
+func (s *Store) release() { <-s.writer }
+
+// Close waits for a commit in progress, brings startup.json up to date and ends
+// the feed. The kernel keeps the configuration. An error means that startup.json
+// is not up to date; startup.log then has the rest.
+func (s *Store) Close(ctx context.Context) error {
+	if err := s.acquire(ctx); err != nil {
+		return fmt.Errorf("close datastore: %w", err)
+	}
+	defer s.release()
+	st := s.Status()
+	if st.Phase == Closed {
+		return nil
+	}
+	var last Commit
+	if h := s.history.list(); len(h) > 0 {
+		last = h[0]
+	}
+	err := s.disk.close(s.Snapshot(), last)
+	s.feed.Close()
+	s.status.Store(&Status{Phase: Closed})
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close datastore: %w", err)
+	}
+	return nil
+}

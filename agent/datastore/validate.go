@@ -1,0 +1,126 @@
+package datastore
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"heddle/schema"
+)
+
+const (
+	// maxCauses is how many causes one error lists.
+	maxCauses = 16
+	// maxReferrers is how many referrers a cause names.
+	maxReferrers = 3
+)
+
+func validationError(causes []*Cause) *ValidationError {
+	e := &ValidationError{Causes: causes}
+	if len(causes) > maxCauses {
+		e.Causes, e.More = causes[:maxCauses], len(causes)-maxCauses
+	}
+	return e
+}
+
+// validate checks what the changes touch: the changed entries, what they refer
+// to, and what refers to those that went.
+func (s *Store) validate(old, next *Snapshot, changes []schema.Change) error {
+	var causes []*Cause
+	for _, c := range changes {
+		if c.New == nil {
+			causes = append(causes, s.checkReferrers(next, c.Key, changes)...)
+		} else {
+			causes = append(causes, causesOf(s.schema.Validate(c.Key, c.New))...)
+			causes = append(causes, s.checkRefs(next, c)...)
+		}
+		if len(causes) > maxCauses {
+			break
+		}
+	}
+	// The rules may rely on types and references being right.
+	if len(causes) == 0 {
+		for _, err := range s.rules.Check(old, next, changes) {
+			causes = append(causes, causesOf(err)...)
+		}
+	}
+	if len(causes) == 0 {
+		return nil
+	}
+	return validationError(causes)
+}
+
+// checkRefs finds the references of an entry that lead nowhere.
+func (s *Store) checkRefs(next *Snapshot, c schema.Change) (causes []*Cause) {
+	s.schema.Refs(c.Key, c.New, func(r schema.Ref) bool {
+		if r.Target == "" {
+			causes = append(causes, &Cause{
+				Path:   s.schema.NodePath(c.Key, r.Leaf).String(),
+				Value:  r.Value.String(),
+				Reason: "the reference also needs the leaf that says where to look for it, which is not set",
+			})
+			return true
+		}
+		if _, ok := next.Get(r.Target); !ok {
+			causes = append(causes, &Cause{
+				Path:   s.schema.NodePath(c.Key, r.Leaf).String(),
+				Value:  r.Value.String(),
+				Reason: fmt.Sprintf("refers to %s, which does not exist", s.schema.Text(r.Target)),
+				Remedy: "create it in the same request or refer to one that exists",
+			})
+		}
+		return true
+	})
+	return causes
+}
+
+// checkReferrers finds who still refers to an entry that went. Referrers that
+// changed too are left to checkRefs.
+func (s *Store) checkReferrers(next *Snapshot, gone schema.EntryKey, changes []schema.Change) []*Cause {
+	var names []string
+	count := 0
+	next.Referrers(gone, func(referrer schema.EntryKey) bool {
+		if changed(changes, referrer) {
+			return true
+		}
+		if count++; count <= maxReferrers {
+			names = append(names, s.referringLeaf(next, referrer, gone))
+		}
+		// A count beyond this is of no use to anybody.
+		return count < 1000
+	})
+	if count == 0 {
+		return nil
+	}
+	by := strings.Join(names, ", ")
+	if more := count - len(names); more > 0 {
+		by += fmt.Sprintf(" and %d more", more)
+	}
+	return []*Cause{{
+		Path:   s.schema.Text(gone),
+		Reason: "cannot be deleted, it is referred to by " + by,
+		Remedy: "delete or change the references in the same request",
+	}}
+}
+
+// referringLeaf is the path of the leaf of referrer that refers to target.
+func (s *Store) referringLeaf(next *Snapshot, referrer, target schema.EntryKey) string {
+	path := s.schema.Text(referrer)
+	e, ok := next.Get(referrer)
+	if !ok {
+		return path
+	}
+	s.schema.Refs(referrer, e, func(r schema.Ref) bool {
+		if r.Target == target {
+			path = s.schema.NodePath(referrer, r.Leaf).String()
+		}
+		return r.Target != target
+	})
+	return path
+}
+
+// changed reports whether a key is among the changes, which are in key order.
+func changed(changes []schema.Change, k schema.EntryKey) bool {
+	i := sort.Search(len(changes), func(i int) bool { return changes[i].Key >= k })
+	return i < len(changes) && changes[i].Key == k
+}
