@@ -34,7 +34,9 @@ func (r *Reconciler) apply(ctx context.Context, p Plan) (journal, error) {
 		if failed := r.forward(ctx, p, &j); failed != nil {
 			left, err := r.backward(ctx, p, j)
 			r.note(left)
-			failed.Undo = err
+			if failed.Undo = err; err != nil {
+				r.lookAgain(ctx, p)
+			}
 			return j, failed
 		}
 	}
@@ -169,7 +171,23 @@ func (r *Reconciler) revert(ctx context.Context, p Plan, j journal, before []Cha
 		}
 		return have, before[i].Want
 	})
+	if err != nil {
+		r.lookAgain(ctx, p)
+	}
 	return err
+}
+
+// lookAgain reads what the kernel holds after an undo that went wrong: what could
+// be undone may have taken along what could not. If that fails, too, the results
+// of the steps stand.
+func (r *Reconciler) lookAgain(ctx context.Context, p Plan) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	keys := make([]object.Key, len(p.touched))
+	for i, t := range p.touched {
+		keys[i] = t.key
+	}
+	_, _ = r.resync(ctx, r.kindsBehind(keys))
 }
 
 // settle takes note of what the kernel holds now, and of what is wanted, for all

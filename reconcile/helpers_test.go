@@ -14,6 +14,14 @@ import (
 	"heddle/reconcile"
 )
 
+func addrs(s ...string) []netip.Addr {
+	var as []netip.Addr
+	for _, a := range s {
+		as = append(as, addr(a))
+	}
+	return as
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
