@@ -40,9 +40,9 @@ func (t *Telemetry) appendConfigured(updates []update, cfg schema.Tree, k schema
 	}
 	switch e := entry.(type) {
 	case *config.NetworkInstance:
-		return append(updates, update{k, t.instanceEntry(k, e)})
+		return append(updates, update{k, t.instanceEntry(cfg, k, e)})
 	case *config.NetworkInstance_Interface:
-		return append(updates, update{k, t.memberEntry(k, e)})
+		return append(updates, update{k, t.memberEntry(cfg, k, e)})
 	case *config.NetworkInstance_Protocol:
 		return append(updates, update{k, &state.NetworkInstance_Protocol{
 			Identifier: state.E_HeddlePolicyTypes_INSTALL_PROTOCOL_TYPE(e.Identifier),
@@ -58,17 +58,17 @@ func (t *Telemetry) appendConfigured(updates []update, cfg schema.Tree, k schema
 	case *config.NetworkInstance_SegmentRouting_Srv6_Interface:
 		return append(updates, update{k, t.srv6InterfaceEntry(e)})
 	case *config.NetworkInstance_SegmentRouting_Srv6_Locator:
-		return append(updates, update{k, t.locatorEntry(k, e)})
+		return append(updates, update{k, t.locatorEntry(cfg, k, e)})
 	case *config.NetworkInstance_SegmentRouting_Srv6_Sid:
-		return append(updates, update{k, t.sidEntry(k, e)})
+		return append(updates, update{k, t.sidEntry(cfg, k, e)})
 	}
 	return updates
 }
 
 // programmed compares what an entry asks for with what the kernel was last read
 // to hold.
-func (t *Telemetry) programmed(k schema.EntryKey) (have []object.Object, ok bool, reason *string) {
-	wanted, withheld := t.intent.Wanted(k)
+func (t *Telemetry) programmed(cfg schema.Tree, k schema.EntryKey) (have []object.Object, ok bool, reason *string) {
+	wanted, withheld := t.intent.Wanted(cfg, k)
 	if withheld != "" {
 		return nil, false, &withheld
 	}
@@ -82,8 +82,8 @@ func (t *Telemetry) programmed(k schema.EntryKey) (have []object.Object, ok bool
 	return have, true, nil
 }
 
-func (t *Telemetry) instanceEntry(k schema.EntryKey, e *config.NetworkInstance) schema.GoStruct {
-	have, ok, reason := t.programmed(k)
+func (t *Telemetry) instanceEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance) schema.GoStruct {
+	have, ok, reason := t.programmed(cfg, k)
 	s := &state.NetworkInstance{
 		Name: e.Name, Description: e.Description, Enabled: ptr(e.GetEnabled()),
 		Type:       state.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_L3VRF,
@@ -117,9 +117,9 @@ func srv6State(s *state.NetworkInstance) *state.NetworkInstance_SegmentRouting_S
 
 // memberEntry shows the membership that the kernel holds: without one, only the
 // key is there.
-func (t *Telemetry) memberEntry(k schema.EntryKey, e *config.NetworkInstance_Interface) schema.GoStruct {
+func (t *Telemetry) memberEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_Interface) schema.GoStruct {
 	s := &state.NetworkInstance_Interface{Id: e.Id}
-	have, _, _ := t.programmed(k)
+	have, _, _ := t.programmed(cfg, k)
 	for _, o := range have {
 		if m, ok := o.(object.Member); ok {
 			s.Interface, s.Subinterface = &m.Link, ptr(uint32(0))
@@ -137,8 +137,8 @@ func (t *Telemetry) srv6InterfaceEntry(e *config.NetworkInstance_SegmentRouting_
 	return s
 }
 
-func (t *Telemetry) locatorEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Locator) schema.GoStruct {
-	have, ok, reason := t.programmed(k)
+func (t *Telemetry) locatorEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Locator) schema.GoStruct {
+	have, ok, reason := t.programmed(cfg, k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Locator{Name: e.Name, Programmed: &ok, ProgrammedReason: reason}
 	for _, o := range have {
 		if r, ok := o.(*object.Route); ok {
@@ -152,7 +152,7 @@ func (t *Telemetry) locatorEntry(k schema.EntryKey, e *config.NetworkInstance_Se
 // those of the kernel's routes: a next hop that is not in one of them shows its
 // key alone.
 func (t *Telemetry) appendStatic(updates []update, cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_Protocol_Static) []update {
-	have, ok, reason := t.programmed(k)
+	have, ok, reason := t.programmed(cfg, k)
 	updates = append(updates, update{k, &state.NetworkInstance_Protocol_Static{
 		Prefix: e.Prefix, Description: e.Description, Programmed: &ok, ProgrammedReason: reason,
 	}})

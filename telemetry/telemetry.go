@@ -39,9 +39,9 @@ type LinkEvent struct {
 
 // Intent tells what the configuration asks of the kernel.
 type Intent interface {
-	// Wanted is what one list entry asks for, and the reason when it is withheld
-	// ("interface e1 is disabled").
-	Wanted(entry schema.EntryKey) (objects []object.Object, withheld string)
+	// Wanted is what one list entry of a configuration asks for, and the reason
+	// when it is withheld ("interface e1 is disabled").
+	Wanted(cfg schema.Tree, entry schema.EntryKey) (objects []object.Object, withheld string)
 }
 
 // Actual is what the kernel was last read to hold, nil for nothing.

@@ -1,0 +1,252 @@
+// Package agent puts the rooms together: it opens the drivers, loads the
+// configuration, starts telemetry and serves. It is the only place that knows
+// all of them, and holds no logic of its own beyond the order of start and stop.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"heddle/agent/datastore"
+	"heddle/agent/rules"
+	"heddle/kernel/drivers"
+	"heddle/reconcile"
+	"heddle/schema"
+	"heddle/telemetry"
+	"heddle/translators"
+	"heddle/translators/all"
+)
+
+// revision is what this was built from; the linker sets it.
+var revision = "unknown"
+
+// Config is what an agent needs to know.
+type Config struct {
+	Listen   string // TCP address of the gNMI server; empty for none
+	Unix     string // path of its unix socket; empty for none
+	StateDir string
+	Log      *slog.Logger
+}
+
+// Agent is an agent that runs in the network namespace of the thread that made
+// it.
+type Agent struct {
+	cfg     Config
+	log     *slog.Logger
+	started time.Time
+	unlock  func() error
+	schema  *schema.Schema
+	kernel  *drivers.Kernel
+	rec     *reconcile.Reconciler
+	applier *applier
+	dirty   *dirty
+	store   *datastore.Store
+	tel     *telemetry.Telemetry
+
+	stateMu sync.Mutex // orders refreshState, so that the latest snapshot wins
+}
+
+// Run runs an agent until the context ends, which is no error.
+func Run(ctx context.Context, cfg Config) error {
+	a, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	err = a.Run(ctx)
+	return errors.Join(err, a.Close())
+}
+
+// New takes the network namespace and the state directory, and reads what the
+// kernel holds of an earlier life. It changes nothing in the kernel.
+func New(cfg Config) (_ *Agent, err error) {
+	if err := checkCapabilities(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.unlock, err = lockNamespace(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	if a.schema, err = schema.Heddle(); err != nil {
+		return nil, fmt.Errorf("compile the model: %w", err)
+	}
+	if a.kernel, err = drivers.Open(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	a.rec = reconcile.New(a.kernel, reconcile.OnChange(a.dirty.add))
+	engine, err := all.NewEngine(a.schema)
+	if err != nil {
+		return nil, err
+	}
+	a.applier = &applier{schema: a.schema, engine: engine, kernel: a.rec}
+	check, err := rules.New(a.schema)
+	if err != nil {
+		return nil, err
+	}
+	a.store, err = datastore.Open(datastore.Config{
+		Schema: a.schema, Dir: filepath.Join(cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
+		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {
+			return check.Check(old, new, changes)
+		}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.tel, err = telemetry.New(telemetry.Config{
+		Schema: a.schema, Kernel: kernelView{a.kernel}, Intent: a.applier, Actual: a.applier, Log: a.log,
+		System: telemetry.System{
+			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
+			Boot: bootTime(a.started), AgentStart: a.started,
+		},
+	})
+	return a, err
+}
+
+// Run loads the configuration and serves until the context ends.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	background := func(what string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", what, err))
+			}
+		})
+	}
+	defer cancel(nil)
+
+	if err := a.rec.Load(ctx); err != nil {
+		return fmt.Errorf("read what the kernel holds of ours: %w", err)
+	}
+	if err := a.start(ctx); err != nil {
+		return err
+	}
+	ready := make(chan struct{})
+	background("telemetry", func(ctx context.Context) error {
+		return a.tel.Run(ctx, func() { close(ready) })
+	})
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	background("state", a.followKernel)
+	background("serve", a.serve)
+	<-ctx.Done()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// start loads the saved configuration. One that cannot be loaded leaves the
+// kernel as it is and the agent reachable, so that somebody can mend it.
+func (a *Agent) start(ctx context.Context) error {
+	res, err := a.store.Start(ctx)
+	var bad *datastore.StartupError
+	switch {
+	case errors.As(err, &bad):
+		a.log.Error("the saved configuration does not run: the kernel is as it was, and a replace of / mends it", "error", err)
+	case err != nil:
+		return err
+	default:
+		a.log.Info("configuration runs", "revision", res.Revision, "entries", a.store.Snapshot().Len())
+	}
+	a.refreshState(a.allEntries())
+	return nil
+}
+
+func (a *Agent) allEntries() []schema.EntryKey {
+	var keys []schema.EntryKey
+	a.store.Snapshot().Scan("", func(k schema.EntryKey, _ schema.GoStruct) bool {
+		keys = append(keys, k)
+		return true
+	})
+	return keys
+}
+
+// Commit is the store's Commit, after which the state tree shows the result.
+func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Result, error) {
+	res, err := a.store.Commit(ctx, req)
+	if err == nil && len(res.Changes) > 0 {
+		keys := make([]schema.EntryKey, len(res.Changes))
+		for i, c := range res.Changes {
+			keys[i] = c.Key
+		}
+		a.refreshState(keys)
+	}
+	return res, err
+}
+
+// refreshState makes the state of these entries anew, and of those whose kernel
+// objects changed.
+func (a *Agent) refreshState(keys []schema.EntryKey) {
+	a.stateMu.Lock()
+	defer a.stateMu.Unlock()
+	seen := make(map[schema.EntryKey]bool, len(keys))
+	for _, k := range keys {
+		seen[k] = true
+	}
+	for _, o := range a.dirty.take() {
+		if k, ok := a.applier.engine.Origin(o); ok && !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	snapshot := a.store.Snapshot()
+	a.tel.Configured(snapshot, snapshot.Revision(), keys)
+}
+
+// followKernel keeps state true when the kernel changes without a commit.
+func (a *Agent) followKernel(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.dirty.wake:
+			a.refreshState(nil)
+		}
+	}
+}
+
+// Close gives up the namespace and the state directory. What is configured
+// stays in the kernel.
+func (a *Agent) Close() error {
+	var errs []error
+	if a.tel != nil {
+		a.tel.Close()
+	}
+	if a.store != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		errs = append(errs, a.store.Close(ctx))
+	}
+	if a.kernel != nil {
+		a.kernel.Close()
+	}
+	if a.unlock != nil {
+		errs = append(errs, a.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// statically: the translators' engine reads datastore snapshots.
+var _ translators.Reader = (*datastore.Snapshot)(nil)
