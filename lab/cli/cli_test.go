@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"heddle/lab/topology"
 )
@@ -172,5 +173,37 @@ func TestProcessStart(t *testing.T) {
 	}
 	if got := processStart(1 << 30); got != "" {
 		t.Errorf("no process: %q", got)
+	}
+}
+
+func TestPruneRuns(t *testing.T) {
+	dir := t.TempDir()
+	if err := pruneRuns(dir + "/none"); err != nil {
+		t.Errorf("no runs yet: %v", err)
+	}
+	for i := range 5 {
+		path := filepath.Join(dir, fmt.Sprintf("%d-X%d", 1<<30, i))
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(path, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := filepath.Join(dir, fmt.Sprintf("%d-LIVE", os.Getpid()))
+	if err := os.Mkdir(live, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := pruneRuns(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name()[strings.IndexByte(e.Name(), '-')+1:])
+	}
+	if got := strings.Join(left, " "); err != nil || got != "X2 X3 X4 LIVE" && got != "LIVE X2 X3 X4" {
+		t.Errorf("left: %s %v", got, err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,13 +100,53 @@ func (a *app) boot(ctx context.Context, m *machineFlags, kernel debian.Kernel, i
 	a.progress("booting kernel %s", kernel.Release)
 	ctx, cancel := context.WithTimeoutCause(ctx, m.bootIn, fmt.Errorf("the machine was not ready after %s (--boot-timeout)", m.bootIn))
 	defer cancel()
-	machine, err := vm.Start(ctx, vm.Options{Kernel: kernel.Vmlinuz(), Image: img, Dir: dir, MemoryMiB: m.memory, CPUs: m.cpus,
-		Token: token, Forwards: forwards, Detach: detach})
-	if err != nil {
-		return nil, err
+	var machine *vm.Machine
+	for tries := 3; ; tries-- {
+		var err error
+		machine, err = vm.Start(ctx, vm.Options{Kernel: kernel.Vmlinuz(), Image: img, Dir: dir, MemoryMiB: m.memory, CPUs: m.cpus,
+			Token: token, Forwards: forwards, Detach: detach})
+		if err == nil {
+			break
+		}
+		// Somebody took the control port between our choosing it and QEMU's
+		// opening it.
+		if tries == 0 || !strings.Contains(err.Error(), "Could not set up host forwarding rule") {
+			return nil, err
+		}
 	}
 	a.progress("machine is up, kernel %s", machine.Release)
 	return machine, nil
+}
+
+// pruneRuns removes the directories of runs that are over, but for the newest
+// few, where a console that was pointed out to somebody may be.
+func pruneRuns(dir string) error {
+	const keep = 3
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list runs: %w", err)
+	}
+	var over []os.FileInfo
+	for _, e := range entries {
+		pid, _, _ := strings.Cut(e.Name(), "-")
+		n, err := strconv.Atoi(pid)
+		if err != nil || processStart(n) != "" {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			over = append(over, info)
+		}
+	}
+	sort.Slice(over, func(i, j int) bool { return over[i].ModTime().After(over[j].ModTime()) })
+	for _, info := range over[min(keep, len(over)):] {
+		if err := os.RemoveAll(filepath.Join(dir, info.Name())); err != nil {
+			return fmt.Errorf("remove old run: %w", err)
+		}
+	}
+	return nil
 }
 
 func newToken() string { return rand.Text() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"heddle/lab/control"
+	"heddle/lab/netlab"
 )
 
 func (a *app) down(ctx context.Context, args []string) error {
@@ -56,6 +58,14 @@ func (a *app) takeDown(ctx context.Context, st *labState) error {
 		}
 		if err := st.awaitEnd(20 * time.Second); err != nil {
 			return err
+		}
+	}
+	if st.Mode == "netns" {
+		// Nothing to do after a tear-down in good order; after a crash the
+		// namespaces and agents are still there.
+		lab := netlab.New(netlab.HostConfig(slog.New(slog.NewTextHandler(a.stderr, nil))))
+		if err := lab.Sweep(); err != nil {
+			return fmt.Errorf("remove what the lab left: %w", err)
 		}
 	}
 	if err := os.RemoveAll(st.dir); err != nil {

@@ -103,6 +103,9 @@ func (a *app) runVM(ctx context.Context, o *runFlags, tests map[string]string, a
 	if err != nil {
 		return err
 	}
+	if err := pruneRuns(filepath.Join(a.cache, "runs")); err != nil {
+		return err
+	}
 	dir := filepath.Join(a.cache, "runs", fmt.Sprintf("%d-%s", os.Getpid(), newToken()[:6]))
 	if err := makeDir(dir); err != nil {
 		return err

@@ -43,9 +43,6 @@ type Request struct {
 	// TTY asks for a terminal of Rows x Cols; stderr then comes on stdout.
 	TTY        bool   `json:",omitempty"`
 	Rows, Cols uint16 `json:",omitempty"`
-	// EndAfter makes the server end when this command has, or when the
-	// connection breaks: a virtual machine for one run never outlives it.
-	EndAfter bool `json:",omitempty"`
 
 	Path string `json:",omitempty"`
 

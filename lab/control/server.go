@@ -88,7 +88,6 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) (end bool) {
 	case OpExec:
 		code, err := s.exec(connCtx, &req, in, out)
 		s.finish(out, code, err)
-		return req.EndAfter
 	case OpRead:
 		s.finish(out, 0, packTar(req.Path, out.stream(kindStdout)))
 	case OpWrite:

@@ -32,7 +32,6 @@ const ControlPort = 7000
 const (
 	lineHello = "hello"
 	LineReady = "ready"
-	LineEnd   = "end"
 	LineToken = "token "
 )
 
@@ -202,11 +201,7 @@ func serve() error {
 	if _, err := fmt.Fprintln(serial, LineReady, control.KernelRelease()); err != nil {
 		return fmt.Errorf("tell the host: %w", err)
 	}
-	err = server.Serve(ctx, listener)
-	if _, telling := fmt.Fprintln(serial, LineEnd); telling != nil {
-		err = errors.Join(err, fmt.Errorf("tell the host: %w", telling))
-	}
-	return err
+	return server.Serve(ctx, listener)
 }
 
 // openSerial opens a serial port without echo or line editing, so that what we

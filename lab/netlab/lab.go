@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -82,17 +83,21 @@ func (l *Lab) Topology() *topology.Topology {
 	return l.topo
 }
 
-// Up builds a topology. What an earlier lab of the same prefix left behind, or
-// what this one has up, is removed first; when a step does not succeed, what was
+// Up builds a topology. What an earlier lab that died left behind, and what this
+// one has up, is removed first; when a step does not succeed, what was
 // built is removed and the error says which step it was.
 func (l *Lab) Up(ctx context.Context, t *topology.Topology) error {
 	if err := l.Down(); err != nil {
 		return err
 	}
-	if err := l.acquire(); err != nil {
+	leftovers, err := l.acquire()
+	if err != nil {
 		return err
 	}
-	if err := l.removeLeftovers(t); err != nil {
+	if err := l.removeNodes(append(leftovers, t.NodeNames()...)); err != nil {
+		return errors.Join(err, l.release())
+	}
+	if err := l.recordNodes(t.NodeNames()); err != nil {
 		return errors.Join(err, l.release())
 	}
 	l.mu.Lock()
@@ -105,30 +110,52 @@ func (l *Lab) Up(ctx context.Context, t *topology.Topology) error {
 }
 
 // acquire takes the machine-wide lock of the run directory, so that two labs
-// never work on the same namespaces.
-func (l *Lab) acquire() error {
+// never work on the same namespaces. The lock file holds the process and the
+// nodes of the lab; those of a lab that died without tearing down are returned.
+func (l *Lab) acquire() (leftovers []string, err error) {
 	if err := os.MkdirAll(l.cfg.RunDir, 0o755); err != nil {
-		return fmt.Errorf("create run directory: %w", err)
+		return nil, fmt.Errorf("create run directory: %w", err)
 	}
 	path := filepath.Join(l.cfg.RunDir, "lab.lock")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
-		return fmt.Errorf("open lock: %w", err)
+		return nil, fmt.Errorf("open lock: %w", err)
 	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read lock: %w", err)
+	}
+	words := append(strings.Fields(string(text)), "0")
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder, _ := os.ReadFile(path)
 		f.Close()
-		return fmt.Errorf("lock %s: another lab is up here (process %s): take it down first, with heddle-lab down",
-			path, strings.TrimSpace(string(holder)))
-	}
-	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintln(os.Getpid()))); err != nil {
-		f.Close()
-		return fmt.Errorf("write lock: %w", err)
+		return nil, fmt.Errorf("lock %s: another lab is up here (process %s): take it down first, with heddle-lab down", path, words[0])
 	}
 	l.mu.Lock()
 	l.lock = f
 	l.mu.Unlock()
+	return words[1:max(1, len(words)-1)], nil
+}
+
+// recordNodes notes in the lock file what has to be removed should this process
+// die.
+func (l *Lab) recordNodes(nodes []string) error {
+	l.mu.Lock()
+	f := l.lock
+	l.mu.Unlock()
+	text := fmt.Sprintln(append([]any{os.Getpid()}, anys(nodes)...)...)
+	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
+		return fmt.Errorf("write lock: %w", err)
+	}
 	return nil
+}
+
+func anys(in []string) []any {
+	out := make([]any, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
 }
 
 func writeAt(f *os.File, text string) error {
@@ -148,30 +175,30 @@ func (l *Lab) release() error {
 	return errors.Join(os.Remove(f.Name()), f.Close())
 }
 
-// removeLeftovers takes away namespaces of an earlier lab that ended without
-// tearing down. Without a prefix only the topology's own names are touched.
-func (l *Lab) removeLeftovers(t *topology.Topology) error {
-	if l.cfg.Prefix != "" {
-		names, err := namespacesWithPrefix(l.cfg.Prefix)
-		if err != nil {
-			return err
+// removeNodes takes away nodes of these names, whoever made them, with their
+// processes and files. Names that are not there are no error.
+func (l *Lab) removeNodes(nodes []string) error {
+	var errs []error
+	for _, node := range nodes {
+		if _, err := os.Lstat(filepath.Join(nsDir, l.NSName(node))); err == nil {
+			l.cfg.Log.Info("remove a node left by an earlier lab", "namespace", l.NSName(node))
 		}
-		for _, name := range names {
-			l.cfg.Log.Info("remove a namespace left by an earlier lab", "namespace", name)
-			if err := removeNode(name); err != nil {
-				return err
-			}
-		}
-		return nil
+		errs = append(errs, removeNode(l.NSName(node)))
+		errs = append(errs, l.removeFiles(node)...)
 	}
-	for _, n := range t.Nodes {
-		if _, err := os.Lstat(filepath.Join(nsDir, l.NSName(n.Name))); err == nil {
-			if err := removeNode(l.NSName(n.Name)); err != nil {
-				return err
-			}
-		}
+	return errors.Join(errs...)
+}
+
+// Sweep removes what a lab left whose process died before it could tear down:
+// the nodes it had noted, with their processes and files, and nothing else. While
+// a lab is up it is refused.
+func (l *Lab) Sweep() error {
+	nodes, err := l.acquire()
+	if err != nil {
+		return err
 	}
-	return nil
+	err = l.removeNodes(nodes)
+	return errors.Join(err, l.release(), l.removeDirs())
 }
 
 func (l *Lab) build(ctx context.Context, t *topology.Topology) error {
@@ -327,8 +354,15 @@ func (l *Lab) Down() error {
 	l.agents = map[string]*agent{}
 	l.mu.Unlock()
 	errs = append(errs, l.release())
+	errs = append(errs, l.removeDirs())
+	return errors.Join(errs...)
+}
+
+// removeDirs removes the lab's directories, but only those that are empty: on a
+// machine of somebody's own there may be other things in them.
+func (l *Lab) removeDirs() error {
+	var errs []error
 	for _, dir := range []string{l.cfg.RunDir, l.cfg.StateDir, l.cfg.LogDir} {
-		// Only when nothing of anybody else is in it.
 		if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
 			errs = append(errs, fmt.Errorf("remove %s: %w", dir, err))
 		}

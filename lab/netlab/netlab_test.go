@@ -253,17 +253,57 @@ func TestDownEndsProcesses(t *testing.T) {
 
 func TestUpRemovesLeftovers(t *testing.T) {
 	lab, topo := testLab(t)
-	// As after a lab whose process was killed.
-	for _, name := range []string{"h1", "gone"} {
+	// As after a lab whose process was killed; "others" is somebody else's.
+	for _, name := range []string{"h1", "gone", "others"} {
 		if err := createNS(lab.NSName(name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	defer deleteNS(lab.NSName("others"))
+	if err := os.MkdirAll(lab.cfg.RunDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(lab.cfg.RunDir+"/lab.lock", []byte("1 h1 gone\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if err := lab.Up(context.Background(), topo); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(nsDir, lab.NSName("gone"))); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the leftover is still there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(nsDir, lab.NSName("others"))); err != nil {
+		t.Errorf("somebody else's namespace: %v", err)
+	}
+}
+
+func TestSweepAfterACrash(t *testing.T) {
+	crashed, topo := testLab(t)
+	if err := crashed.Up(context.Background(), topo); err != nil {
+		t.Fatal(err)
+	}
+	if err := crashed.StartAgent(context.Background(), "r1"); err != nil {
+		t.Fatal(err)
+	}
+	other := New(crashed.cfg)
+	if err := other.Sweep(); err == nil || !strings.Contains(err.Error(), "another lab is up here") {
+		t.Errorf("while the lab is up: %v", err)
+	}
+	// What the kernel does when a process ends.
+	if err := crashed.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	crashed.lock = nil
+	if err := other.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	<-crashed.agentOf("r1").done
+	left, err := other.Leaks(topo.NodeNames())
+	if err != nil || len(left) > 0 {
+		t.Errorf("left over: %v %v", left, err)
+	}
+	if err := other.Sweep(); err != nil {
+		t.Errorf("with nothing left: %v", err)
 	}
 }
 

@@ -92,10 +92,24 @@ func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error
 			t.Errorf("after tear-down: %v", err)
 		}
 	})
+	env.Setenv("EXAMPLES", examples())
 	for _, k := range []string{"LAB", "HEDDLE_OUT"} {
 		env.Setenv(k, os.Getenv(k))
 	}
 	return nil
+}
+
+// examples is where the repository's examples are: beside the test binary when
+// heddle-lab brought them along (--files examples), else in the source tree.
+func examples() string {
+	for _, dir := range []string{"examples", "../../examples"} {
+		if abs, err := filepath.Abs(dir); err == nil {
+			if _, err := os.Stat(abs); err == nil {
+				return abs
+			}
+		}
+	}
+	return "/examples-were-not-brought-along--use--files-examples"
 }
 
 func leaksError(left []string) error {
