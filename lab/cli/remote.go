@@ -63,13 +63,21 @@ func (a *app) takeDown(ctx context.Context, st *labState) error {
 	if st.Mode == "netns" {
 		// Nothing to do after a tear-down in good order; after a crash the
 		// namespaces and agents are still there.
-		lab := netlab.New(netlab.HostConfig(slog.New(slog.NewTextHandler(a.stderr, nil))))
-		if err := lab.Sweep(); err != nil {
-			return fmt.Errorf("remove what the lab left: %w", err)
+		if err := a.sweep(); err != nil {
+			return err
 		}
 	}
 	if err := os.RemoveAll(st.dir); err != nil {
 		return fmt.Errorf("remove lab directory: %w", err)
+	}
+	return nil
+}
+
+// sweep removes what a lab in namespaces left whose process has died.
+func (a *app) sweep() error {
+	lab := netlab.New(netlab.HostConfig(slog.New(slog.NewTextHandler(a.stderr, nil))))
+	if err := lab.Sweep(); err != nil {
+		return fmt.Errorf("remove what the lab left: %w", err)
 	}
 	return nil
 }

@@ -211,6 +211,11 @@ func (a *app) runHere(ctx context.Context, o *runFlags, tests map[string]string,
 			return fmt.Errorf("fill working directory: %w", err)
 		}
 	}
+	// What a test that is cut short leaves in its temporary directory goes too.
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return fmt.Errorf("create working directory: %w", err)
+	}
 	out := filepath.Join(dir, "out")
 	if o.out != "" {
 		if out, err = filepath.Abs(o.out); err != nil {
@@ -223,10 +228,10 @@ func (a *app) runHere(ctx context.Context, o *runFlags, tests map[string]string,
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("the tests were not done after %s (--timeout)", o.timeout))
 	defer cancel()
-	return a.runAll(ctx, o, func(ctx context.Context, name string) (int, error) {
+	err = a.runAll(ctx, o, func(ctx context.Context, name string) (int, error) {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, name), args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, a.stdout, a.stderr
-		cmd.Env = append(os.Environ(), "LAB=netns", "HEDDLE_OUT="+out, "PATH="+binDir+":"+os.Getenv("PATH"))
+		cmd.Env = append(os.Environ(), "LAB=netns", "TMPDIR="+tmp, "HEDDLE_OUT="+out, "PATH="+binDir+":"+os.Getenv("PATH"))
 		cmd.Env = append(cmd.Env, o.env...)
 		err := cmd.Run()
 		var ended *exec.ExitError
@@ -238,4 +243,9 @@ func (a *app) runHere(ctx context.Context, o *runFlags, tests map[string]string,
 		}
 		return 0, err
 	})
+	if ctx.Err() != nil {
+		// A test that was cut short had no time to tear its lab down.
+		err = errors.Join(err, a.sweep())
+	}
+	return err
 }

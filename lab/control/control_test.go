@@ -125,6 +125,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("process %s still runs", pid)
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

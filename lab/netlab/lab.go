@@ -143,19 +143,11 @@ func (l *Lab) recordNodes(nodes []string) error {
 	l.mu.Lock()
 	f := l.lock
 	l.mu.Unlock()
-	text := fmt.Sprintln(append([]any{os.Getpid()}, anys(nodes)...)...)
+	text := fmt.Sprintf("%d %s\n", os.Getpid(), strings.Join(nodes, " "))
 	if err := errors.Join(f.Truncate(0), writeAt(f, text)); err != nil {
 		return fmt.Errorf("write lock: %w", err)
 	}
 	return nil
-}
-
-func anys(in []string) []any {
-	out := make([]any, len(in))
-	for i, s := range in {
-		out[i] = s
-	}
-	return out
 }
 
 func writeAt(f *os.File, text string) error {

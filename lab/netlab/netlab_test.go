@@ -242,6 +242,7 @@ func TestDownEndsProcesses(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the process did not enter the node")
 		}
+		<-time.After(5 * time.Millisecond)
 	}
 	if err := lab.Down(); err != nil {
 		t.Fatal(err)
