@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"heddle/kernel/object"
@@ -42,5 +43,196 @@ type Foreign interface {
 	Delete(k object.Key) error
 }
 
-// background is the context of calls that a test does not want to end early.
-func background() context.Context { return context.Background() }
+// RunContract runs the suite that every driver passes, the fake and the real
+// ones, as subtests. newEnv makes a fresh kernel for each of them; it is called
+// on the goroutine of the subtest.
+//
+// What the suite asks for, beyond the words of reconcile.Driver: creating what is
+// there and changing what is not is refused; deleting what is not there is no
+// error; nothing that somebody else made is ever changed or deleted; deleting a
+// setting gives back what was there before, also after a restart.
+func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
+	run := func(name string, test func(*contract)) {
+		t.Run(name, func(t *testing.T) {
+			test(&contract{T: t, Env: newEnv(t), ctx: context.Background()})
+		})
+	}
+	for _, c := range lifeCases() {
+		run("life/"+c.name, func(k *contract) { k.life(c) })
+	}
+	for _, c := range orphanCases() {
+		run("missing/"+c.name, func(k *contract) { k.orphan(c) })
+	}
+	for _, c := range conflictCases() {
+		run("foreign/"+c.name, func(k *contract) { k.conflict(c) })
+	}
+	run("foreign/enslaved", (*contract).enslavedElsewhere)
+	run("prior/link", (*contract).priorOfLink)
+	run("prior/partial", (*contract).priorOfPart)
+	run("prior/namespace", (*contract).priorOfNamespace)
+	run("prior/changed-by-others", (*contract).priorOverruled)
+	run("prior/recreated-link", (*contract).priorOfRecreatedLink)
+	run("reopen", (*contract).ownershipAfterReopen)
+	run("batch", (*contract).batchWithFailures)
+	run("batch/cancelled", (*contract).cancelled)
+	run("veth", (*contract).vethPair)
+	run("plan", (*contract).planAsAWhole)
+}
+
+// contract is one test of the suite on its own kernel.
+type contract struct {
+	*testing.T
+	Env
+	ctx context.Context
+}
+
+// need skips the test when the kernel cannot hold one of the objects.
+func (k *contract) need(objs ...object.Object) {
+	k.Helper()
+	for _, o := range objs {
+		if why := k.Lacks(o); why != "" {
+			k.Skipf("%s: %s", o.Key(), why)
+		}
+	}
+}
+
+func (k *contract) do(s reconcile.Step) reconcile.Result {
+	k.Helper()
+	rs := k.Driver.Do(k.ctx, []reconcile.Step{s})
+	if len(rs) != 1 {
+		k.Fatalf("%d results for one step", len(rs))
+	}
+	return rs[0]
+}
+
+// create makes objects, in their order, and checks each against the kernel.
+func (k *contract) create(objs ...object.Object) {
+	k.Helper()
+	for _, o := range objs {
+		r := k.do(reconcile.Step{New: o})
+		if r.Err != nil {
+			k.Fatalf("create %v: %v", o, r.Err)
+		}
+		if r.Got == nil || !o.Equal(r.Got) {
+			k.Fatalf("create %v: the driver says the kernel holds %v", o, r.Got)
+		}
+		k.holds(o)
+	}
+}
+
+func (k *contract) remove(objs ...object.Object) {
+	k.Helper()
+	for _, o := range objs {
+		if r := k.do(reconcile.Step{Old: o}); r.Err != nil || r.Got != nil {
+			k.Fatalf("delete %v: %v, holds %v", o, r.Err, r.Got)
+		}
+	}
+}
+
+// put does something as somebody else.
+func (k *contract) put(objs ...object.Object) {
+	k.Helper()
+	for _, o := range objs {
+		if err := k.Foreign.Put(o); err != nil {
+			k.Fatalf("make %v as somebody else: %v", o, err)
+		}
+	}
+}
+
+// holds checks that the kernel has o.
+func (k *contract) holds(o object.Object) {
+	k.Helper()
+	got, ok := k.Foreign.Get(o.Key())
+	if !ok || !covers(o, got) {
+		k.Fatalf("kernel holds %v (%t) instead of %v", got, ok, o)
+	}
+}
+
+// covers compares what o sets: somebody else sees all properties of a link.
+func covers(o, got object.Object) bool {
+	want, ok := o.(object.LinkConfig)
+	has, ok2 := got.(object.LinkConfig)
+	if !ok || !ok2 {
+		return o.Equal(got)
+	}
+	return (want.MTU == 0 || want.MTU == has.MTU) && (want.Admin == object.AdminLeave || want.Admin == has.Admin)
+}
+
+// lacks checks that the kernel has nothing under the key of o.
+func (k *contract) lacks(o object.Object) {
+	k.Helper()
+	if got, ok := k.Foreign.Get(o.Key()); ok {
+		k.Fatalf("kernel still holds %v", got)
+	}
+}
+
+// dump lists what is ours of o's kind and says whether o is among it.
+func (k *contract) listed(o object.Object) bool {
+	k.Helper()
+	objs, err := k.Driver.Dump(k.ctx, o.Key().Kind)
+	if err != nil {
+		k.Fatalf("list %s: %v", o.Key().Kind, err)
+	}
+	for _, got := range objs {
+		if got.Key() == o.Key() {
+			return o.Equal(got)
+		}
+	}
+	return false
+}
+
+// Objects that several tests use. ext0 and ext1 are somebody else's.
+var (
+	vrfBlue  = object.Link{Name: "blue", Type: object.LinkVRF, Table: 110}
+	vrfRed   = object.Link{Name: "red", Type: object.LinkVRF, Table: 120}
+	vethA    = object.Link{Name: "wire-a", Type: object.LinkVeth, Peer: "wire-b"}
+	vethB    = object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}
+	dummySR  = object.Link{Name: "sr0", Type: object.LinkDummy}
+	blueUp   = object.LinkConfig{Link: "blue", Admin: object.AdminUp}
+	dummyUp  = object.LinkConfig{Link: "sr0", Admin: object.AdminUp}
+	inBlue   = object.Member{Link: "ext0", Master: "blue"}
+	strict   = object.Sysctl{Name: object.SysctlStrictMode, Value: "1"}
+	addr4    = object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("192.0.2.1/24")}
+	addr6    = object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("2001:db8:1::1/64")}
+	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
+)
+
+func route(table uint32, prefix string, hops ...object.NextHop) *object.Route {
+	r := &object.Route{Table: table, Prefix: netip.MustParsePrefix(prefix), NextHops: hops}
+	if len(hops) == 0 {
+		r.Type = object.Blackhole
+	}
+	if table == vrfBlue.Table {
+		r.VRF = vrfBlue.Name
+	}
+	return r
+}
+
+func via(gateway, link string) object.NextHop {
+	n := object.NextHop{Link: link}
+	if gateway != "" {
+		n.Gateway = netip.MustParseAddr(gateway)
+	}
+	return n
+}
+
+func encap(n object.NextHop, mode object.EncapMode, segments ...netip.Addr) object.NextHop {
+	n.Encap = &object.Encap{Mode: mode, Segments: segments}
+	return n
+}
+
+func sid(addr string, b object.Behavior, more ...func(*object.LocalSID)) *object.LocalSID {
+	s := &object.LocalSID{SID: netip.MustParseAddr(addr), Table: object.TableMain, Behavior: b, Dev: "ext1"}
+	for _, m := range more {
+		m(s)
+	}
+	return s
+}
+
+func toHop(a string) func(*object.LocalSID) {
+	return func(s *object.LocalSID) { s.NextHop = netip.MustParseAddr(a) }
+}
+
+func inVRF(l object.Link) func(*object.LocalSID) {
+	return func(s *object.LocalSID) { s.VRF, s.VRFTable = l.Name, l.Table }
+}

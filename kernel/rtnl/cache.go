@@ -22,6 +22,8 @@ const Mark = "heddle:"
 // is set, which the kernel does not take in the same message: "Hedl".
 const linkGroup = 0x4865646c
 
+const vethKind = string(object.LinkVeth)
+
 // link is what the driver knows about a network device.
 type link struct {
 	index       int32
@@ -155,6 +157,13 @@ func (c *linkCache) apply(m *message) {
 	if m.typ == unix.RTM_DELLINK {
 		return
 	}
+	// The second end of a veth is announced before it has a peer and not again
+	// when it gets one: the first end's message tells.
+	if p := c.byIndex[l.peer]; l.kind == vethKind && !l.peerAbroad && p != nil && p.kind == vethKind && p.peer == 0 {
+		twin := *p
+		twin.peer = l.index
+		c.byIndex[p.index], c.byName[p.name] = &twin, &twin
+	}
 	c.byIndex[l.index] = l
 	c.byName[l.name] = l
 	if l.kind == string(object.LinkVRF) {
@@ -170,6 +179,32 @@ func (c *linkCache) name(ctx context.Context, name string) (*link, error) {
 		return nil, err
 	}
 	return c.byName[name], nil
+}
+
+// read asks the kernel for one link and takes the answer into the mirror. Links
+// that are down do not announce every change, their alias for one.
+func (c *linkCache) read(ctx context.Context, name string) (*link, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refresh(ctx); err != nil {
+		return nil, err
+	}
+	q := c.query
+	q.begin(unix.RTM_GETLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
+	q.out.str(unix.IFLA_IFNAME, name)
+	q.out.u32(unix.IFLA_EXT_MASK, rtextSkipStats)
+	q.out.end()
+	if err := q.request(ctx, c.apply); err != nil && !isErrno(err, unix.ENODEV) && !isErrno(err, unix.ERANGE) {
+		return nil, fmt.Errorf("read link %s: %w", name, err)
+	}
+	return c.byName[name], nil
+}
+
+// forget has everything read again at the next look.
+func (c *linkCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale = true
 }
 
 // with calls fn on the present state of the links. fn keeps links, not maps.

@@ -112,6 +112,9 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 // adoptPeer marks the second end of a veth, which the first one's creation made.
 func (d *Driver) adoptPeer(ctx context.Context, l object.Link) error {
 	var self, peer *link
+	if _, err := d.links.read(ctx, l.Name); err != nil {
+		return err
+	}
 	if err := d.links.with(ctx, func(v view) { self, peer = v.byName[l.Name], v.byName[l.Peer] }); err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (d *Driver) markLink(ctx context.Context, l object.Link, alias string) erro
 // stays as it is. The second end of a veth only loses its mark: it goes with the
 // first end.
 func (d *Driver) deleteLink(ctx context.Context, l object.Link) error {
-	have, err := d.links.name(ctx, l.Name)
+	have, err := d.links.read(ctx, l.Name)
 	if err != nil || have == nil || !have.ours() {
 		return err
 	}
@@ -163,6 +166,9 @@ func (d *Driver) deleteLink(ctx context.Context, l object.Link) error {
 // there or not ours.
 func (d *Driver) readLink(ctx context.Context, name string) (object.Link, error) {
 	var got object.Link
+	if _, err := d.links.read(ctx, name); err != nil {
+		return got, err
+	}
 	err := d.links.with(ctx, func(v view) {
 		if l := v.byName[name]; l != nil && l.ours() {
 			got, _ = linkObject(v, l)
@@ -192,6 +198,7 @@ func linkObject(v view, l *link) (object.Link, bool) {
 
 func (d *Driver) dumpLinks(ctx context.Context) ([]object.Object, error) {
 	var os []object.Object
+	d.links.forget()
 	err := d.links.with(ctx, func(v view) {
 		for _, l := range v.byIndex {
 			if !l.ours() {

@@ -141,6 +141,9 @@ func (d *Driver) planLinkChange(ctx context.Context, s reconcile.Step) (*linkCha
 	if c.to == nil {
 		c.to = make(map[string]string)
 	}
+	if _, err := d.links.read(ctx, name); err != nil {
+		return nil, err
+	}
 	var err error
 	verr := d.links.with(ctx, func(v view) {
 		if c.link = v.byName[name]; c.link == nil {
@@ -221,6 +224,9 @@ func (d *Driver) makeLinkChange(ctx context.Context, s reconcile.Step, c *linkCh
 		return nil, nil
 	}
 	var got object.Object
+	if _, err := d.links.read(ctx, c.link.name); err != nil {
+		return nil, describe("read back", describeStep(s), err)
+	}
 	err := d.links.with(ctx, func(v view) {
 		if l := v.byIndex[c.link.index]; l != nil {
 			got = linkPropsObject(v, l, c.entry)

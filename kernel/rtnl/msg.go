@@ -21,6 +21,7 @@ type msgBuf struct {
 func (m *msgBuf) reset() { m.b = m.b[:0] }
 
 // begin starts a message with n zeroed octets of family header, which it returns.
+// They are valid until the first attribute is written.
 func (m *msgBuf) begin(typ, flags uint16, seq uint32, n int) []byte {
 	m.start = len(m.b)
 	m.b = append(m.b, make([]byte, unix.NLMSG_HDRLEN+n)...)

@@ -25,7 +25,8 @@ func (e encoder) index(name, of string) (uint32, error) {
 }
 
 // routeHeader fills struct rtmsg and writes the attributes that identify a route.
-func routeHeader(m *msgBuf, h []byte, table uint32, p netip.Prefix, metric uint32) {
+// h is not to be used behind it: the buffer may have moved.
+func routeHeader(m *msgBuf, h []byte, typ, scope uint8, table uint32, p netip.Prefix, metric uint32) {
 	h[0] = family(p.Addr())
 	h[1] = uint8(p.Bits())
 	h[4] = unix.RT_TABLE_UNSPEC
@@ -33,7 +34,7 @@ func routeHeader(m *msgBuf, h []byte, table uint32, p netip.Prefix, metric uint3
 		h[4] = uint8(table)
 	}
 	h[5] = Protocol
-	h[7] = unix.RTN_UNICAST
+	h[6], h[7] = scope, typ
 	m.addr(unix.RTA_DST, p.Addr())
 	m.u32(unix.RTA_TABLE, table)
 	if metric == 0 && p.Addr().Is6() {
@@ -71,11 +72,9 @@ func (e encoder) remove(m *msgBuf, flags uint16, seq uint32, o object.Object) er
 	h := m.begin(unix.RTM_DELROUTE, flags, seq, unix.SizeofRtMsg)
 	switch o := o.(type) {
 	case *object.LocalSID:
-		routeHeader(m, h, o.Table, netip.PrefixFrom(o.SID, 128), 0)
+		routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_NOWHERE, o.Table, netip.PrefixFrom(o.SID, 128), 0)
 	case *object.Route:
-		routeHeader(m, h, o.Table, o.Prefix, o.Metric)
-		h[6] = unix.RT_SCOPE_NOWHERE
-		h[7] = routeType(o.Type)
+		routeHeader(m, h, routeType(o.Type), unix.RT_SCOPE_NOWHERE, o.Table, o.Prefix, o.Metric)
 		if o.Prefix.Addr().Is4() && len(o.NextHops) == 1 {
 			if l := e.byName[o.NextHops[0].Link]; l != nil {
 				m.u32(unix.RTA_OIF, uint32(l.index))
@@ -101,8 +100,12 @@ func routeType(t object.RouteType) uint8 {
 }
 
 func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
-	routeHeader(m, h, r.Table, r.Prefix, r.Metric)
-	h[7] = routeType(r.Type)
+	fam := family(r.Prefix.Addr())
+	scope := uint8(unix.RT_SCOPE_UNIVERSE)
+	if fam == unix.AF_INET && len(r.NextHops) == 1 && !r.NextHops[0].Gateway.IsValid() {
+		scope = unix.RT_SCOPE_LINK
+	}
+	routeHeader(m, h, routeType(r.Type), scope, r.Table, r.Prefix, r.Metric)
 	switch {
 	case r.Type != object.Unicast:
 		return nil
@@ -110,9 +113,6 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 		return fmt.Errorf("route has no next hop: give it one, or make it a blackhole")
 	case len(r.NextHops) == 1:
 		n := r.NextHops[0]
-		if h[0] == unix.AF_INET && !n.Gateway.IsValid() {
-			h[6] = unix.RT_SCOPE_LINK
-		}
 		if n.Link != "" {
 			index, err := e.index(n.Link, r.Key().String())
 			if err != nil {
@@ -120,7 +120,7 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 			}
 			m.u32(unix.RTA_OIF, index)
 		}
-		return nextHop(m, n, h[0])
+		return nextHop(m, n, fam)
 	}
 	mp := m.nest(unix.RTA_MULTIPATH)
 	for _, n := range r.NextHops {
@@ -135,7 +135,7 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 		off := len(m.b)
 		m.b = append(m.b, 0, 0, 0, 0)
 		m.b = native.AppendUint32(m.b, index)
-		if err := nextHop(m, n, h[0]); err != nil {
+		if err := nextHop(m, n, fam); err != nil {
 			return err
 		}
 		native.PutUint16(m.b[off:], uint16(len(m.b)-off))
@@ -213,7 +213,7 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 	if !s.SID.Is6() || s.SID.Is4In6() {
 		return fmt.Errorf("SID %s is not an IPv6 address", s.SID)
 	}
-	routeHeader(m, h, s.Table, netip.PrefixFrom(s.SID, 128), 0)
+	routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_UNIVERSE, s.Table, netip.PrefixFrom(s.SID, 128), 0)
 	dev, err := e.index(s.Dev, s.Key().String())
 	if err != nil {
 		return err

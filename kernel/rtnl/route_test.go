@@ -139,3 +139,20 @@ func TestRouteForms(t *testing.T) {
 	cs, err := d.CountersOf(ctx, []*object.LocalSID{objs[16].(*object.LocalSID), objs[18].(*object.LocalSID)})
 	t.Log(cs, err)
 }
+
+// TestFirstMessage writes each form of route as the first message of a driver,
+// whose buffers are still empty.
+func TestFirstMessage(t *testing.T) {
+	for _, r := range []*object.Route{
+		{Table: object.TableMain, Prefix: prefix("2001:db8:f::/48"), Type: object.Blackhole},
+		{Table: object.TableMain, Prefix: prefix("10.0.0.0/8"), Type: object.Unreachable},
+	} {
+		t.Run(r.Prefix.String(), func(t *testing.T) {
+			d := testDriver(t)
+			mustDo(t, d, r)
+			if res := do(t, d, reconcile.Step{Old: r}); res.Err != nil {
+				t.Fatal(res.Err)
+			}
+		})
+	}
+}

@@ -206,3 +206,24 @@ func (d *Driver) dumpRoutes(ctx context.Context, kind object.Kind) ([]object.Obj
 	}
 	return os, nil
 }
+
+// Slot reads what the kernel holds where the route or SID o would go, whoever
+// made it, and its route protocol. The object is nil when it is of a form that
+// Heddle has no object for. It may read a whole table: it is for diagnosis.
+func (d *Driver) Slot(ctx context.Context, o object.Object) (got object.Object, protocol uint8, ok bool, err error) {
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dec := decoder{v}
+	held, r, err := d.readSlot(ctx, dec, slotOf(o))
+	if err != nil || !held {
+		return nil, 0, false, err
+	}
+	if o, decoded := dec.object(&r); decoded {
+		got = o
+	}
+	return got, r.proto, true, nil
+}

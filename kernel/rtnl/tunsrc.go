@@ -67,6 +67,14 @@ func (d *Driver) tunnelSource(ctx context.Context) (netip.Addr, error) {
 	return src, err
 }
 
+// TunnelSource reads the tunnel source, whoever set it; the zero Addr is none.
+func (d *Driver) TunnelSource(ctx context.Context) (netip.Addr, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a, err := d.tunnelSource(ctx)
+	return a, describe("read", "sr tunsrc", err)
+}
+
 func (d *Driver) setTunnelSource(ctx context.Context, src netip.Addr) error {
 	family, err := d.seg6Family(ctx)
 	if err != nil {

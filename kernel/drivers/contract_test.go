@@ -1,0 +1,307 @@
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/kerneltest"
+	"heddle/kernel/object"
+	"heddle/kernel/probe"
+	"heddle/kernel/rtnl"
+	"heddle/reconcile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestContract runs the suite on this machine's kernel, each test in a namespace
+// of its own. What the kernel lacks is skipped, with the probe's reason.
+func TestContract(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: makes network namespaces")
+	}
+	caps, err := probe.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kerneltest.RunContract(t, func(t *testing.T) kerneltest.Env {
+		kerneltest.Namespace(t)
+		dir := t.TempDir()
+		hand := newHand(t)
+		var d *Drivers
+		open := func(t *testing.T) reconcile.Driver {
+			if d != nil {
+				d.Close()
+			}
+			var err error
+			if d, err = Open(Config{StateDir: dir}); err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		t.Cleanup(func() { d.Close() })
+		return kerneltest.Env{Driver: open(t), Reopen: open, Foreign: hand, Lacks: caps.Lacks}
+	})
+}
+
+// hand is somebody else: it talks to the kernel by a library that the drivers do
+// not use, and reads routes, which that library cannot decode, by a driver that
+// only looks.
+type hand struct {
+	nl   *netlink.Handle
+	look *rtnl.Driver
+}
+
+func newHand(t *testing.T) *hand {
+	t.Helper()
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_GENERIC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nl.Close)
+	look, err := rtnl.Open(rtnl.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(look.Close)
+	h := &hand{nl, look}
+	if err := h.Put(object.LinkConfig{Link: "lo", Admin: object.AdminUp}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ext0", "ext1"} {
+		peer := name + "-peer"
+		err := h.Put(object.Link{Name: name, Type: object.LinkVeth, Peer: peer})
+		for _, l := range []string{name, peer} {
+			param := "net/ipv6/conf/" + l + "/accept_dad"
+			err = errors.Join(err, writeParam(param, "0"), h.Put(object.LinkConfig{Link: l, MTU: 1500, Admin: object.AdminUp}))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func writeParam(name, value string) error {
+	return os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
+}
+
+func (h *hand) Put(o object.Object) error {
+	switch o := o.(type) {
+	case object.Link:
+		return h.nl.LinkAdd(newLink(o))
+	case object.LinkConfig:
+		return h.configure(o)
+	case object.Member:
+		l, err := h.nl.LinkByName(o.Link)
+		if err != nil {
+			return err
+		}
+		m, err := h.nl.LinkByName(o.Master)
+		if err != nil {
+			return err
+		}
+		return h.nl.LinkSetMaster(l, m)
+	case object.Address:
+		l, err := h.nl.LinkByName(o.Link)
+		if err != nil {
+			return err
+		}
+		return h.nl.AddrReplace(l, &netlink.Addr{IPNet: ipnet(o.Prefix)})
+	case object.Sysctl:
+		return writeParam(o.Name, o.Value)
+	case object.TunnelSource:
+		return h.source(o.Source)
+	case *object.Route:
+		return h.route(o)
+	}
+	return fmt.Errorf("nobody else makes %T", o)
+}
+
+func newLink(o object.Link) netlink.Link {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = o.Name
+	switch o.Type {
+	case object.LinkVRF:
+		return &netlink.Vrf{LinkAttrs: attrs, Table: o.Table}
+	case object.LinkDummy:
+		return &netlink.Dummy{LinkAttrs: attrs}
+	}
+	return &netlink.Veth{LinkAttrs: attrs, PeerName: o.Peer}
+}
+
+func (h *hand) configure(o object.LinkConfig) error {
+	l, err := h.nl.LinkByName(o.Link)
+	if err == nil && o.MTU != 0 {
+		err = h.nl.LinkSetMTU(l, int(o.MTU))
+	}
+	if err == nil && o.Admin == object.AdminUp {
+		err = h.nl.LinkSetUp(l)
+	}
+	if err == nil && o.Admin == object.AdminDown {
+		err = h.nl.LinkSetDown(l)
+	}
+	return err
+}
+
+// source goes through a driver whose record is thrown away: the library has no
+// call for it.
+func (h *hand) source(a netip.Addr) error {
+	d, err := rtnl.Open(rtnl.Config{})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Do(context.Background(), []reconcile.Step{{New: object.TunnelSource{Source: a}}})[0].Err
+}
+
+func (h *hand) route(o *object.Route) error {
+	r := &netlink.Route{Dst: ipnet(o.Prefix), Table: int(o.Table), Priority: int(o.Metric), Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST}
+	if o.Type == object.Blackhole {
+		r.Type = unix.RTN_BLACKHOLE
+		return h.nl.RouteReplace(r)
+	}
+	n := o.NextHops[0]
+	l, err := h.nl.LinkByName(n.Link)
+	if err != nil {
+		return err
+	}
+	r.LinkIndex = l.Attrs().Index
+	if n.Gateway.IsValid() {
+		r.Gw = net.IP(n.Gateway.AsSlice())
+	}
+	return h.nl.RouteReplace(r)
+}
+
+func ipnet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: net.IP(p.Addr().AsSlice()), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func (h *hand) Get(k object.Key) (object.Object, bool) {
+	switch k.Kind {
+	case object.KindRoute, object.KindLocalSID:
+		got, _, ok, err := h.look.Slot(context.Background(), atKey(k))
+		return got, ok && err == nil && got != nil && got.Key() == k
+	case object.KindTunnelSource:
+		return h.getSource()
+	case object.KindSysctl:
+		b, err := os.ReadFile(filepath.Join("/proc/sys", k.ID))
+		return object.Sysctl{Name: k.ID, Value: strings.TrimSpace(string(b))}, err == nil
+	case object.KindAddress:
+		return h.getAddress(k)
+	}
+	l, err := h.nl.LinkByName(k.ID)
+	if err != nil {
+		return nil, false
+	}
+	switch k.Kind {
+	case object.KindLinkConfig:
+		c := object.LinkConfig{Link: k.ID, MTU: uint32(l.Attrs().MTU), Admin: object.AdminDown}
+		if l.Attrs().Flags&net.FlagUp != 0 {
+			c.Admin = object.AdminUp
+		}
+		return c, true
+	case object.KindMember:
+		m, err := h.nl.LinkByIndex(l.Attrs().MasterIndex)
+		if l.Attrs().MasterIndex == 0 || err != nil {
+			return nil, false
+		}
+		return object.Member{Link: k.ID, Master: m.Attrs().Name}, true
+	}
+	o := object.Link{Name: k.ID, Type: object.LinkType(l.Type())}
+	switch v := l.(type) {
+	case *netlink.Vrf:
+		o.Table = v.Table
+	case *netlink.Veth:
+		if p, err := h.nl.LinkByIndex(l.Attrs().ParentIndex); err == nil {
+			o.Peer = p.Attrs().Name
+		}
+	}
+	return o, true
+}
+
+// atKey is an object whose slot is that of k.
+func atKey(k object.Key) object.Object {
+	if k.Kind == object.KindLocalSID {
+		s := &object.LocalSID{Table: object.TableMain}
+		addr, table, own := strings.Cut(k.ID, "/table/")
+		if own {
+			fmt.Sscan(table, &s.Table)
+		}
+		s.SID = netip.MustParseAddr(addr)
+		return s
+	}
+	r := new(object.Route)
+	parts := strings.Split(k.ID, "/")
+	fmt.Sscan(parts[0], &r.Table)
+	r.Prefix = netip.MustParsePrefix(parts[1] + "/" + parts[2])
+	fmt.Sscan(parts[3], &r.Metric)
+	return r
+}
+
+func (h *hand) getSource() (object.Object, bool) {
+	a, err := h.look.TunnelSource(context.Background())
+	return object.TunnelSource{Source: a}, err == nil && a.IsValid()
+}
+
+func (h *hand) getAddress(k object.Key) (object.Object, bool) {
+	name, text, _ := strings.Cut(k.ID, "/")
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return nil, false
+	}
+	l, err := h.nl.LinkByName(name)
+	if err != nil {
+		return nil, false
+	}
+	as, err := h.nl.AddrList(l, unix.AF_UNSPEC)
+	for _, a := range as {
+		ip, _ := netip.AddrFromSlice(a.IP)
+		ones, _ := a.Mask.Size()
+		if ip.Unmap() == p.Addr() && ones == p.Bits() {
+			return object.Address{Link: name, Prefix: p}, err == nil
+		}
+	}
+	return nil, false
+}
+
+func (h *hand) Delete(k object.Key) error {
+	switch k.Kind {
+	case object.KindLink:
+		l, err := h.nl.LinkByName(k.ID)
+		if err != nil {
+			return err
+		}
+		return h.nl.LinkDel(l)
+	}
+	return fmt.Errorf("nobody else deletes a %s", k.Kind)
+}
+
+// TestOneOwner: a second set of drivers in a namespace is refused by name.
+func TestOneOwner(t *testing.T) {
+	kerneltest.Namespace(t)
+	d, err := Open(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(Config{})
+	var in *InUseError
+	if !errors.As(err, &in) || in.PID != os.Getpid() {
+		t.Fatalf("second one: %v", err)
+	}
+	d.Close()
+	if d, err = Open(Config{}); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+}

@@ -1,0 +1,167 @@
+// Package drivers joins the drivers under kernel/ into one reconcile.Driver for
+// all kinds of object, bound to one network namespace. It serves the agent,
+// which opens it at start, and knows nothing of configuration.
+package drivers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/kernel/prior"
+	"heddle/kernel/probe"
+	"heddle/kernel/rtnl"
+	"heddle/kernel/sysctl"
+	"heddle/reconcile"
+)
+
+// Config says where the drivers keep their record.
+type Config struct {
+	// StateDir holds the record of prior values. It must exist. Empty keeps the
+	// record in memory, so that nothing can be given back after a restart.
+	StateDir string
+}
+
+// Drivers is the kernel side of one network namespace.
+type Drivers struct {
+	// Net is the rtnetlink driver, also for counters, state and events.
+	Net *rtnl.Driver
+
+	// Probe knows what this kernel can do.
+	Probe *probe.Prober
+
+	sysctl *sysctl.Driver
+	owner  net.Listener
+}
+
+var _ reconcile.Driver = (*Drivers)(nil)
+
+// InUseError says that another process manages this network namespace.
+type InUseError struct {
+	PID int // of the other process, 0: not known
+}
+
+func (e *InUseError) Error() string {
+	if e.PID == 0 {
+		return "another heddled manages this network namespace: end it first"
+	}
+	return fmt.Sprintf("another heddled (process %d) manages this network namespace: end it first", e.PID)
+}
+
+// Open binds drivers to the network namespace of the calling thread. It fails
+// with an *InUseError while another process has them open there, and with one
+// clear line when the process lacks CAP_NET_ADMIN.
+func Open(cfg Config) (*Drivers, error) {
+	if err := rtnl.CheckPrivilege(); err != nil {
+		return nil, err
+	}
+	d := &Drivers{Probe: new(probe.Prober)}
+	if err := d.open(cfg); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("open kernel drivers: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Drivers) open(cfg Config) error {
+	var err error
+	if d.owner, err = claim(); err != nil {
+		return err
+	}
+	scope, err := prior.Scope()
+	if err != nil {
+		return err
+	}
+	record, err := prior.Open(cfg.StateDir, scope)
+	if err != nil {
+		return err
+	}
+	if d.Net, err = rtnl.Open(rtnl.Config{Prior: record, Support: d.Probe}); err != nil {
+		return err
+	}
+	d.sysctl, err = sysctl.Open(record)
+	return err
+}
+
+// ownerAddress is an abstract unix address. There is one of each name in a
+// network namespace, and the kernel frees it however its process ends.
+const ownerAddress = "@heddle/owner"
+
+// claim takes the namespace, or says who has it.
+func claim() (net.Listener, error) {
+	l, err := net.Listen("unix", ownerAddress)
+	if err == nil {
+		return l, nil
+	}
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return nil, fmt.Errorf("claim network namespace: %w", err)
+	}
+	return nil, &InUseError{PID: ownerPID()}
+}
+
+func ownerPID() int {
+	c, err := net.Dial("unix", ownerAddress)
+	if err != nil {
+		return 0
+	}
+	defer c.Close()
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
+}
+
+// Close releases everything and lets the namespace go. It changes nothing in the
+// kernel.
+func (d *Drivers) Close() {
+	if d.sysctl != nil {
+		d.sysctl.Close()
+	}
+	if d.Net != nil {
+		d.Net.Close()
+	}
+	if d.owner != nil {
+		_ = d.owner.Close()
+	}
+}
+
+// of is the driver for a kind.
+func (d *Drivers) of(k object.Kind) reconcile.Driver {
+	if k == object.KindSysctl {
+		return d.sysctl
+	}
+	return d.Net
+}
+
+// Dump implements reconcile.Driver.
+func (d *Drivers) Dump(ctx context.Context, kind object.Kind) ([]object.Object, error) {
+	return d.of(kind).Dump(ctx, kind)
+}
+
+// Check implements reconcile.Driver: each driver sees the whole plan.
+func (d *Drivers) Check(ctx context.Context, steps []reconcile.Step) error {
+	return errors.Join(d.Net.Check(ctx, steps), d.sysctl.Check(ctx, steps))
+}
+
+// Do implements reconcile.Driver.
+func (d *Drivers) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Result {
+	if len(steps) == 0 {
+		return nil
+	}
+	return d.of(steps[0].Key().Kind).Do(ctx, steps)
+}

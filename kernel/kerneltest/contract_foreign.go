@@ -1,0 +1,176 @@
+package kerneltest
+
+import (
+	"net/netip"
+	"strings"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+func contains(err error, word string) bool { return strings.Contains(err.Error(), word) }
+
+// conflictCase is something of somebody else where an object of ours would go.
+type conflictCase struct {
+	name    string
+	before  []object.Object // ours
+	foreign object.Object
+	object  object.Object
+	names   string // what the error names
+}
+
+func conflictCases() []conflictCase {
+	const main = object.TableMain
+	other := object.Link{Name: "theirs", Type: object.LinkVRF, Table: vrfBlue.Table}
+	return []conflictCase{
+		{"link/name", nil, object.Link{Name: "wire-a", Type: object.LinkVeth, Peer: "theirs"}, vethA, "wire-a"},
+		{"link/vrf-name", nil, object.Link{Name: "blue", Type: object.LinkVRF, Table: 999}, vrfBlue, "blue"},
+		{"link/vrf-table", nil, other, vrfBlue, "theirs"},
+		{"address/ipv4", nil, addr4, addr4, addr4.Prefix.String()},
+		{"address/ipv6", nil, addr6, addr6, addr6.Prefix.String()},
+		{"route/ipv4", []object.Object{addr4}, route(main, "10.1.0.0/16", via("192.0.2.9", "ext1")),
+			route(main, "10.1.0.0/16", via("192.0.2.2", "ext1")), "10.1.0.0/16"},
+		{"route/ipv6", nil, route(main, "2001:db8:10::/48", via("fe80::9", "ext1")),
+			route(main, "2001:db8:10::/48", via("fe80::2", "ext1")), "2001:db8:10::/48"},
+		{"sid", nil, route(main, "fc00:9::1/128", via("fe80::9", "ext1")), sid("fc00:9::1", object.End), "fc00:9::1"},
+	}
+}
+
+// conflict is seen by Check, refused by Do, and leaves the other one's object as
+// it is, also when it takes the place of one of ours.
+func (k *contract) conflict(c conflictCase) {
+	k.need(append(c.before, c.foreign, c.object)...)
+	k.create(c.before...)
+	k.put(c.foreign)
+	step := reconcile.Step{New: c.object}
+	k.refused(step, c.names)
+	if r := k.do(step); r.Err == nil {
+		// A kernel in strict mode refuses a second VRF on a table, others do not.
+		if l, ok := c.object.(object.Link); !ok || l.Type != object.LinkVRF {
+			k.Fatalf("%v was accepted beside %v", c.object, c.foreign)
+		}
+		k.remove(c.object)
+	}
+	k.holds(c.foreign)
+	if k.listed(c.object) {
+		k.Fatalf("%v passes for ours", c.foreign)
+	}
+	if c.object.Key() == c.foreign.Key() {
+		// Whether that is an error is left open; that it does nothing is not.
+		k.do(reconcile.Step{Old: c.object})
+		k.holds(c.foreign)
+	}
+}
+
+// enslavedElsewhere: a link in a VRF of somebody else is not moved.
+func (k *contract) enslavedElsewhere() {
+	theirs := object.Link{Name: "theirs", Type: object.LinkVRF, Table: 999}
+	taken := object.Member{Link: "ext0", Master: "theirs"}
+	k.need(vrfBlue)
+	k.create(vrfBlue)
+	k.put(theirs, taken)
+	k.refused(reconcile.Step{New: inBlue}, "theirs")
+	if r := k.do(reconcile.Step{New: inBlue}); r.Err == nil {
+		k.Fatal("a link was taken out of a vrf of somebody else")
+	}
+	k.holds(taken)
+	if k.listed(taken) {
+		k.Fatal("a membership of somebody else passes for ours")
+	}
+	k.do(reconcile.Step{Old: inBlue})
+	k.holds(taken)
+}
+
+func (k *contract) reopen() {
+	k.Helper()
+	k.Driver = k.Reopen(k.T)
+}
+
+// priorOfLink: settings of a link that is not ours go back to what they were.
+func (k *contract) priorOfLink() {
+	k.put(object.LinkConfig{Link: "ext0", MTU: 1480, Admin: object.AdminDown})
+	ours := object.LinkConfig{Link: "ext0", MTU: 1400, Admin: object.AdminUp}
+	k.create(ours)
+	k.reopen()
+	if !k.listed(ours) {
+		k.Fatal("settings are not ours any more after a restart")
+	}
+	// A change in between keeps the value from before the first one.
+	next := object.LinkConfig{Link: "ext0", MTU: 1300, Admin: object.AdminUp}
+	if r := k.do(reconcile.Step{Old: ours, New: next}); r.Err != nil {
+		k.Fatal(r.Err)
+	}
+	k.reopen()
+	k.remove(next)
+	k.holds(object.LinkConfig{Link: "ext0", MTU: 1480, Admin: object.AdminDown})
+}
+
+// priorOfPart: what is no longer set goes back, the rest stays.
+func (k *contract) priorOfPart() {
+	both := object.LinkConfig{Link: "ext0", MTU: 1400, Admin: object.AdminUp}
+	less := object.LinkConfig{Link: "ext0", Admin: object.AdminUp}
+	k.create(both)
+	r := k.do(reconcile.Step{Old: both, New: less})
+	if r.Err != nil || !less.Equal(r.Got) {
+		k.Fatalf("change into %v: %v, holds %v", less, r.Err, r.Got)
+	}
+	k.holds(object.LinkConfig{Link: "ext0", MTU: 1500, Admin: object.AdminUp})
+	k.remove(less)
+	k.holds(object.LinkConfig{Link: "ext0", MTU: 1500, Admin: object.AdminUp})
+}
+
+// priorOfNamespace: the same for parameters and the tunnel source.
+func (k *contract) priorOfNamespace() {
+	theirSource := object.TunnelSource{Source: netip.MustParseAddr("fc00:ff::1")}
+	theirParam := object.Sysctl{Name: object.SysctlForward4, Value: "1"}
+	ourSource := object.TunnelSource{Source: segments[0]}
+	ourParam := object.Sysctl{Name: object.SysctlForward4, Value: "0"}
+	k.need(ourSource)
+	k.put(theirSource, theirParam)
+	if k.listed(theirSource) || k.listed(theirParam) {
+		k.Fatal("settings of somebody else pass for ours")
+	}
+	k.create(ourSource, ourParam)
+	k.reopen()
+	if !k.listed(ourSource) || !k.listed(ourParam) {
+		k.Fatal("settings are not ours any more after a restart")
+	}
+	k.remove(ourSource, ourParam)
+	k.holds(theirSource)
+	k.holds(theirParam)
+	if k.listed(theirSource) || k.listed(theirParam) {
+		k.Fatal("settings given back pass for ours")
+	}
+}
+
+// priorOverruled: what somebody else has changed since is not set back.
+func (k *contract) priorOverruled() {
+	ours := object.LinkConfig{Link: "ext0", MTU: 1400}
+	k.create(ours)
+	theirs := object.LinkConfig{Link: "ext0", MTU: 1350}
+	k.put(theirs)
+	if k.listed(ours) {
+		k.Fatal("a setting that is not in the kernel any more is listed as if it were")
+	}
+	k.remove(ours)
+	k.holds(theirs)
+}
+
+// priorOfRecreatedLink: another link of the same name has nothing of ours.
+func (k *contract) priorOfRecreatedLink() {
+	k.need(vethA)
+	k.put(vethA)
+	ours := object.LinkConfig{Link: "wire-a", MTU: 1400}
+	k.create(ours)
+	if err := k.Foreign.Delete(vethA.Key()); err != nil {
+		k.Fatal(err)
+	}
+	k.remove(ours)
+	k.put(vethA, object.LinkConfig{Link: "wire-a", MTU: 1350})
+	if k.listed(object.LinkConfig{Link: "wire-a", MTU: 1350}) {
+		k.Fatal("settings of a recreated link pass for ours")
+	}
+	k.create(ours)
+	k.remove(ours)
+	k.holds(object.LinkConfig{Link: "wire-a", MTU: 1350})
+}

@@ -1,0 +1,177 @@
+package kerneltest
+
+import (
+	"errors"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+// lifeCase is one object from its creation to its deletion.
+type lifeCase struct {
+	name   string
+	before []object.Object // what it needs
+	object object.Object
+	change object.Object // what it is changed into in place; nil: it is not
+}
+
+func lifeCases() []lifeCase {
+	const main = object.TableMain
+	addrs := []object.Object{addr4, addr6}
+	blue := []object.Object{vrfBlue, blueUp}
+	decap := []object.Object{vrfBlue, vrfRed, strict}
+	unreachable := route(vrfBlue.Table, "0.0.0.0/0")
+	unreachable.Type, unreachable.Metric = object.Unreachable, 4278198272
+	unreachable6 := route(vrfBlue.Table, "::/0")
+	unreachable6.Type, unreachable6.Metric = object.Unreachable, 4278198272
+	metric := route(main, "2001:db8:20::/48", via("2001:db8:1::2", "ext1"))
+	metric.Metric = 7
+	return []lifeCase{
+		{"link/dummy", nil, dummySR, nil},
+		{"link/vrf", nil, vrfBlue, nil},
+		{"link/veth", nil, vethA, nil},
+		{"member", []object.Object{vrfBlue}, inBlue, nil},
+		{"linkconfig/mtu", nil, object.LinkConfig{Link: "ext0", MTU: 1400}, object.LinkConfig{Link: "ext0", MTU: 1450}},
+		{"linkconfig/down", nil, object.LinkConfig{Link: "ext0", Admin: object.AdminDown}, nil},
+		{"linkconfig/own", []object.Object{vethA}, object.LinkConfig{Link: "wire-a", MTU: 9000, Admin: object.AdminUp},
+			object.LinkConfig{Link: "wire-a", MTU: 1500, Admin: object.AdminUp}},
+		{"address/ipv4", nil, addr4, nil},
+		{"address/ipv6", nil, addr6, nil},
+		{"sysctl", nil, object.Sysctl{Name: object.SysctlForward6, Value: "1"}, object.Sysctl{Name: object.SysctlForward6, Value: "0"}},
+		{"sysctl/link", nil, object.Sysctl{Name: object.SysctlLinkSeg6Enabled("ext0"), Value: "1", Link: "ext0"}, nil},
+		{"sysctl/strict", []object.Object{vrfBlue}, strict, nil},
+		{"tunsrc", nil, object.TunnelSource{Source: segments[0]}, object.TunnelSource{Source: segments[1]}},
+
+		{"route/ipv4", addrs, route(main, "10.1.0.0/16", via("192.0.2.2", "ext1")), route(main, "10.1.0.0/16", via("192.0.2.3", "ext1"))},
+		{"route/ipv4-on-link", addrs, route(main, "10.2.0.0/16", via("", "ext1")), nil},
+		{"route/ipv4-via-ipv6", addrs, route(main, "10.3.0.0/16", via("fe80::2", "ext1")), nil},
+		{"route/ipv4-multipath", addrs, route(main, "10.4.0.0/16", via("192.0.2.2", "ext1"), via("192.0.2.3", "ext1")),
+			route(main, "10.4.0.0/16", via("192.0.2.3", "ext1"))},
+		{"route/ipv4-blackhole", nil, route(main, "10.5.0.0/16"), nil},
+		{"route/ipv4-gateway-only", addrs, route(main, "10.6.0.0/16", via("192.0.2.2", "")), nil},
+		{"route/ipv6", addrs, route(main, "2001:db8:10::/48", via("2001:db8:1::2", "ext1")),
+			route(main, "2001:db8:10::/48", via("fe80::3", "ext1"))},
+		{"route/ipv6-metric", addrs, metric, nil},
+		{"route/ipv6-multipath", addrs, route(main, "2001:db8:11::/48", via("2001:db8:1::3", "ext1"), via("2001:db8:1::2", "ext1")),
+			route(main, "2001:db8:11::/48", via("2001:db8:1::2", "ext1"))},
+		{"route/ipv6-blackhole", nil, route(main, "2001:db8:12::/48"), nil},
+		{"route/vrf-ipv4", blue, unreachable, nil},
+		{"route/vrf-ipv6", blue, unreachable6, nil},
+
+		{"encap/ipv4", addrs, route(main, "10.7.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)),
+			route(main, "10.7.0.0/16", encap(via("", "ext1"), object.HEncaps, segments[1]))},
+		{"encap/ipv4-red", addrs, route(main, "10.8.0.0/16", encap(via("192.0.2.2", "ext1"), object.HEncapsRed, segments...)), nil},
+		{"encap/ipv6", addrs, route(main, "2001:db8:13::/48", encap(via("2001:db8:1::2", "ext1"), object.HEncaps, segments[1])),
+			route(main, "2001:db8:13::/48", via("2001:db8:1::2", "ext1"))},
+		{"encap/ipv6-red", addrs, route(main, "2001:db8:14::/48", encap(via("", "ext1"), object.HEncapsRed, segments...)), nil},
+		{"encap/ipv6-inline", addrs, route(main, "2001:db8:15::/48", encap(via("", "ext1"), object.HInsert, segments...)), nil},
+		{"encap/vrf", append(blue, addrs...), route(vrfBlue.Table, "10.9.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)), nil},
+
+		{"sid/end", nil, sid("fc00:9::1", object.End), sid("fc00:9::1", object.EndX, toHop("fe80::2"))},
+		{"sid/end.x", nil, sid("fc00:9::2", object.EndX, toHop("fe80::2")), sid("fc00:9::2", object.EndX, toHop("fe80::3"))},
+		{"sid/end.x-oif", nil, sid("fc00:9::3", object.EndX, toHop("fe80::2"), func(s *object.LocalSID) { s.OutLink = "ext1" }), nil},
+		{"sid/end.dt6-table", nil, sid("fc00:9::4", object.EndDT6, func(s *object.LocalSID) { s.VRFTable = main }), nil},
+		{"sid/end.dt6", decap, sid("fc00:9::5", object.EndDT6, inVRF(vrfBlue)), sid("fc00:9::5", object.EndDT6, inVRF(vrfRed))},
+		{"sid/end.dt4", decap, sid("fc00:9::6", object.EndDT4, inVRF(vrfBlue)), sid("fc00:9::6", object.EndDT4, inVRF(vrfRed))},
+		{"sid/end.dt46", decap, sid("fc00:9::7", object.EndDT46, inVRF(vrfBlue)), sid("fc00:9::7", object.EndDT46, inVRF(vrfRed))},
+		{"sid/own-table", nil, sid("fc00:9::8", object.End, func(s *object.LocalSID) { s.Table = 300 }), nil},
+	}
+}
+
+// life creates, reads back, changes and deletes, and refuses what makes no sense
+// on the way.
+func (k *contract) life(c lifeCase) {
+	k.need(append(c.before, c.object)...)
+	if c.change != nil {
+		k.need(c.change)
+		if r := k.do(reconcile.Step{Old: c.object, New: c.change}); r.Err == nil {
+			k.Errorf("change of %v, which is not there, was accepted", c.object)
+		}
+	}
+	k.create(c.before...)
+	was, had := k.Foreign.Get(c.object.Key())
+	if err := k.Driver.Check(k.ctx, []reconcile.Step{{New: c.object}}); err != nil {
+		k.Fatalf("check %v: %v", c.object, err)
+	}
+	k.create(c.object)
+	if !k.listed(c.object) {
+		k.Fatalf("%v is not among what is ours", c.object)
+	}
+	if r := k.do(reconcile.Step{New: c.object}); r.Err == nil {
+		k.Fatalf("a second %v was accepted", c.object)
+	}
+	k.holds(c.object)
+	last := c.object
+	if c.change != nil {
+		r := k.do(reconcile.Step{Old: c.object, New: c.change})
+		if r.Err != nil || !c.change.Equal(r.Got) {
+			k.Fatalf("change into %v: %v, holds %v", c.change, r.Err, r.Got)
+		}
+		k.holds(c.change)
+		last = c.change
+	}
+	k.remove(last)
+	if k.listed(last) {
+		k.Fatalf("%v is still among what is ours", last)
+	}
+	if had {
+		k.holds(was)
+	} else {
+		k.lacks(c.object)
+	}
+	k.remove(last)
+	k.create(c.object)
+}
+
+// orphanCase is an object whose parent is not there.
+type orphanCase struct {
+	name   string
+	object object.Object
+	link   string // the link that is missing; empty: the kernel has to find out
+}
+
+func orphanCases() []orphanCase {
+	const main = object.TableMain
+	onNowhere := func(s *object.LocalSID) { s.Dev = "nowhere" }
+	return []orphanCase{
+		{"address", object.Address{Link: "nowhere", Prefix: addr4.Prefix}, "nowhere"},
+		{"linkconfig", object.LinkConfig{Link: "nowhere", MTU: 1400}, "nowhere"},
+		{"member-link", object.Member{Link: "nowhere", Master: "ext1"}, "nowhere"},
+		{"member-master", object.Member{Link: "ext0", Master: "nowhere"}, "nowhere"},
+		{"route", route(main, "10.1.0.0/16", via("", "nowhere")), "nowhere"},
+		{"route-gateway", route(main, "10.1.0.0/16", via("198.51.100.1", "")), ""},
+		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
+		{"veth-peer", object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}, "wire-a"},
+	}
+}
+
+// orphan is refused by Check, which names the link, and by Do, which makes nothing.
+func (k *contract) orphan(c orphanCase) {
+	k.need(c.object)
+	step := reconcile.Step{New: c.object}
+	if c.link != "" {
+		k.refused(step, c.link)
+	}
+	if r := k.do(step); r.Err == nil {
+		k.Fatalf("%v was accepted", c.object)
+	}
+	if k.listed(c.object) {
+		k.Fatalf("%v is among what is ours", c.object)
+	}
+}
+
+// refused checks that Check refuses the last step of a plan, and says why.
+func (k *contract) refused(step reconcile.Step, word string) {
+	k.Helper()
+	err := k.Driver.Check(k.ctx, []reconcile.Step{step})
+	var se *reconcile.StepError
+	if !errors.As(err, &se) {
+		k.Fatalf("check of %v: %v is no *StepError", step, err)
+	}
+	if se.Step.Key() != step.Key() {
+		k.Fatalf("check of %v is about %v", step, se.Step)
+	}
+	if word != "" && !contains(err, word) {
+		k.Fatalf("check of %v does not name %q: %v", step, word, err)
+	}
+}

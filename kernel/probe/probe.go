@@ -1,0 +1,246 @@
+// Package probe finds out what this kernel can do, by doing it in a network
+// namespace of its own: version numbers say little about distribution kernels,
+// and success says little either, because kernels ignore what they do not know.
+// A feature counts as there when the kernel takes an object and holds it as
+// asked for.
+//
+// It serves the drivers' checks before a commit, the capability report, and
+// tests that decide what to skip. It knows the drivers and no configuration.
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/kernel/rtnl"
+	"heddle/kernel/sysctl"
+	"heddle/reconcile"
+)
+
+// Support is whether the kernel has a feature.
+type Support struct {
+	OK     bool
+	Reason string // what the kernel answered; empty when OK
+	Remedy string // what to do about it; empty when OK
+}
+
+// Capabilities is what a kernel can do, by feature.
+type Capabilities map[rtnl.Feature]Support
+
+// Lacks says in one line which feature o needs and the kernel lacks; empty when
+// it has them all.
+func (c Capabilities) Lacks(o object.Object) string {
+	for _, f := range rtnl.Features(o) {
+		if s, tried := c[f]; tried && !s.OK {
+			return fmt.Sprintf("kernel lacks %s (%s): %s", f, s.Reason, s.Remedy)
+		}
+	}
+	return ""
+}
+
+// Prober runs the probe when it is first asked and keeps the answer. The zero
+// value is ready. It implements rtnl.Support.
+type Prober struct {
+	mu   sync.Mutex // guards what follows
+	caps Capabilities
+	err  error
+}
+
+// Capabilities returns what the kernel can do.
+func (p *Prober) Capabilities(ctx context.Context) (Capabilities, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.caps == nil && p.err == nil {
+		p.caps, p.err = Run(ctx)
+		if p.err != nil && ctx.Err() != nil {
+			err := p.err
+			p.err = nil // ended early, not answered
+			return nil, err
+		}
+	}
+	return p.caps, p.err
+}
+
+// Supports implements rtnl.Support.
+func (p *Prober) Supports(ctx context.Context, f rtnl.Feature) error {
+	caps, err := p.Capabilities(ctx)
+	if err != nil {
+		return err
+	}
+	if s, tried := caps[f]; tried && !s.OK {
+		return &rtnl.UnsupportedError{Feature: f, Reason: s.Reason, Remedy: s.Remedy}
+	}
+	return nil
+}
+
+// Run tries every feature in a new network namespace, which is gone, with all
+// that was tried, when it returns. It needs CAP_SYS_ADMIN. It takes some tens of
+// milliseconds, and longer where kernel modules are loaded for it.
+func Run(ctx context.Context) (Capabilities, error) {
+	type answer struct {
+		caps Capabilities
+		err  error
+	}
+	done := make(chan answer)
+	go func() {
+		// Stays locked: the thread, and with it the namespace, ends here.
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- answer{err: fmt.Errorf("make network namespace: %w", err)}
+			return
+		}
+		caps, err := run(ctx)
+		done <- answer{caps, err}
+	}()
+	a := <-done
+	if a.err != nil {
+		return nil, fmt.Errorf("probe kernel: %w", a.err)
+	}
+	return a.caps, nil
+}
+
+const (
+	table     = 1000
+	probeVRF  = "hprobevrf"
+	probeLink = "hprobe0"
+	probePeer = "hprobe1"
+)
+
+// trial is one feature and the object that shows it.
+type trial struct {
+	feature rtnl.Feature
+	object  object.Object
+	remedy  string
+}
+
+func run(ctx context.Context) (Capabilities, error) {
+	links, err := rtnl.Open(rtnl.Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer links.Close()
+	params, err := sysctl.Open(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer params.Close()
+
+	caps := make(Capabilities)
+	try := func(d reconcile.Driver, t trial) {
+		r := d.Do(ctx, []reconcile.Step{{New: t.object}})[0]
+		if r.Err == nil {
+			caps[t.feature] = Support{OK: true}
+			return
+		}
+		caps[t.feature] = Support{Reason: reason(r.Err), Remedy: t.remedy}
+	}
+	for _, t := range linkTrials() {
+		try(links, t)
+	}
+	dev := "lo"
+	if caps[rtnl.FeatureVeth].OK {
+		dev = probeLink
+	}
+	up := links.Do(ctx, []reconcile.Step{
+		{New: object.LinkConfig{Link: dev, Admin: object.AdminUp}}, {New: object.LinkConfig{Link: peerOf(dev), Admin: object.AdminUp}}})
+	if up[0].Err != nil {
+		return nil, fmt.Errorf("set link up: %w", up[0].Err)
+	}
+	try(params, trial{rtnl.FeatureStrictMode, object.Sysctl{Name: object.SysctlStrictMode, Value: "1"},
+		"use Linux 5.9 or later with the module vrf"})
+	for _, t := range append(sidTrials(dev), routeTrials(dev)...) {
+		try(links, t)
+	}
+	return caps, ctx.Err()
+}
+
+// peerOf is the link to take up with dev; taking lo up twice does no harm.
+func peerOf(dev string) string {
+	if dev == probeLink {
+		return probePeer
+	}
+	return dev
+}
+
+// reason is what the kernel said, or what it dropped.
+func reason(err error) string {
+	if k, ok := errors.AsType[*rtnl.KernelError](err); ok {
+		if k.Text != "" {
+			return k.Text
+		}
+		return k.Errno.Error()
+	}
+	if u, ok := errors.AsType[*rtnl.UnsupportedError](err); ok && u.Reason != "" {
+		return u.Reason
+	}
+	if d, ok := errors.AsType[*rtnl.DroppedError](err); ok {
+		return "accepted, but dropped " + d.Dropped
+	}
+	return err.Error()
+}
+
+func linkTrials() []trial {
+	return []trial{
+		{rtnl.FeatureVeth, object.Link{Name: probeLink, Type: object.LinkVeth, Peer: probePeer},
+			"load the kernel module veth, or use a kernel built with CONFIG_VETH"},
+		{rtnl.FeatureDummy, object.Link{Name: "hprobed", Type: object.LinkDummy},
+			"load the kernel module dummy, or use a kernel built with CONFIG_DUMMY"},
+		{rtnl.FeatureVRF, object.Link{Name: probeVRF, Type: object.LinkVRF, Table: table},
+			"load the kernel module vrf, or use a kernel built with CONFIG_NET_VRF"},
+		{rtnl.FeatureTunnelSource, object.TunnelSource{Source: netip.MustParseAddr("fc00::1")},
+			"use a kernel built with CONFIG_IPV6_SEG6_LWTUNNEL"},
+	}
+}
+
+func sidTrials(dev string) []trial {
+	sid := func(n byte, s object.LocalSID) *object.LocalSID {
+		s.SID = netip.AddrFrom16([16]byte{0xfc, 15: n})
+		s.Table, s.Dev = object.TableMain, dev
+		return &s
+	}
+	hop := netip.MustParseAddr("fe80::2")
+	const seg6, vrf511, v514 = "use Linux 5.14 or later built with CONFIG_IPV6_SEG6_LWTUNNEL",
+		"use Linux 5.14 or later with the module vrf",
+		"use Linux 5.14 or later with the module vrf"
+	return []trial{
+		{rtnl.FeatureEnd, sid(1, object.LocalSID{Behavior: object.End}), seg6},
+		{rtnl.FeatureEndX, sid(2, object.LocalSID{Behavior: object.EndX, NextHop: hop}), seg6},
+		{rtnl.FeatureEndXOutLink, sid(3, object.LocalSID{Behavior: object.EndX, NextHop: hop, OutLink: dev}),
+			"use Linux 6.17 or later, or leave the interface out and use a next hop that is not link-local"},
+		{rtnl.FeatureEndDT6, sid(4, object.LocalSID{Behavior: object.EndDT6, VRFTable: object.TableMain}), seg6},
+		{rtnl.FeatureEndDT6VRF, sid(5, object.LocalSID{Behavior: object.EndDT6, VRF: probeVRF, VRFTable: table}), vrf511},
+		{rtnl.FeatureEndDT4, sid(6, object.LocalSID{Behavior: object.EndDT4, VRF: probeVRF, VRFTable: table}), vrf511},
+		{rtnl.FeatureEndDT46, sid(7, object.LocalSID{Behavior: object.EndDT46, VRF: probeVRF, VRFTable: table}), v514},
+	}
+}
+
+func routeTrials(dev string) []trial {
+	segments := []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2::")}
+	route := func(prefix string, hops ...object.NextHop) *object.Route {
+		return &object.Route{Table: object.TableMain, Prefix: netip.MustParsePrefix(prefix), NextHops: hops}
+	}
+	encap := func(m object.EncapMode) object.NextHop {
+		return object.NextHop{Link: dev, Encap: &object.Encap{Mode: m, Segments: segments}}
+	}
+	via := func(a string) object.NextHop { return object.NextHop{Gateway: netip.MustParseAddr(a), Link: dev} }
+	const seg6, red = "use a kernel built with CONFIG_IPV6_SEG6_LWTUNNEL", "use Linux 6.0 or later, or the mode encap"
+	return []trial{
+		{rtnl.FeatureHEncaps6, route("2001:db8:1::/48", encap(object.HEncaps)), seg6},
+		{rtnl.FeatureHEncaps4, route("198.18.1.0/24", encap(object.HEncaps)), seg6},
+		{rtnl.FeatureHEncapsRed6, route("2001:db8:2::/48", encap(object.HEncapsRed)), red},
+		{rtnl.FeatureHEncapsRed4, route("198.18.2.0/24", encap(object.HEncapsRed)), red},
+		{rtnl.FeatureHInsert6, route("2001:db8:3::/48", encap(object.HInsert)), seg6},
+		{rtnl.FeatureHInsert4, route("198.18.3.0/24", encap(object.HInsert)),
+			"inline insertion carries IPv6 only: use the mode encap"},
+		{rtnl.FeatureMultipath, route("2001:db8:4::/48", via("fe80::2"), via("fe80::3")),
+			"use a kernel built with CONFIG_IPV6_MULTIPLE_TABLES and CONFIG_IP_ROUTE_MULTIPATH"},
+		{rtnl.FeatureGateway6Over4, route("198.18.4.0/24", via("fe80::2")), "use Linux 5.2 or later"},
+	}
+}

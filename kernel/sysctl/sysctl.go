@@ -1,0 +1,327 @@
+// Package sysctl sets kernel parameters of one network namespace and gives the
+// old values back. It serves reconcile, by way of reconcile.Driver, for objects
+// of the kind sysctl. It knows /proc/sys and the record of kernel/prior, and
+// neither netlink nor what a parameter means.
+//
+// /proc/sys/net shows the parameters of whoever opens a file in it, so every
+// access is made on a thread in the namespace that the driver was opened in.
+package sysctl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/kernel/prior"
+	"heddle/reconcile"
+)
+
+const (
+	root     = "/proc/sys"
+	threadNS = "/proc/thread-self/ns/net"
+
+	propValue = "value"
+)
+
+// MissingError says that the kernel has no such parameter.
+type MissingError struct {
+	Name   string
+	Remedy string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("this kernel has no parameter %s: %s", e.Name, e.Remedy)
+}
+
+// Driver is the driver of kernel parameters. It is safe for concurrent use.
+type Driver struct {
+	ns    *os.File
+	stat  unix.Stat_t
+	prior *prior.Store
+
+	mu sync.Mutex // one change at a time
+}
+
+var _ reconcile.Driver = (*Driver)(nil)
+
+// Open binds a driver to the network namespace of the calling thread. The record
+// keeps what the parameters were before; nil keeps it in memory.
+func Open(record *prior.Store) (*Driver, error) {
+	if record == nil {
+		var err error
+		if record, err = prior.Open("", ""); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.Open(threadNS)
+	if err != nil {
+		return nil, fmt.Errorf("open network namespace: %w", err)
+	}
+	d := &Driver{ns: f, prior: record}
+	if err := unix.Fstat(int(f.Fd()), &d.stat); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("read network namespace: %w", err)
+	}
+	return d, nil
+}
+
+// Close releases the namespace.
+func (d *Driver) Close() { _ = d.ns.Close() }
+
+// Kinds lists the kind of object that the driver is for.
+func (d *Driver) Kinds() []object.Kind { return []object.Kind{object.KindSysctl} }
+
+// inNamespace calls fn on a thread in the namespace.
+func (d *Driver) inNamespace(fn func()) error {
+	var st unix.Stat_t
+	runtime.LockOSThread()
+	err := unix.Stat(threadNS, &st)
+	if err == nil && st.Dev == d.stat.Dev && st.Ino == d.stat.Ino {
+		defer runtime.UnlockOSThread()
+		fn()
+		return nil
+	}
+	runtime.UnlockOSThread()
+	if err != nil {
+		return fmt.Errorf("read network namespace: %w", err)
+	}
+	done := make(chan error)
+	go func() {
+		// Stays locked, so that the thread ends here and nobody else gets it.
+		runtime.LockOSThread()
+		err := unix.Setns(int(d.ns.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			fn()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		return fmt.Errorf("enter network namespace: %w", err)
+	}
+	return nil
+}
+
+// path is the file of a parameter. A name that leaves /proc/sys is refused.
+func path(name string) (string, error) {
+	if !filepath.IsLocal(name) || !strings.Contains(name, "/") {
+		return "", fmt.Errorf("parameter name %q is not a path below %s", name, root)
+	}
+	return filepath.Join(root, name), nil
+}
+
+func read(name string) (string, error) {
+	p, err := path(name)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(p)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", missing(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read parameter: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func missing(name string) error {
+	e := &MissingError{Name: name, Remedy: "use a kernel that has it"}
+	parts := strings.Split(name, "/")
+	switch {
+	case strings.HasPrefix(name, "net/vrf/"):
+		e.Remedy = "load the kernel module vrf (modprobe vrf), or use a kernel built with CONFIG_NET_VRF"
+	case strings.Contains(name, "seg6"):
+		e.Remedy = "use a kernel built with CONFIG_IPV6_SEG6_LWTUNNEL"
+	case strings.HasPrefix(name, "net/ipv6/"):
+		e.Remedy = "use a kernel built with CONFIG_IPV6, and boot it without ipv6.disable=1"
+	}
+	if len(parts) == 5 && parts[2] == "conf" {
+		if _, err := os.Stat(filepath.Join(root, parts[0], parts[1], parts[2], parts[3])); err != nil {
+			e.Remedy = fmt.Sprintf("link %s does not exist, or has an mtu below 1280 and so no IPv6", parts[3])
+		}
+	}
+	return e
+}
+
+// write sets a parameter and reads it back; the result is what the kernel holds.
+func write(name, value string) (string, error) {
+	p, err := path(name)
+	if err != nil {
+		return "", err
+	}
+	f, err := os.OpenFile(p, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", missing(name)
+	}
+	if errors.Is(err, unix.EROFS) {
+		return "", fmt.Errorf("write parameter: %s is mounted read-only: mount it read-write: %w", root, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("write parameter: %w", err)
+	}
+	_, err = f.WriteString(value)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return "", explain(name, value, err)
+	}
+	return read(name)
+}
+
+// explain adds what is known about a refusal.
+func explain(name, value string, err error) error {
+	if name == object.SysctlStrictMode && errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("write parameter: two vrf links share one table; give each its own (ip -d link show type vrf): %w", err)
+	}
+	return fmt.Errorf("write %q: %w", value, err)
+}
+
+// Dump implements reconcile.Driver: what the record says we set, with the value
+// that the kernel has now.
+func (d *Driver) Dump(_ context.Context, kind object.Kind) ([]object.Object, error) {
+	if kind != object.KindSysctl {
+		return nil, fmt.Errorf("list %s objects: /proc/sys has none", kind)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var os []object.Object
+	err := d.inNamespace(func() {
+		for _, e := range d.prior.Kind(kind) {
+			// One whose link is gone is gone, too.
+			if now, err := read(e.Key.ID); err == nil {
+				os = append(os, object.Sysctl{Name: e.Key.ID, Value: now, Link: e.Set[propLink]})
+			}
+		}
+	})
+	return os, err
+}
+
+// propLink keeps the object's link in the record.
+const propLink = "link"
+
+// Check implements reconcile.Driver.
+func (d *Driver) Check(_ context.Context, steps []reconcile.Step) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	makesVRF := false
+	for _, s := range steps {
+		if l, ok := s.New.(object.Link); ok && l.Type == object.LinkVRF {
+			makesVRF = true
+		}
+	}
+	var errs []error
+	err := d.inNamespace(func() {
+		for _, s := range steps {
+			o, ok := s.New.(object.Sysctl)
+			// The parameters of a link come with the link, those of the vrf driver
+			// at the latest with the first vrf.
+			if !ok || o.Link != "" || makesVRF && strings.HasPrefix(o.Name, "net/vrf/") {
+				continue
+			}
+			if _, err := read(o.Name); err != nil {
+				errs = append(errs, &reconcile.StepError{Step: s, Err: err})
+			}
+		}
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// Do implements reconcile.Driver. Deleting what is not ours (any more) is no
+// error.
+func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Result {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	results := make([]reconcile.Result, len(steps))
+	err := d.inNamespace(func() {
+		for i, s := range steps {
+			if results[i].Err = ctx.Err(); results[i].Err == nil {
+				results[i].Got, results[i].Err = d.do(s)
+			}
+		}
+	})
+	if err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+	}
+	return results
+}
+
+func (d *Driver) do(s reconcile.Step) (object.Object, error) {
+	if s.New == nil {
+		return nil, d.giveBack(s.Key())
+	}
+	o, ok := s.New.(object.Sysctl)
+	if !ok {
+		return nil, fmt.Errorf("apply %s: a value of type %T does not belong to it", s.Key(), s.New)
+	}
+	now, err := read(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	rec, had := d.prior.Get(o.Key())
+	switch {
+	case s.Old == nil && had && rec.Set[propValue] == now:
+		return nil, fmt.Errorf("parameter %s is set already: %w", o.Name, fs.ErrExist)
+	case s.Old != nil && !had:
+		return nil, fmt.Errorf("parameter %s was not set by heddle: %w", o.Name, fs.ErrNotExist)
+	}
+	entry := prior.Entry{Key: o.Key(), Before: map[string]string{propValue: now},
+		Set: map[string]string{propValue: o.Value, propLink: o.Link}}
+	if had {
+		entry.Before = rec.Before
+	}
+	if err := d.prior.Put(entry); err != nil {
+		return nil, err
+	}
+	got, err := write(o.Name, o.Value)
+	if err == nil && got != o.Value {
+		err = fmt.Errorf("kernel holds %q instead of %q", got, o.Value)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.undo(o.Key(), now, rec, had))
+	}
+	return object.Sysctl{Name: o.Name, Value: got, Link: o.Link}, nil
+}
+
+// undo puts the value and the record back to what they were before a step.
+func (d *Driver) undo(k object.Key, value string, rec prior.Entry, had bool) error {
+	var err error
+	if now, rerr := read(k.ID); rerr == nil && now != value {
+		_, err = write(k.ID, value)
+	}
+	if had {
+		return errors.Join(err, d.prior.Put(rec))
+	}
+	return errors.Join(err, d.prior.Delete(k))
+}
+
+// giveBack writes the value from before us, unless somebody else has changed it
+// since, or the parameter has gone with its link.
+func (d *Driver) giveBack(k object.Key) error {
+	rec, had := d.prior.Get(k)
+	if !had {
+		return nil
+	}
+	now, err := read(k.ID)
+	var gone *MissingError
+	if err != nil && !errors.As(err, &gone) {
+		return err
+	}
+	if err == nil && now == rec.Set[propValue] {
+		if _, err := write(k.ID, rec.Before[propValue]); err != nil {
+			return err
+		}
+	}
+	return d.prior.Delete(k)
+}
