@@ -1,6 +1,12 @@
 package schema
 
-import "io"
+import (
+	"bytes"
+	"io"
+	"unsafe"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Filter selects nodes by gNMI's Get type.
 type Filter uint8
@@ -12,12 +18,31 @@ const (
 	Operational        // config false nodes without a config true counterpart (state/x without config/x)
 )
 
+// wants reports whether the filter passes leaf n. List keys are passed in any
+// case by those who need them.
+func (f Filter) wants(n *Node) bool {
+	switch f {
+	case Config:
+		return n.Config
+	case State:
+		return !n.Config
+	case Operational:
+		return !n.Config && !n.plan.mirrored
+	}
+	return true
+}
+
+// binding reports whether entries of a binding count.
+func (f Filter) binding(bind int) bool {
+	return f == All || (f == Config) == (bind == inConfig)
+}
+
 // EncodeOptions says how to write a document.
 type EncodeOptions struct {
 	Encoding Encoding
 	Filter   Filter
-	Defaults bool // include leaves whose default is in use
-	Indent   bool // for people; default compact
+	Defaults bool // include configuration leaves whose default is in use
+	Indent   bool // for people; default compact. Not streamed
 	// ModuleNames renames modules on output (use_models); nil keeps ours.
 	ModuleNames map[string]string
 }
@@ -30,25 +55,305 @@ type EncodeOptions struct {
 //
 // A leaf is its bare value, a container or list entry an object without its
 // own name, a list without keys an array of its entries. The root without data
-// is {}. Wildcards elsewhere are an error: use Expand.
+// is {}. In JSON_IETF the members of the outermost object are qualified, inner
+// ones where the module changes, identities always. Wildcards elsewhere are an
+// error: use Expand. State nodes have no defaults.
 func (s *Schema) EncodeJSON(w io.Writer, trees []Tree, at Path, o EncodeOptions) (present bool, err error) {
-	panic("schema: under construction")
+	if o.Indent {
+		return s.encodeIndented(w, trees, at, o)
+	}
+	n := at.Last()
+	if n == nil {
+		n = s.root
+	}
+	array := n.Kind == List && at[len(at)-1].Keys == nil
+	above := at
+	if array {
+		above = at[:len(at)-1]
+	}
+	if above.HasWildcard() {
+		return false, &PathError{Path: at.String(), Code: BadKey, Reason: "has wildcards: expand it first"}
+	}
+	e := &encoder{s: s, w: w, o: o, trees: trees, top: true, buf: make([]byte, 0, 4096)}
+	k := above.Entry()
+	ent := e.fetch(k)
+	switch {
+	case n.IsLeaf():
+		present = e.leafValue(n, &ent)
+	case array:
+		present = e.list(n, k, nil)
+	default:
+		if n.Kind != List || ent.there() {
+			mark := len(e.buf)
+			count := e.object(n, k, &ent, nil)
+			present = count > 0 || n.Kind == List && ent.there() || n.Presence && e.present(n, &ent)
+			if !present {
+				e.buf = e.buf[:mark]
+			}
+		}
+		if n == s.root && !present {
+			e.buf, present = append(e.buf, "{}"...), true
+		}
+	}
+	e.flush()
+	return present, e.err
 }
 
-// EncodeEntry appends the own content of one entry (no child lists) as a
-// JSON_IETF object.
-func (s *Schema) EncodeEntry(dst []byte, k EntryKey, entry GoStruct) []byte {
-	panic("schema: under construction")
+func (s *Schema) encodeIndented(w io.Writer, trees []Tree, at Path, o EncodeOptions) (bool, error) {
+	o.Indent = false
+	var b bytes.Buffer
+	present, err := s.EncodeJSON(&b, trees, at, o)
+	if err != nil || !present {
+		return present, err
+	}
+	v := jsontext.Value(b.Bytes())
+	if err := v.Indent(jsontext.WithIndent("  ")); err != nil {
+		return false, err
+	}
+	_, err = w.Write(v)
+	return true, err
 }
 
-// AppendValue appends a leaf's value as JSON.
-func (s *Schema) AppendValue(dst []byte, n *Node, v Value, enc Encoding) []byte {
-	panic("schema: under construction")
+// entity is one entry as the trees together have it: a struct of each binding,
+// or nil.
+type entity [bindings]unsafe.Pointer
+
+func (e *entity) there() bool { return e[inConfig] != nil || e[inState] != nil }
+
+// encoder is the state of one EncodeJSON.
+type encoder struct {
+	s     *Schema
+	w     io.Writer
+	o     EncodeOptions
+	trees []Tree
+	buf   []byte
+	top   bool // the next members are of the outermost object
+	err   error
 }
 
-// Expand calls fn for every existing node that a query path stands for, in
-// order, with wildcards and missing keys filled in, until fn returns false. A
-// path without wildcards is passed on as it is if it exists.
-func (s *Schema) Expand(trees []Tree, query Path, fn func(Path) bool) {
-	panic("schema: under construction")
+// flushSize is how much is gathered before it is written out.
+const flushSize = 32 << 10
+
+func (e *encoder) flush() {
+	if e.err == nil && len(e.buf) > 0 {
+		_, e.err = e.w.Write(e.buf)
+	}
+	e.buf = e.buf[:0]
+}
+
+// fetch gets one entry from all trees.
+func (e *encoder) fetch(k EntryKey) entity {
+	var ent entity
+	n := e.s.nodeOf(k)
+	for _, t := range e.trees {
+		if g, ok := t.Get(k); ok {
+			ent.add(n, g, e.o.Filter)
+		}
+	}
+	return ent
+}
+
+// add takes in a struct of either binding of list n.
+func (e *entity) add(n *Node, g GoStruct, f Filter) {
+	for b, ep := range n.plan.entryPlan {
+		if ep != nil && f.binding(b) && ep.isType(g) {
+			e[b] = base(g)
+		}
+	}
+}
+
+// object writes n as an object and returns the number of its members, not
+// counting list keys.
+func (e *encoder) object(n *Node, k EntryKey, ent *entity, cur *cursor) int {
+	top := e.top
+	e.top = false
+	e.buf = append(e.buf, '{')
+	count := 0
+	for _, c := range n.Children {
+		mark := len(e.buf)
+		if e.buf[mark-1] != '{' {
+			e.buf = append(e.buf, ',')
+		}
+		e.name(c, top)
+		switch {
+		case c.IsLeaf():
+			if c.plan.isKey {
+				if !e.key(c, k, ent) {
+					e.buf = e.buf[:mark]
+				}
+				continue
+			}
+			if !e.leafValue(c, ent) {
+				e.buf = e.buf[:mark]
+				continue
+			}
+		case c.Kind == Container:
+			if e.object(c, k, ent, cur) == 0 && !e.present(c, ent) {
+				e.buf = e.buf[:mark]
+				continue
+			}
+		default:
+			if !e.list(c, k, cur) {
+				e.buf = e.buf[:mark]
+				continue
+			}
+		}
+		count++
+	}
+	e.buf = append(e.buf, '}')
+	return count
+}
+
+// present reports whether presence container n exists.
+func (e *encoder) present(n *Node, ent *entity) bool {
+	if !n.Presence || !e.o.Filter.wants(n) {
+		return false
+	}
+	b := inState
+	if n.Config {
+		b = inConfig
+	}
+	cp := n.plan.cont[b]
+	return ent[b] != nil && cp != nil && cp.node == n && cp.at(ent[b]) != nil
+}
+
+// name writes a member's name with colon.
+func (e *encoder) name(c *Node, top bool) {
+	switch {
+	case e.o.Encoding == JSON:
+		e.buf = append(e.buf, c.plan.plain...)
+	case e.o.ModuleNames == nil:
+		if top || c.plan.differs {
+			e.buf = append(e.buf, c.plan.qualified...)
+		} else {
+			e.buf = append(e.buf, c.plan.plain...)
+		}
+	default:
+		m := e.module(c.Module)
+		if top || c.Parent.Parent == nil || m != e.module(c.Parent.Module) {
+			e.buf = append(append(append(e.buf, '"'), m...), ':')
+			e.buf = append(append(e.buf, c.Name...), `":`...)
+		} else {
+			e.buf = append(e.buf, c.plan.plain...)
+		}
+	}
+}
+
+func (e *encoder) module(m string) string {
+	if r, ok := e.o.ModuleNames[m]; ok {
+		return r
+	}
+	return m
+}
+
+// key writes a list key, from whichever struct is there, else from the entry's
+// key.
+func (e *encoder) key(n *Node, k EntryKey, ent *entity) bool {
+	for b, p := range ent {
+		if p == nil {
+			continue
+		}
+		s := n.plan.slot[b]
+		if f := s.at(p); s.isSet(f) {
+			e.field(s, f)
+			return true
+		}
+	}
+	values := k.Values()
+	for i, kn := range n.Parent.Keys {
+		if kn == n && i < len(values) {
+			if v, f := n.Type.parse(&raw{form: fText, text: values[i]}); f == fits {
+				e.buf = e.appendValue(e.buf, n.Type, v)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leafValue writes the value of a leaf if it has one that the filter passes.
+func (e *encoder) leafValue(n *Node, ent *entity) bool {
+	if n.plan.isKey && ent.there() {
+		return e.key(n, "", ent)
+	}
+	if !e.o.Filter.wants(n) {
+		return false
+	}
+	b := inState
+	if n.Config {
+		b = inConfig
+	}
+	p, s := ent[b], n.plan.slot[b]
+	if s == nil {
+		return false
+	}
+	if p != nil {
+		if f := s.at(p); f != nil && s.isSet(f) {
+			e.field(s, f)
+			return true
+		}
+	}
+	if e.o.Defaults && n.defaultInUse(p) {
+		v, _ := n.defaultValue()
+		e.buf = e.appendValue(e.buf, n.Type, v)
+		return true
+	}
+	return false
+}
+
+// defaultInUse reports whether unset leaf n has its default value in the
+// configuration entry p. Leaves of a choice are left out, and the root always
+// exists.
+func (n *Node) defaultInUse(p unsafe.Pointer) bool {
+	if len(n.Default) == 0 || !n.Config || n.plan.inCase {
+		return false
+	}
+	if p == nil {
+		return n.plan.entry.Parent == nil && !n.plan.inPresence
+	}
+	return !n.plan.inPresence || !n.plan.entry.plan.entryPlan[inConfig].absent(n, p)
+}
+
+// list writes the entries of a list under k as an array, unless there are
+// none. cur is nil if the list is not inside one that is being read already.
+func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
+	if (e.o.Filter == Config) && !list.Config {
+		return false
+	}
+	prefix := e.s.ListPrefix(k, list)
+	if cur == nil {
+		cur = newCursor(e.s, e.trees, prefix, e.o.Filter)
+		defer cur.stop()
+	}
+	for cur.key < prefix && cur.next() {
+	}
+	if cur.done || !cur.key.Under(prefix) {
+		return false
+	}
+	top := e.top
+	e.buf = append(e.buf, '[')
+	for first := true; !cur.done && cur.key.Under(prefix); first = false {
+		if !first {
+			e.buf = append(e.buf, ',')
+		}
+		ek := cur.key[:len(k)+cur.key[len(k):].level()]
+		var ent entity
+		if ek == cur.key {
+			ent = cur.entity
+			cur.next()
+		}
+		e.top = top
+		e.object(list, ek, &ent, cur)
+		for !cur.done && cur.key.Under(ek) {
+			cur.next()
+		}
+		// Whatever encloses an entry is not empty and will not be taken back.
+		if len(e.buf) >= flushSize {
+			if e.flush(); e.err != nil {
+				break
+			}
+		}
+	}
+	e.buf = append(e.buf, ']')
+	return true
 }

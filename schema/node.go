@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // NodeKind is the kind of a data node.
 type NodeKind uint8
 
@@ -9,6 +11,11 @@ const (
 	Leaf
 	LeafList
 )
+
+// String is the YANG keyword.
+func (k NodeKind) String() string {
+	return [...]string{"node", "container", "list", "leaf", "leaf-list"}[k]
+}
 
 // ListID identifies a list of the schema. It is stable for one compiled
 // schema, not across versions of the model: do not persist it.
@@ -25,7 +32,7 @@ type Node struct {
 	Mandatory bool
 	Parent    *Node   // nil for the root
 	Children  []*Node // in schema order
-	Keys      []*Node // of a list: its key leaves, direct children of it; nil for a keyless list
+	Keys      []*Node // of a list: its key leaves, direct children of it
 	Type      *Type   // of a leaf or leaf-list
 	Default   []Value // of a leaf (one) or leaf-list; nil without default
 	ListID    ListID  // of a list; 0 for every other node
@@ -33,18 +40,95 @@ type Node struct {
 	plan nodePlan
 }
 
+// The two bindings of a node.
+const (
+	inConfig = iota
+	inState
+	bindings
+)
+
+// nodePlan is what the package precomputes for a node.
+type nodePlan struct {
+	schema     *Schema
+	entry      *Node            // see Node.Entry
+	byName     map[string]*Node // children by bare name
+	accepted   map[string]*Node // children by every accepted name: bare, qualified, alias-qualified
+	order      int              // position among the parent's children
+	plain      []byte           // `"name":`
+	qualified  []byte           // `"module:name":`
+	differs    bool             // the module is not the parent's (or the parent is the root)
+	cont       [bindings]*contPlan
+	slot       [bindings]*slot
+	entryPlan  [bindings]*entryPlan
+	cases      []caseOf // the choices the node is in
+	isKey      bool     // a list key, as a direct child of the list
+	keyOf      *Node    // config/name or state/name: the key leaf it stands for
+	minElems   uint64
+	maxElems   uint64 // 0: unbounded
+	orderUser  bool
+	lists      []*Node // lists at or under the node in the same entry, in order
+	mirrored   bool    // state/x with a config/x beside it
+	inCase     bool    // the node or one above it in the entry is in a case of a choice
+	inPresence bool    // a presence container lies above it in the entry
+}
+
 // Child returns the child of that name, nil if there is none. The name carries
 // no module prefix.
-func (n *Node) Child(name string) *Node { panic("schema: under construction") }
+func (n *Node) Child(name string) *Node { return n.plan.byName[name] }
 
 // Entry returns the node whose entries hold n: n itself if it is a list, else
 // the nearest enclosing list, or the root.
-func (n *Node) Entry() *Node { panic("schema: under construction") }
-
-// Path returns the schema path of n without keys, e.g. "/interfaces/interface/config".
-func (n *Node) Path() string { panic("schema: under construction") }
+func (n *Node) Entry() *Node { return n.plan.entry }
 
 // IsLeaf reports whether n is a leaf or a leaf-list.
 func (n *Node) IsLeaf() bool { return n.Kind == Leaf || n.Kind == LeafList }
 
-type nodePlan struct{}
+// IsKey reports whether n is a key leaf of its list: the direct child of the
+// list, or the config or state leaf it refers to.
+func (n *Node) IsKey() bool { return n.plan.isKey || n.plan.keyOf != nil }
+
+// Path returns the schema path of n without keys, e.g. "/interfaces/interface/config".
+func (n *Node) Path() string {
+	if n.Parent == nil {
+		return "/"
+	}
+	return n.relative(nil)
+}
+
+// relative is the path of n below ancestor (nil: the root), with a slash
+// before each name.
+func (n *Node) relative(ancestor *Node) string {
+	var names []string
+	for m := n; m != nil && m != ancestor && m.Parent != nil; m = m.Parent {
+		names = append(names, m.Name)
+	}
+	var b strings.Builder
+	for i := len(names) - 1; i >= 0; i-- {
+		b.WriteByte('/')
+		b.WriteString(names[i])
+	}
+	return b.String()
+}
+
+// under reports whether n is ancestor or below it.
+func (n *Node) under(ancestor *Node) bool {
+	for m := n; m != nil; m = m.Parent {
+		if m == ancestor {
+			return true
+		}
+	}
+	return false
+}
+
+// caseOf places a node in one case of a choice.
+type caseOf struct {
+	choice *choice
+	branch string
+}
+
+// choice is a YANG choice; compared by pointer.
+type choice struct {
+	name      string
+	mandatory bool
+	within    *Node // the data node that contains the choice
+}

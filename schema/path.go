@@ -1,5 +1,11 @@
 package schema
 
+import (
+	"slices"
+	"sort"
+	"strings"
+)
+
 // NameElem is one element of an unresolved path, as gNMI carries it: the name
 // may have a module prefix ("heddle-interfaces:interfaces").
 type NameElem struct {
@@ -23,51 +29,442 @@ type Elem struct {
 type Path []Elem
 
 // Last is the node the path ends at, nil for the root.
-func (p Path) Last() *Node { panic("schema: under construction") }
+func (p Path) Last() *Node {
+	if len(p) == 0 {
+		return nil
+	}
+	return p[len(p)-1].Node
+}
 
 // String is the gNMI text of the path, e.g. /interfaces/interface[name=eth0]/config.
 // Keys that are missing are left out.
-func (p Path) String() string { panic("schema: under construction") }
+func (p Path) String() string {
+	if len(p) == 0 {
+		return "/"
+	}
+	var b strings.Builder
+	for _, e := range p {
+		b.WriteByte('/')
+		b.WriteString(e.Node.Name)
+		for i, v := range e.Keys {
+			writeKey(&b, e.Node.Keys[i].Name, v)
+		}
+	}
+	return b.String()
+}
+
+func writeKey(b *strings.Builder, name, value string) {
+	b.WriteByte('[')
+	b.WriteString(name)
+	b.WriteByte('=')
+	for i := range len(value) {
+		if value[i] == ']' || value[i] == '\\' {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(value[i])
+	}
+	b.WriteByte(']')
+}
+
+// wild reports whether the element is a list that stands for several entries.
+func (e *Elem) wild() bool {
+	return e.Node.Kind == List && (e.Keys == nil || slices.Contains(e.Keys, Wildcard))
+}
 
 // HasWildcard reports whether any list on the path lacks keys or has one that
 // is Wildcard.
-func (p Path) HasWildcard() bool { panic("schema: under construction") }
+func (p Path) HasWildcard() bool {
+	for i := range p {
+		if p[i].wild() {
+			return true
+		}
+	}
+	return false
+}
 
 // Entry is the key of the deepest list entry on the path, before the first
 // wildcard or missing key: with HasWildcard() false, the entry that holds p's
 // last node.
-func (p Path) Entry() EntryKey { panic("schema: under construction") }
+func (p Path) Entry() EntryKey {
+	var buf [128]byte
+	k := buf[:0]
+	for i := range p {
+		if p[i].Node.Kind != List {
+			continue
+		}
+		if p[i].wild() {
+			break
+		}
+		k = appendLevel(k, p[i].Node.ListID, p[i].Keys)
+	}
+	return EntryKey(k)
+}
+
+// match compares the lists of p with k. rest is what k has beyond them; ok is
+// false if they differ or k ends first.
+func (p Path) match(k EntryKey) (rest EntryKey, ok bool) {
+	for i := range p {
+		e := &p[i]
+		if e.Node.Kind != List {
+			continue
+		}
+		n := k.level()
+		if n < 3 || k.id() != e.Node.ListID {
+			return "", false
+		}
+		if e.Keys != nil {
+			same := true
+			k.eachValue(func(j int, v string) {
+				same = same && j < len(e.Keys) && (e.Keys[j] == Wildcard || e.Keys[j] == v)
+			})
+			if !same {
+				return "", false
+			}
+		}
+		k = k[n:]
+	}
+	return k, true
+}
 
 // MatchesEntry reports whether the entry lies at or under p, or holds nodes at
 // or under p (p ends at a container or leaf inside the entry): what an entry
 // must satisfy to be worth looking at for a query.
-func (p Path) MatchesEntry(k EntryKey) bool { panic("schema: under construction") }
+func (p Path) MatchesEntry(k EntryKey) bool {
+	rest, ok := p.match(k)
+	if !ok || rest == "" || len(p) == 0 {
+		return ok
+	}
+	last := p.Last()
+	list := last.plan.schema.lists[rest.id()]
+	return list.under(last)
+}
 
 // Matches reports whether node n of entry k lies at or under p.
-func (p Path) Matches(k EntryKey, n *Node) bool { panic("schema: under construction") }
+func (p Path) Matches(k EntryKey, n *Node) bool {
+	rest, ok := p.match(k)
+	if !ok {
+		return false
+	}
+	if len(p) == 0 {
+		return true
+	}
+	if rest == "" {
+		return n.under(p.Last())
+	}
+	return p.Last().plan.schema.lists[rest.id()].under(p.Last())
+}
 
 // Resolve finds the nodes of a path and checks and canonicalises its keys:
 // addresses as RFC 5952, prefixes masked, identities without module,
 // integers without leading zeros. Missing keys and wildcard key values are
 // left for the caller (HasWildcard); wildcards in place of names are not: see
 // ResolveQuery. Errors are *PathError.
-func (s *Schema) Resolve(elems []NameElem) (Path, error) { panic("schema: under construction") }
+func (s *Schema) Resolve(elems []NameElem) (Path, error) {
+	p := make(Path, len(elems))
+	n := s.root
+	for i := range elems {
+		c, err := s.step(n, elems, i)
+		if err != nil {
+			return nil, err
+		}
+		p[i].Node = c
+		if len(elems[i].Keys) > 0 {
+			if p[i].Keys, err = s.resolveKeys(c, elems, i); err != nil {
+				return nil, err
+			}
+		}
+		n = c
+	}
+	return p, nil
+}
+
+// step finds the child that elems[i] names.
+func (s *Schema) step(n *Node, elems []NameElem, i int) (*Node, error) {
+	name := elems[i].Name
+	if c := n.plan.accepted[name]; c != nil {
+		return c, nil
+	}
+	e := &PathError{Path: elemsText(elems[:i+1]), Code: NotFound}
+	prefix, bare, qualified := strings.Cut(name, ":")
+	switch {
+	case name == "":
+		e.Code, e.Reason = Malformed, "an element has no name"
+	case qualified && n.Child(bare) != nil:
+		e.Reason = "node " + bare + " is of module " + n.Child(bare).Module + ", not " + prefix
+	case n.IsLeaf():
+		e.Reason = "a " + n.Kind.String() + " has no children"
+	default:
+		e.Reason = "no such node, " + nodeName(n) + " has " + childNames(n)
+	}
+	return nil, e
+}
+
+func nodeName(n *Node) string {
+	if n.Parent == nil {
+		return "the root"
+	}
+	return n.Name
+}
+
+func childNames(n *Node) string {
+	names := make([]string, len(n.Children))
+	for i, c := range n.Children {
+		names[i] = c.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+func (s *Schema) resolveKeys(n *Node, elems []NameElem, i int) ([]string, error) {
+	fail := func(reason string) ([]string, error) {
+		return nil, &PathError{Path: elemsText(elems[:i+1]), Code: BadKey, Reason: reason}
+	}
+	given := elems[i].Keys
+	if n.Kind != List {
+		return fail("a " + n.Kind.String() + " has no keys")
+	}
+	keys := make([]string, len(n.Keys))
+	found := 0
+	for j, kn := range n.Keys {
+		text, ok := given[kn.Name]
+		if !ok {
+			if text, ok = given[kn.Module+":"+kn.Name]; !ok {
+				keys[j] = Wildcard
+				continue
+			}
+		}
+		found++
+		if text == Wildcard {
+			keys[j] = Wildcard
+			continue
+		}
+		r := raw{form: fText, text: text}
+		v, f := kn.Type.parse(&r)
+		if f != fits {
+			return fail("key " + kn.Name + "=" + r.show() + ": " + kn.Type.explain(&r, f))
+		}
+		keys[j] = v.String()
+	}
+	if found != len(given) {
+		return fail("unknown key, " + n.Name + " has the keys " + keyNames(n))
+	}
+	return keys, nil
+}
+
+// elemsText is the text of an unresolved path.
+func elemsText(elems []NameElem) string {
+	if len(elems) == 0 {
+		return "/"
+	}
+	var b strings.Builder
+	for _, e := range elems {
+		b.WriteByte('/')
+		b.WriteString(e.Name)
+		names := make([]string, 0, len(e.Keys))
+		for k := range e.Keys {
+			names = append(names, k)
+		}
+		sort.Strings(names)
+		for _, k := range names {
+			writeKey(&b, k, e.Keys[k])
+		}
+	}
+	return b.String()
+}
 
 // ParsePath is Resolve of gNMI path text: "/a/b[k=v]/c". "/" and "" are the root.
-func (s *Schema) ParsePath(text string) (Path, error) { panic("schema: under construction") }
+func (s *Schema) ParsePath(text string) (Path, error) {
+	elems, err := ParseElems(text)
+	if err != nil {
+		return nil, err
+	}
+	return s.Resolve(elems)
+}
+
+// ParseQuery is ResolveQuery of gNMI path text.
+func (s *Schema) ParseQuery(text string) ([]Path, error) {
+	elems, err := ParseElems(text)
+	if err != nil {
+		return nil, err
+	}
+	return s.ResolveQuery(elems)
+}
 
 // ResolveQuery is Resolve for Get, Subscribe and Delete: the names "*" (one
 // level) and "..." (any number of levels) are allowed and expand to one Path
 // for each schema path they stand for, without paths already covered by
 // another. It fails with NotFound if nothing matches.
 func (s *Schema) ResolveQuery(elems []NameElem) ([]Path, error) {
-	panic("schema: under construction")
+	wild := func(e NameElem) bool { return e.Name == "*" || e.Name == "..." }
+	if !slices.ContainsFunc(elems, wild) {
+		p, err := s.Resolve(elems)
+		if err != nil {
+			return nil, err
+		}
+		return []Path{p}, nil
+	}
+	q := query{s: s, elems: elems, seen: map[*Node]bool{}}
+	if err := q.expand(s.root, nil, 0); err != nil {
+		return nil, err
+	}
+	if len(q.found) == 0 {
+		return nil, &PathError{Path: elemsText(elems), Code: NotFound, Reason: "no node of the schema matches"}
+	}
+	// A path above another with the same keys on the way covers it.
+	var out []Path
+	for i, p := range q.found {
+		covered := false
+		for j, o := range q.found {
+			covered = covered || i != j && len(o) < len(p) && slices.EqualFunc(o, p[:len(o)], func(a, b Elem) bool {
+				return a.Node == b.Node && slices.Equal(a.Keys, b.Keys)
+			})
+		}
+		if !covered {
+			out = append(out, p)
+		}
+	}
+	return out, nil
 }
 
-// ParseQuery is ResolveQuery of gNMI path text.
-func (s *Schema) ParseQuery(text string) ([]Path, error) { panic("schema: under construction") }
+// query is the state of one ResolveQuery.
+type query struct {
+	s     *Schema
+	elems []NameElem
+	found []Path
+	seen  map[*Node]bool
+}
+
+func (q *query) expand(n *Node, p Path, i int) error {
+	if i == len(q.elems) {
+		if !q.seen[n] {
+			q.seen[n] = true
+			q.found = append(q.found, slices.Clone(p))
+		}
+		return nil
+	}
+	e := q.elems[i]
+	switch e.Name {
+	case "...":
+		if i == len(q.elems)-1 {
+			return q.expand(n, p, i+1) // everything below is covered by n itself
+		}
+		if err := q.expand(n, p, i+1); err != nil {
+			return err
+		}
+		for _, c := range n.Children {
+			if err := q.expand(c, append(p, Elem{Node: c}), i); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "*":
+		for _, c := range n.Children {
+			if err := q.into(c, p, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	c := n.plan.accepted[e.Name]
+	if c == nil {
+		if slices.ContainsFunc(q.elems[:i], func(e NameElem) bool { return e.Name == "*" || e.Name == "..." }) {
+			return nil // behind a wildcard: other branches may have it
+		}
+		_, err := q.s.step(n, q.elems, i)
+		return err
+	}
+	return q.into(c, p, i)
+}
+
+func (q *query) into(c *Node, p Path, i int) error {
+	el := Elem{Node: c}
+	if len(q.elems[i].Keys) > 0 {
+		keys, err := q.s.resolveKeys(c, q.elems, i)
+		if err != nil {
+			if q.elems[i].Name == "*" {
+				return nil // keys after a wildcard name only select lists that have them
+			}
+			return err
+		}
+		el.Keys = keys
+	}
+	return q.expand(c, append(p, el), i+1)
+}
 
 // ParseElems splits gNMI path text into elements without looking at the
 // schema. In key values "\]" and "\\" stand for "]" and "\", in names "\/" for
 // "/". Errors are *PathError with Malformed.
-func ParseElems(text string) ([]NameElem, error) { panic("schema: under construction") }
+func ParseElems(text string) ([]NameElem, error) {
+	bad := func(reason string) ([]NameElem, error) {
+		return nil, &PathError{Path: shorten(text, false), Code: Malformed, Reason: reason}
+	}
+	rest := strings.TrimPrefix(text, "/")
+	var elems []NameElem
+	for rest != "" {
+		var e NameElem
+		var ok bool
+		if e.Name, rest, ok = scanUntil(rest, "/["); !ok {
+			return bad("a name ends with a lone backslash")
+		}
+		if e.Name == "" {
+			return bad("an element has no name")
+		}
+		for strings.HasPrefix(rest, "[") {
+			var key, value string
+			key, rest, ok = scanUntil(rest[1:], "=]/[")
+			if !ok || key == "" || !strings.HasPrefix(rest, "=") {
+				return bad("want [key=value] after " + e.Name)
+			}
+			value, rest, ok = scanUntil(rest[1:], "]")
+			if !ok || !strings.HasPrefix(rest, "]") {
+				return bad("the key " + key + " of " + e.Name + " has no closing bracket")
+			}
+			rest = rest[1:]
+			if _, dup := e.Keys[key]; dup {
+				return bad("the key " + key + " of " + e.Name + " is given twice")
+			}
+			if e.Keys == nil {
+				e.Keys = map[string]string{}
+			}
+			e.Keys[key] = value
+		}
+		elems = append(elems, e)
+		if rest == "" {
+			break
+		}
+		if rest[0] != '/' {
+			return bad("want / or the end after the keys of " + e.Name)
+		}
+		rest = rest[1:]
+	}
+	return elems, nil
+}
+
+// scanUntil reads up to the first unescaped octet of stops.
+func scanUntil(s, stops string) (token, rest string, ok bool) {
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\':
+			if i++; i == len(s) {
+				return "", "", false
+			}
+			if b == nil {
+				b = append(make([]byte, 0, len(s)), s[:i-1]...)
+			}
+			b = append(b, s[i])
+			continue
+		case strings.IndexByte(stops, s[i]) >= 0:
+			if b == nil {
+				return s[:i], s[i:], true
+			}
+			return string(b), s[i:], true
+		}
+		if b != nil {
+			b = append(b, s[i])
+		}
+	}
+	if b == nil {
+		return s, "", true
+	}
+	return string(b), "", true
+}

@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"maps"
+	"slices"
+)
+
 // Tree is an ordered set of entries that does not change while it is read: a
 // configuration snapshot, a state snapshot.
 type Tree interface {
@@ -11,6 +16,14 @@ type Tree interface {
 	Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool)
 }
 
+// Seeker is what a Tree may offer besides: Expand then skips the descendants
+// of the entries it enumerates instead of walking over them.
+type Seeker interface {
+	// Ascend calls fn for every entry with key >= from, in key order, until fn
+	// returns false.
+	Ascend(from EntryKey, fn func(EntryKey, GoStruct) bool)
+}
+
 // Entries is a Tree over a map, for tests and small trees: Scan sorts.
 type Entries map[EntryKey]GoStruct
 
@@ -19,7 +32,11 @@ func (e Entries) Get(k EntryKey) (GoStruct, bool) { s, ok := e[k]; return s, ok 
 
 // Scan implements Tree.
 func (e Entries) Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool) {
-	panic("schema: under construction")
+	for _, k := range sortedKeys(e) {
+		if k.Under(prefix) && !fn(k, e[k]) {
+			return
+		}
+	}
 }
 
 // Put applies changes to the map.
@@ -31,4 +48,8 @@ func (e Entries) Put(changes []Change) {
 			e[c.Key] = c.New
 		}
 	}
+}
+
+func sortedKeys[V any](m map[EntryKey]V) []EntryKey {
+	return slices.Sorted(maps.Keys(m))
 }
