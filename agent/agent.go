@@ -40,9 +40,8 @@ type Agent struct {
 	cfg     Config
 	log     *slog.Logger
 	started time.Time
-	unlock  func() error
 	schema  *schema.Schema
-	kernel  *drivers.Kernel
+	kernel  *drivers.Drivers
 	rec     *reconcile.Reconciler
 	applier *applier
 	dirty   *dirty
@@ -65,9 +64,6 @@ func Run(ctx context.Context, cfg Config) error {
 // New takes the network namespace and the state directory, and reads what the
 // kernel holds of an earlier life. It changes nothing in the kernel.
 func New(cfg Config) (_ *Agent, err error) {
-	if err := checkCapabilities(); err != nil {
-		return nil, err
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -77,16 +73,13 @@ func New(cfg Config) (_ *Agent, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if a.unlock, err = lockNamespace(); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	if a.schema, err = schema.Heddle(); err != nil {
 		return nil, fmt.Errorf("compile the model: %w", err)
 	}
-	if a.kernel, err = drivers.Open(cfg.StateDir); err != nil {
+	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
 	a.rec = reconcile.New(a.kernel, reconcile.OnChange(a.dirty.add))
@@ -241,9 +234,6 @@ func (a *Agent) Close() error {
 	}
 	if a.kernel != nil {
 		a.kernel.Close()
-	}
-	if a.unlock != nil {
-		errs = append(errs, a.unlock())
 	}
 	return errors.Join(errs...)
 }
