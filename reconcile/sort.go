@@ -1,7 +1,7 @@
 package reconcile
 
 import (
-	"math"
+	"slices"
 
 	"heddle/kernel/object"
 )
@@ -24,250 +24,276 @@ func (l *edgeList) add(before, after int32) {
 	}
 }
 
-// neighbours holds the other ends of the edges of each step, one after another.
+// neighbours holds the other ends of the edges of each step, one step's after
+// another's and each step's in ascending order.
 type neighbours struct {
 	start []int32
 	ends  []int32
 }
 
-func neighboursOf(steps int, edges edgeList, of func(edge) (from, to int32)) neighbours {
-	n := neighbours{make([]int32, steps+1), make([]int32, len(edges))}
-	for _, e := range edges {
-		from, _ := of(e)
-		n.start[from+1]++
-	}
-	for i := range steps {
-		n.start[i+1] += n.start[i]
-	}
-	at := append([]int32(nil), n.start...)
-	for _, e := range edges {
-		from, to := of(e)
-		n.ends[at[from]] = to
-		at[from]++
-	}
-	return n
-}
-
 func (n *neighbours) of(i int32) []int32 { return n.ends[n.start[i]:n.start[i+1]] }
 
-// sorter puts steps in order: Kahn's algorithm, with two wishes on top of the
-// edges. Whatever makes something waits for what makes objects of lower kinds,
-// because an object can rely on another one without naming it, as a route on the
-// address that makes its gateway reachable. And nothing is removed while
-// something can be made, so that the new way is there before the old one goes. A
-// wish that stands in the way is dropped for just those steps that have to go
-// ahead.
+// neighboursOf returns who comes after each step and who comes before it.
+func neighboursOf(steps int, edges edgeList) (followers, leaders neighbours) {
+	byLeader := turn(steps, func(yield func(key, end int32)) {
+		for _, e := range edges {
+			yield(e.before, e.after)
+		}
+	}, len(edges))
+	leaders = turn(steps, func(yield func(key, end int32)) {
+		for i := range int32(steps) {
+			for _, f := range byLeader.of(i) {
+				yield(f, i)
+			}
+		}
+	}, len(edges))
+	// A second turn puts the followers in order, too.
+	followers = turn(steps, func(yield func(key, end int32)) {
+		for i := range int32(steps) {
+			for _, l := range leaders.of(i) {
+				yield(l, i)
+			}
+		}
+	}, len(edges))
+	return followers, leaders
+}
+
+// turn groups n pairs by their key and keeps their order otherwise.
+func turn(steps int, pairs func(yield func(key, end int32)), n int) neighbours {
+	g := neighbours{make([]int32, steps+1), make([]int32, n)}
+	pairs(func(key, _ int32) { g.start[key+1]++ })
+	for i := range steps {
+		g.start[i+1] += g.start[i]
+	}
+	at := slices.Clone(g.start)
+	pairs(func(key, end int32) {
+		g.ends[at[key]] = end
+		at[key]++
+	})
+	return g
+}
+
+// sorter puts steps in order. The edges are the law; some wishes come on top.
+//
+// What makes something comes after what makes objects of lower kinds, because an
+// object can rely on another one without naming it, as a route on the address
+// that makes its gateway reachable; for the same reason removals go by descending
+// kind. And nothing is removed before something that is made needs that, so that
+// the new way is there before the old one goes.
+//
+// So the order is a walk: it visits what makes something by ascending kind, and
+// before each the removals and changes that have to come before it. A change is
+// thereby pulled ahead of its turn, and pulls in turn what it may rely on, as far
+// as that does not wait for it.
 type sorter struct {
-	items []item
-	steps []step
-	edges edgeList
+	items              []item
+	steps              []step
+	followers, leaders neighbours
 
-	followers neighbours
-	waits     []int32 // number of steps that still have to come before
-	done      []bool
-
-	// urgent steps have to go ahead of the wishes.
-	urgent []bool
-
-	// Ready steps, by number. An urgent one may be in two heaps.
-	makes, removals, urgents heap
-
-	pending [math.MaxUint8 + 1]int // steps that make something, by kind
-	lowest  int                    // no kind below has pending steps
-	first   int32                  // no step below is pending
-
+	state []uint8 // stepWaits, stepVisited, stepDone
 	order []int32
-	after []int32 // position in order of the last of those that come before
+	place []int32 // position in order
+	ends  []int   // ends of the batches
+	made  int32   // number of steps that make something: they come first
+
+	// descending says that no removal has to come after one of a lower kind.
+	descending bool
+
+	// pulled is where the search for steps to pull has got to, on behalf of the
+	// one step that has its turn; blocked are those that had to wait, by the step
+	// they had to wait for, free those that need no longer.
+	pulled  int32
+	blocked map[int32][]int32
+	free    []int32
+
+	// seen is the number of the last search that came by.
+	seen     []int32
+	searches int32
 
 	// cuts are items whose change in place closes a ring.
 	cuts []int32
-
-	// Made when the wishes first stand in the way: the steps that come before,
-	// with a cursor for each step that has passed those that are done.
-	leaders neighbours
-	cursor  []int32
-	stack   []int32
-	walk    []int32 // number of the last walk that came by
-	walks   int32
 }
 
+const (
+	stepWaits = iota
+	stepVisited
+	stepDone
+)
+
 func newSorter(items []item, steps []step, edges edgeList) *sorter {
-	s := &sorter{
-		items: items, steps: steps, edges: edges,
-		followers: neighboursOf(len(steps), edges, func(e edge) (int32, int32) { return e.before, e.after }),
-		waits:     make([]int32, len(steps)),
-		done:      make([]bool, len(steps)),
-		urgent:    make([]bool, len(steps)),
-		order:     make([]int32, 0, len(steps)),
-		after:     make([]int32, len(steps)),
-	}
+	s := &sorter{items: items, steps: steps, state: make([]uint8, len(steps)), descending: true}
 	for _, e := range edges {
-		s.waits[e.after]++
+		before, after := steps[e.before], steps[e.after]
+		if before.removes && after.removes && before.kind < after.kind {
+			s.descending = false
+		}
 	}
-	for i := range steps {
-		s.after[i] = -1
-		if !steps[i].removes {
-			s.pending[steps[i].kind]++
-		}
-		if s.waits[i] == 0 {
-			s.ready(int32(i))
-		}
+	s.followers, s.leaders = neighboursOf(len(steps), edges)
+	for s.made < int32(len(steps)) && !steps[s.made].removes {
+		s.made++
 	}
 	return s
 }
 
-// sort fills order or, where rings had to be cut, cuts. A ring that cannot be
+// sort fills order or, where rings have to be cut, cuts. A ring that cannot be
 // cut is a *RingError.
 func (s *sorter) sort() error {
-	for len(s.order) < len(s.steps) {
-		i, ok := s.next()
-		if !ok {
-			if !s.hurry() {
-				if i, ok = s.cut(); !ok {
-					return s.ringError()
-				}
-				s.run(i)
-			}
-			continue
-		}
-		s.run(i)
+	r := &ringFinder{sorter: s}
+	if err := r.find(); err != nil || len(s.cuts) > 0 {
+		return err
 	}
+	s.order = make([]int32, 0, len(s.steps))
+	s.place = make([]int32, len(s.steps))
+	s.seen = make([]int32, len(s.steps))
+	for i := range s.made {
+		s.pulled, s.free = i+1, s.free[:0]
+		clear(s.blocked)
+		s.visit(i)
+	}
+	var last search
+	s.searches++
+	for i := s.made; i < int32(len(s.steps)); i++ {
+		s.find(i, &last)
+	}
+	s.remove(last.removals)
 	return nil
 }
 
-// next takes the ready step that goes first.
-func (s *sorter) next() (int32, bool) {
-	for s.lowest < len(s.pending) && s.pending[s.lowest] == 0 {
-		s.lowest++
+// none stands for no step.
+const none = int32(-1)
+
+// visit puts i, which makes something, in order behind all that has to come
+// before it. It returns a step that is being visited already where i has to wait
+// for that: then i was pulled on its behalf.
+func (s *sorter) visit(i int32) (blocker int32) {
+	switch s.state[i] {
+	case stepDone:
+		return none
+	case stepVisited:
+		return i
 	}
-	made, ok := s.makes.top(s.done)
-	ok = ok && int(s.steps[made].kind) <= s.lowest
-	if i, urgent := s.urgents.top(s.done); urgent && (!ok || i < made) {
-		return s.urgents.pop(), true
+	s.state[i] = stepVisited
+	var before search
+	s.searches++
+	for _, l := range s.leaders.of(i) {
+		s.find(l, &before)
 	}
-	if ok {
-		return s.makes.pop(), true
-	}
-	if s.lowest == len(s.pending) {
-		if _, ok := s.removals.top(s.done); ok {
-			return s.removals.pop(), true
+	slices.Sort(before.makes)
+	for _, m := range before.makes {
+		if blocker := s.visit(m); blocker != none {
+			s.state[i] = stepWaits
+			return blocker
 		}
 	}
-	return 0, false
+	kind := s.steps[i].kind
+	for s.pulled < s.made && s.steps[s.pulled].kind < kind {
+		s.pulled++
+		s.pull(s.pulled - 1)
+	}
+	s.retry(kind)
+	s.remove(before.removals)
+	s.put(i)
+	return none
 }
 
-func (s *sorter) run(i int32) {
-	s.done[i] = true
-	if st := s.steps[i]; !st.removes {
-		s.pending[st.kind]--
+// pull visits i although nothing has to wait for it; if it has to wait itself, it
+// gets another try when that is over.
+func (s *sorter) pull(i int32) {
+	blocker := s.visit(i)
+	if blocker == none {
+		return
 	}
-	position := int32(len(s.order))
+	if s.blocked == nil {
+		s.blocked = map[int32][]int32{}
+	}
+	s.blocked[blocker] = append(s.blocked[blocker], i)
+}
+
+// retry pulls again those of lower kinds whose wait is over.
+func (s *sorter) retry(kind object.Kind) {
+	if len(s.free) == 0 {
+		return
+	}
+	free := s.free
+	s.free = nil
+	for _, i := range free {
+		if s.steps[i].kind < kind {
+			s.pull(i)
+		} else {
+			s.free = append(s.free, i)
+		}
+	}
+}
+
+func (s *sorter) put(i int32) {
+	s.state[i] = stepDone
+	s.place[i] = int32(len(s.order))
 	s.order = append(s.order, i)
-	for _, f := range s.followers.of(i) {
-		s.after[f] = position
-		if s.waits[f]--; s.waits[f] == 0 && !s.done[f] {
-			s.ready(f)
+	if len(s.blocked[i]) > 0 {
+		s.free = append(s.free, s.blocked[i]...)
+		delete(s.blocked, i)
+	}
+}
+
+func (s *sorter) inPlace(i int32) bool {
+	it := &s.items[s.steps[i].item]
+	return !s.steps[i].removes && it.old != nil && !it.rebuild
+}
+
+// search is what has to come before a step.
+type search struct {
+	removals []int32 // each behind those that have to come before it
+	makes    []int32 // what has to come before the step or the removals
+}
+
+// find adds l, and the removals that have to come before it, to f.
+func (s *sorter) find(l int32, f *search) {
+	if s.state[l] == stepDone || s.seen[l] == s.searches {
+		return
+	}
+	s.seen[l] = s.searches
+	if !s.steps[l].removes {
+		f.makes = append(f.makes, l)
+		return
+	}
+	for _, b := range s.leaders.of(l) {
+		s.find(b, f)
+	}
+	f.removals = append(f.removals, l)
+}
+
+// remove puts those of the removals in order that are not yet, by descending
+// kind unless one of them has to come after one of a lower kind.
+func (s *sorter) remove(removals []int32) {
+	if s.descending {
+		slices.SortStableFunc(removals, func(a, b int32) int {
+			return int(s.steps[b].kind) - int(s.steps[a].kind)
+		})
+	}
+	for _, i := range removals {
+		if s.state[i] != stepDone {
+			s.put(i)
 		}
 	}
 }
 
-func (s *sorter) ready(i int32) {
-	switch {
-	case s.urgent[i]:
-		s.urgents.push(i)
-	case s.steps[i].removes:
-		s.removals.push(i)
-	default:
-		s.makes.push(i)
-	}
-}
-
-// hurry makes the first pending step and all that has to come before it urgent.
-// It reports whether that got a step ready; otherwise there is a ring.
-func (s *sorter) hurry() bool {
-	if s.leaders.start == nil {
-		s.leaders = neighboursOf(len(s.steps), s.edges, func(e edge) (int32, int32) { return e.after, e.before })
-		s.cursor = append([]int32(nil), s.leaders.start[:len(s.steps)]...)
-		s.walk = make([]int32, len(s.steps))
-	}
-	for s.done[s.first] {
-		s.first++
-	}
-	s.mark(s.first)
-	for len(s.stack) > 0 {
-		i := s.stack[len(s.stack)-1]
-		s.stack = s.stack[:len(s.stack)-1]
-		if s.waits[i] == 0 {
-			s.urgents.push(i)
-			continue
-		}
+// batches finds the ends of the batches.
+func (s *sorter) batches() {
+	start := 0
+	for at, i := range s.order {
+		first, st := s.steps[s.order[start]], s.steps[i]
+		joins := st.kind == first.kind && st.removes == first.removes
 		for _, l := range s.leaders.of(i) {
-			s.mark(l)
+			joins = joins && int(s.place[l]) < start
+		}
+		if !joins && at > start {
+			s.ends = append(s.ends, at)
+			start = at
 		}
 	}
-	_, ok := s.urgents.top(s.done)
-	return ok
-}
-
-func (s *sorter) mark(i int32) {
-	if !s.urgent[i] && !s.done[i] {
-		s.urgent[i] = true
-		s.stack = append(s.stack, i)
+	if len(s.order) > 0 {
+		s.ends = append(s.ends, len(s.order))
 	}
-}
-
-// ring returns steps of which each waits for the next one and the last for the
-// first. Every step on the way from the first pending one has one to wait for,
-// so the way runs into a ring.
-func (s *sorter) ring() []int32 {
-	s.walks++
-	way := s.stack[:0]
-	for i := s.first; ; {
-		if s.walk[i] == s.walks {
-			for j := range way {
-				if way[j] == i {
-					return way[j:]
-				}
-			}
-		}
-		s.walk[i] = s.walks
-		way = append(way, i)
-		leaders := s.leaders.ends[:s.leaders.start[i+1]]
-		for s.done[leaders[s.cursor[i]]] {
-			s.cursor[i]++
-		}
-		i = leaders[s.cursor[i]]
-	}
-}
-
-// cut picks the change in place that is to become a deletion and a creation: of
-// those in the ring the one of the highest kind, which the fewest others need,
-// and then the one with the first key. Sorting goes on as if it were done, to
-// find the other rings.
-func (s *sorter) cut() (int32, bool) {
-	best := int32(-1)
-	for _, i := range s.ring() {
-		st := s.steps[i]
-		it := &s.items[st.item]
-		if st.removes || it.old == nil || it.rebuild {
-			continue
-		}
-		if best < 0 || st.kind > s.steps[best].kind || st.kind == s.steps[best].kind && i < best {
-			best = i
-		}
-	}
-	if best >= 0 {
-		s.cuts = append(s.cuts, s.steps[best].item)
-	}
-	return best, best >= 0
-}
-
-func (s *sorter) ringError() error {
-	e := &RingError{}
-	for _, i := range s.ring() {
-		e.Steps = append(e.Steps, s.step(i))
-	}
-	return e
 }
 
 func (s *sorter) step(i int32) Step {
@@ -281,9 +307,10 @@ func (s *sorter) step(i int32) Step {
 	return Step{Old: it.old, New: it.new}
 }
 
-// plan writes the order down, with the ends of the batches.
+// plan writes the order down.
 func (s *sorter) plan() Plan {
-	p := Plan{Steps: make([]Step, len(s.order)), touched: make([]touched, len(s.items))}
+	s.batches()
+	p := Plan{Steps: make([]Step, len(s.order)), ends: s.ends, touched: make([]touched, len(s.items))}
 	for i := range s.items {
 		it := &s.items[i]
 		t := touched{key: it.key, from: it.origin, first: -1, last: -1}
@@ -292,7 +319,6 @@ func (s *sorter) plan() Plan {
 		}
 		p.touched[i] = t
 	}
-	start := 0
 	for at, i := range s.order {
 		p.Steps[at] = s.step(i)
 		t := &p.touched[s.steps[i].item]
@@ -300,66 +326,6 @@ func (s *sorter) plan() Plan {
 		if t.first < 0 {
 			t.first = t.last
 		}
-		if at == start {
-			continue
-		}
-		first := s.steps[s.order[start]]
-		if st := s.steps[i]; st.kind != first.kind || st.removes != first.removes || int(s.after[i]) >= start {
-			p.ends = append(p.ends, at)
-			start = at
-		}
-	}
-	if len(p.Steps) > 0 {
-		p.ends = append(p.ends, len(p.Steps))
 	}
 	return p
-}
-
-// heap holds step numbers, the lowest on top.
-type heap []int32
-
-func (h *heap) push(i int32) {
-	*h = append(*h, i)
-	a := *h
-	for c := len(a) - 1; c > 0; {
-		parent := (c - 1) / 2
-		if a[parent] <= a[c] {
-			return
-		}
-		a[parent], a[c] = a[c], a[parent]
-		c = parent
-	}
-}
-
-func (h *heap) pop() int32 {
-	a := *h
-	top, last := a[0], len(a)-1
-	a[0] = a[last]
-	a = a[:last]
-	*h = a
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= last {
-			return top
-		}
-		if c+1 < last && a[c+1] < a[c] {
-			c++
-		}
-		if a[i] <= a[c] {
-			return top
-		}
-		a[i], a[c] = a[c], a[i]
-		i = c
-	}
-}
-
-// top drops the steps that are done and returns the lowest of the others.
-func (h *heap) top(done []bool) (int32, bool) {
-	for len(*h) > 0 {
-		if i := (*h)[0]; !done[i] {
-			return i, true
-		}
-		h.pop()
-	}
-	return 0, false
 }
