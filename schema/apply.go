@@ -46,8 +46,9 @@ type txn struct {
 	base    Tree
 	pend    btree.Map[EntryKey, *pending]
 	cleared map[EntryKey]struct{} // entry keys and list prefixes whose subtree in base no longer counts
-	last    *pending              // the one touched last: edits of one entry come together
-	number  int                   // of the edit, from 1
+	slab    []pending
+	last    *pending // the one touched last: edits of one entry come together
+	number  int      // of the edit, from 1
 	dec     decoder
 	errs    []error
 }
@@ -69,7 +70,8 @@ func (t *txn) touch(k EntryKey) *pending {
 	}
 	pd, ok := t.pend.Get(k)
 	if !ok {
-		pd = &pending{key: k, plan: t.s.nodeOf(k).plan.entryPlan[inConfig]}
+		pd = t.newPending()
+		pd.key, pd.plan = k, t.s.nodeOf(k).plan.entryPlan[inConfig]
 		if !t.isCleared(k) {
 			if old, ok := t.base.Get(k); ok {
 				pd.old, pd.cur = old, base(old)
@@ -78,6 +80,17 @@ func (t *txn) touch(k EntryKey) *pending {
 		t.pend.Set(k, pd)
 	}
 	t.last = pd
+	return pd
+}
+
+// newPending allocates in slabs: a big payload makes one per entry, and all go
+// together.
+func (t *txn) newPending() *pending {
+	if len(t.slab) == 0 {
+		t.slab = make([]pending, min(1+t.pend.Len(), 256))
+	}
+	pd := &t.slab[0]
+	t.slab = t.slab[1:]
 	return pd
 }
 
@@ -186,7 +199,7 @@ func (t *txn) changes() []Change {
 			return true
 		})
 	}
-	out := make([]Change, 0, min(t.pend.Len(), 64)+len(gone))
+	out := make([]Change, 0, t.pend.Len()+len(gone))
 	t.pend.Scan(func(k EntryKey, pd *pending) bool {
 		c := Change{Key: k, Old: pd.old}
 		if !pd.settle() {

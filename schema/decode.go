@@ -22,9 +22,8 @@ type decoder struct {
 // located is an error whose path gets its front part when the key of the entry
 // it is in is known.
 type located struct {
-	err   *ValueError
-	done  bool
-	entry *Node
+	err  *ValueError
+	done bool
 }
 
 // frame is one entry being decoded.
@@ -34,6 +33,8 @@ type frame struct {
 	parent   EntryKey
 	key      EntryKey // valid if keyed
 	keyed    bool
+	badKey   bool // a key was there, but it is faulty
+	index    int  // position in the array, from 1
 	deferred []deferredList
 }
 
@@ -266,11 +267,11 @@ func (d *decoder) entries(f *frame, list *Node) (count int, err error) {
 	}
 	plan := list.plan.entryPlan[inConfig]
 	for ; d.in.PeekKind() != ']'; count++ {
-		e := frame{plan: plan, p: newStruct(plan.typ), parent: f.key}
+		e := frame{plan: plan, p: newStruct(plan.typ), parent: f.key, index: count + 1}
 		from := len(d.faults)
 		_, err := d.members(&e, list)
 		if err == nil {
-			err = d.place(&e, count)
+			err = d.place(&e)
 		}
 		d.locate(&e, from)
 		if err != nil {
@@ -282,11 +283,14 @@ func (d *decoder) entries(f *frame, list *Node) (count int, err error) {
 }
 
 // place puts a decoded entry into the txn.
-func (d *decoder) place(f *frame, index int) error {
+func (d *decoder) place(f *frame) error {
 	if !f.keyed {
 		k, missing := f.plan.key(f.p, f.parent)
+		if missing != nil && f.badKey {
+			return nil
+		}
 		if missing != nil {
-			return d.fail(f, missing, "", false, "the key is missing (entry "+strconv.Itoa(index+1)+" of the list)")
+			return d.fail(f, missing, "", false, "the key is missing")
 		}
 		f.key, f.keyed = k, true
 	}
@@ -338,7 +342,13 @@ func (d *decoder) slot(f *frame, n *Node, s *slot) error {
 		s.store(s.field(f.p), c)
 		return nil
 	}
-	return d.fail(f, n, shorten(string(text), false), false, "want "+wantKind(n)+", got "+kindName(jsontext.Value(text).Kind()))
+	return d.misfit(f, n, text)
+}
+
+// misfit reports JSON of a kind that a leaf cannot take.
+func (d *decoder) misfit(f *frame, n *Node, text []byte) error {
+	k := jsontext.Value(text).Kind()
+	return d.fail(f, n, shorten(string(text), false), false, "want "+wantKind(n)+", got "+kindName(k)+nullHint(k))
 }
 
 // keySlot decodes a key, which may come twice: beside the containers and in
@@ -349,7 +359,8 @@ func (d *decoder) keySlot(f *frame, n *Node, s *slot) error {
 		return err
 	}
 	if !plain {
-		return d.fail(f, n, shorten(string(text), false), false, "want "+wantKind(n)+", got "+kindName(jsontext.Value(text).Kind()))
+		f.badKey = true
+		return d.misfit(f, n, text)
 	}
 	at := s.field(f.p)
 	set := s.isSet(at)
@@ -358,6 +369,7 @@ func (d *decoder) keySlot(f *frame, n *Node, s *slot) error {
 	}
 	v, r, reason := decodeValue(n, text)
 	if reason != "" {
+		f.badKey = true
 		return d.fail(f, n, r.show(), false, reason)
 	}
 	if set {
@@ -402,6 +414,7 @@ func (d *decoder) locate(f *frame, from int) {
 			front = d.txn.s.text(k, f.plan.node)
 		default:
 			front = d.txn.s.text(f.parent, f.plan.node)
+			l.err.Reason += " (entry " + strconv.Itoa(f.index) + " of the list)"
 		}
 		if l.err.Path = front + l.err.Path; l.err.Path == "" {
 			l.err.Path = "/"

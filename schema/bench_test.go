@@ -1,0 +1,229 @@
+package schema
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/tidwall/btree"
+)
+
+// btreeTree is a Tree as the datastore has it.
+type btreeTree struct{ m btree.Map[EntryKey, GoStruct] }
+
+func (b *btreeTree) Get(k EntryKey) (GoStruct, bool) { return b.m.Get(k) }
+
+func (b *btreeTree) Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool) {
+	b.m.Ascend(prefix, func(k EntryKey, g GoStruct) bool { return k.Under(prefix) && fn(k, g) })
+}
+
+func (b *btreeTree) Ascend(from EntryKey, fn func(EntryKey, GoStruct) bool) { b.m.Ascend(from, fn) }
+
+func (b *btreeTree) put(changes []Change) {
+	for _, c := range changes {
+		if c.New == nil {
+			b.m.Delete(c.Key)
+		} else {
+			b.m.Set(c.Key, c.New)
+		}
+	}
+}
+
+func heddleSchema(t testing.TB) *Schema {
+	t.Helper()
+	s, err := Heddle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+const sidsPath = "/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6/sids"
+
+func mustPath(t testing.TB, s *Schema, text string) Path {
+	t.Helper()
+	p, err := s.ParsePath(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// sidsJSON is a payload for sidsPath: n End.X SIDs.
+func sidsJSON(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"heddle-srv6:sid":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		addr := fmt.Sprintf("2001:db8:0:%x:%x::", 0x1000+(i>>12), i&0xfff)
+		fmt.Fprintf(&b, `{"address":"%s","config":{"address":"%s","behavior":"heddle-srv6:END_X","interface":"eth%d",`+
+			`"next-hop":"fe80::%x","network-instance":"DEFAULT","description":"adjacency","standalone":true}}`, addr, addr, i%16, 1+i%64)
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+func apply(t testing.TB, s *Schema, tr Tree, edits ...Edit) []Change {
+	t.Helper()
+	ch, err := s.Apply(tr, edits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ch
+}
+
+// sidTree is a tree with n SIDs.
+func sidTree(t testing.TB, s *Schema, n int) *btreeTree {
+	tr := &btreeTree{}
+	tr.put(apply(t, s, tr, Edit{Op: Replace, Path: mustPath(t, s, sidsPath), JSON: sidsJSON(n), Encoding: JSONIETF}))
+	return tr
+}
+
+func BenchmarkDecode100k(b *testing.B) {
+	s := heddleSchema(b)
+	data := sidsJSON(100_000)
+	p := mustPath(b, s, sidsPath)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if ch := apply(b, s, &btreeTree{}, Edit{Op: Replace, Path: p, JSON: data}); len(ch) != 100_001 {
+			b.Fatal(len(ch))
+		}
+	}
+}
+
+// BenchmarkReplace100kSame is a replace with 0.1 % of the entries different.
+func BenchmarkReplace100kSame(b *testing.B) {
+	s := heddleSchema(b)
+	tr := sidTree(b, s, 100_000)
+	data := sidsJSON(100_000)
+	n := 0
+	for i := 0; i < len(data); i++ {
+		at := bytes.Index(data[i:], []byte(`"adjacency"`))
+		if at < 0 {
+			break
+		}
+		i += at
+		if n++; n%1000 == 0 {
+			data[i+1] = 'A'
+		}
+	}
+	p := mustPath(b, s, sidsPath)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if ch := apply(b, s, tr, Edit{Op: Replace, Path: p, JSON: data}); len(ch) != 100 {
+			b.Fatal(len(ch))
+		}
+	}
+}
+
+func BenchmarkUpdateOneLeaf(b *testing.B) {
+	s := heddleSchema(b)
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			tr := sidTree(b, s, n)
+			p := mustPath(b, s, firstSID(s, tr)+"/config/description")
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				ch := apply(b, s, tr, Edit{Op: Update, Path: p, Scalar: StringValue(fmt.Sprint(i))})
+				if len(ch) != 1 {
+					b.Fatal(len(ch))
+				}
+			}
+		})
+	}
+}
+
+func firstSID(s *Schema, tr Tree) string {
+	var text string
+	tr.Scan("", func(k EntryKey, _ GoStruct) bool {
+		text = s.Text(k)
+		return s.Node(k).Name != "sid"
+	})
+	return text
+}
+
+func BenchmarkEncode100k(b *testing.B) {
+	s := heddleSchema(b)
+	tr := sidTree(b, s, 100_000)
+	var size countWriter
+	if _, err := s.EncodeJSON(&size, []Tree{tr}, nil, EncodeOptions{Encoding: JSONIETF}); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.EncodeJSON(io.Discard, []Tree{tr}, nil, EncodeOptions{Encoding: JSONIETF}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEncode100kTwoTrees merges configuration with an (empty) state tree.
+func BenchmarkEncode100kTwoTrees(b *testing.B) {
+	s := heddleSchema(b)
+	tr := sidTree(b, s, 100_000)
+	var size countWriter
+	trees := []Tree{tr, &btreeTree{}}
+	if _, err := s.EncodeJSON(&size, trees, nil, EncodeOptions{Encoding: JSONIETF}); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		if _, err := s.EncodeJSON(io.Discard, trees, nil, EncodeOptions{Encoding: JSONIETF}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type countWriter int
+
+func (c *countWriter) Write(p []byte) (int, error) { *c += countWriter(len(p)); return len(p), nil }
+
+func BenchmarkValidateEntry(b *testing.B) {
+	s := heddleSchema(b)
+	tr := sidTree(b, s, 1)
+	k := mustPath(b, s, firstSID(s, tr)).Entry()
+	g, _ := tr.Get(k)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Validate(k, g); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDiffLeaves(b *testing.B) {
+	s := heddleSchema(b)
+	tr := sidTree(b, s, 10)
+	p := mustPath(b, s, firstSID(s, tr)+"/config/description")
+	ch := apply(b, s, tr, Edit{Op: Update, Path: p, Scalar: StringValue("other")})
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		s.Diff(ch[0], LeafOptions{}, func(Delta) bool { n++; return true })
+		if n != 1 {
+			b.Fatal(n)
+		}
+	}
+}
+
+func BenchmarkResolve(b *testing.B) {
+	s := heddleSchema(b)
+	elems, err := ParseElems(sidsPath + "/sid[address=2001:db8::1]/config/behavior")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Resolve(elems); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
