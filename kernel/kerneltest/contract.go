@@ -148,14 +148,15 @@ func (k *contract) holds(o object.Object) {
 	}
 }
 
-// covers compares what o sets: somebody else sees all properties of a link.
+// covers compares what o sets. Somebody else sees all properties of a link, or
+// only those that are set.
 func covers(o, got object.Object) bool {
 	want, ok := o.(object.LinkConfig)
 	has, ok2 := got.(object.LinkConfig)
 	if !ok || !ok2 {
 		return o.Equal(got)
 	}
-	return (want.MTU == 0 || want.MTU == has.MTU) && (want.Admin == object.AdminLeave || want.Admin == has.Admin)
+	return (want.MTU == 0 || has.MTU == 0 || want.MTU == has.MTU) && (want.Admin == object.AdminLeave || want.Admin == has.Admin)
 }
 
 // lacks checks that the kernel has nothing under the key of o.

@@ -145,13 +145,32 @@ func (r *Route) Needs() []Key {
 	return needs
 }
 
+// Equal compares next hops as a set: the kernel lists those of IPv6 in an order
+// of its own.
 func (r *Route) Equal(o Object) bool {
 	t, ok := o.(*Route)
 	return ok && r.Table == t.Table && r.Prefix == t.Prefix && r.Type == t.Type &&
 		kernelMetric(r.Prefix, r.Metric) == kernelMetric(t.Prefix, t.Metric) &&
-		slices.EqualFunc(r.NextHops, t.NextHops, func(a, b NextHop) bool {
-			return a.Gateway == b.Gateway && sameLink(a, b) && a.Encap.equal(b.Encap)
-		})
+		(slices.EqualFunc(r.NextHops, t.NextHops, NextHop.equal) || sameSet(r.NextHops, t.NextHops))
+}
+
+func (n NextHop) equal(o NextHop) bool {
+	return n.Gateway == o.Gateway && sameLink(n, o) && n.Encap.equal(o.Encap)
+}
+
+func sameSet(a, b []NextHop) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	rest := slices.Clone(b)
+	for _, n := range a {
+		i := slices.IndexFunc(rest, n.equal)
+		if i < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return true
 }
 
 // Mutable is true: NLM_F_REPLACE swaps a route without a lost packet.

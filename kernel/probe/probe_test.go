@@ -20,6 +20,10 @@ func TestRun(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes a network namespace")
 	}
+	// The first one opens the poller of the runtime.
+	if _, err := Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	before := kerneltest.OpenFiles(t)
 	caps, err := Run(context.Background())
 	if err != nil {

@@ -122,17 +122,20 @@ func (c *linkCache) refresh(ctx context.Context) error {
 		}
 	}
 	c.events.drain()
-	err := c.query.dump(ctx, func() { buildLinkDump(c.query, false) }, func() {
-		c.byIndex = make(map[int32]*link)
-		c.byName = make(map[string]*link)
-		c.byTable = make(map[uint32]*link)
-		c.shared = false
-	}, c.apply)
+	err := c.query.dump(ctx, func() { buildLinkDump(c.query, false) }, c.reset, c.apply)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
 	c.stale = false
 	return nil
+}
+
+// reset forgets all links.
+func (c *linkCache) reset() {
+	c.byIndex = make(map[int32]*link)
+	c.byName = make(map[string]*link)
+	c.byTable = make(map[uint32]*link)
+	c.shared = false
 }
 
 // apply takes one link message into the mirror.

@@ -84,7 +84,11 @@ func (c *conn) setup(groups []uint) error {
 	return nil
 }
 
-func (c *conn) close() { _ = c.file.Close() }
+// close ends the socket; what is called on it later fails.
+func (c *conn) close() {
+	c.fd = -1
+	_ = c.file.Close()
+}
 
 // send hands all messages of b to the kernel, which works them off before the
 // call returns.
@@ -144,6 +148,22 @@ func (c *conn) recv(ctx context.Context) ([]byte, error) {
 			return nil, ctx.Err()
 		}
 		return nil, fmt.Errorf("wait for netlink answer: %w", werr)
+	}
+	return b, err
+}
+
+// wait reads one datagram and waits for it until the read deadline is set.
+func (c *conn) wait() ([]byte, error) {
+	b, err := c.tryRecv()
+	if err != unix.EAGAIN {
+		return b, err
+	}
+	werr := c.raw.Read(func(uintptr) bool {
+		b, err = c.tryRecv()
+		return err != unix.EAGAIN
+	})
+	if werr != nil {
+		return nil, werr
 	}
 	return b, err
 }
