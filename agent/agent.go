@@ -83,15 +83,12 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a.rec = reconcile.New(a.kernel, reconcile.OnChange(a.dirty.add))
-	engine, err := all.NewEngine(a.schema)
+	model, err := translators.NewModel(a.schema)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: engine, kernel: a.rec}
-	check, err := rules.New(a.schema)
-	if err != nil {
-		return nil, err
-	}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model), kernel: a.rec}
+	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
 		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {

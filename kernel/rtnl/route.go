@@ -95,6 +95,8 @@ func routeType(t object.RouteType) uint8 {
 		return unix.RTN_BLACKHOLE
 	case object.Unreachable:
 		return unix.RTN_UNREACHABLE
+	case object.Throw:
+		return unix.RTN_THROW
 	}
 	return unix.RTN_UNICAST
 }

@@ -88,6 +88,7 @@ func TestRouteForms(t *testing.T) {
 		&object.Route{Table: main, Prefix: prefix("2001:db8:d::/48"), NextHops: []object.NextHop{{Link: "v0", Encap: &object.Encap{Mode: object.HInsert, Segments: segs}}}},
 		&object.Route{Table: main, Prefix: prefix("2001:db8:e::/48"), NextHops: []object.NextHop{{Gateway: addr("fe80::2"), Link: "v0", Encap: red}}},
 		&object.Route{Table: main, Prefix: prefix("2001:db8:f::/48"), Type: object.Blackhole},
+		&object.Route{Table: 110, Prefix: prefix("2001:db8:e::1/128"), Type: object.Throw},
 		&object.Route{Table: 110, Prefix: prefix("::/0"), Type: object.Unreachable, Metric: 4278198272},
 		&object.Route{Table: main, Prefix: prefix("2001:db8:10::/48"), NextHops: []object.NextHop{
 			{Gateway: addr("2001:db8:1::3"), Link: "v0", Encap: enc}, {Gateway: addr("2001:db8:1::2"), Link: "v0"}, {Gateway: addr("2001:db8:1::4"), Link: "v0"}}},

@@ -160,6 +160,9 @@ func (d decoder) route(r *rawRoute) (*object.Route, bool) {
 	case unix.RTN_UNREACHABLE:
 		o.Type = object.Unreachable
 		return o, true
+	case unix.RTN_THROW:
+		o.Type = object.Throw
+		return o, true
 	case unix.RTN_UNICAST:
 	default:
 		return o, false
