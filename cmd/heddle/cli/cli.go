@@ -142,10 +142,11 @@ func (c *command) parseMixed(fs *flag.FlagSet) (rest []string, err error) {
 // describe writes an error for people: the code, the target's words, and the
 // remedy if the target names one.
 func describe(err error) string {
-	st, ok := status.FromError(err)
-	if !ok {
+	var wrapped interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &wrapped) {
 		return err.Error()
 	}
+	st := wrapped.GRPCStatus()
 	var b strings.Builder
 	if st.Code() == codes.Unknown {
 		b.WriteString(st.Message())

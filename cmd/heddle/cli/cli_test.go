@@ -1,0 +1,196 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"heddle/agent/datastore"
+	"heddle/agent/gnmi"
+	"heddle/cmd/heddle/cli"
+	"heddle/schema"
+)
+
+// nothing stands for a kernel that takes everything.
+type nothing struct{}
+
+func (nothing) Apply(context.Context, *datastore.Snapshot, *datastore.Snapshot, []schema.Change) (func(context.Context) error, error) {
+	return nil, nil
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, sc *schema.Schema) *datastore.Store {
+	t.Helper()
+	s, err := datastore.Open(datastore.Config{Schema: sc, Applier: nothing{}, Dir: t.TempDir()})
+	must(t, err)
+	_, err = s.Start(t.Context())
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close(context.Background())) })
+	return s
+}
+
+// serve starts a target without state and returns its socket, its TCP address
+// and its certificate.
+func serve(t *testing.T) (unix, tcp, ca string) {
+	t.Helper()
+	sc, err := schema.Heddle()
+	must(t, err)
+	store := open(t, sc)
+	dir := t.TempDir()
+	files := gnmi.TLSFiles{Dir: filepath.Join(dir, "tls")}
+	tlsConfig, err := files.Load()
+	must(t, err)
+	srv, err := gnmi.New(gnmi.Config{Schema: sc, Running: gnmi.Running(store), State: gnmi.Running(open(t, sc)), Store: store, TLS: tlsConfig})
+	must(t, err)
+	sock := filepath.Join(dir, "gnmi.sock")
+	lu, err := gnmi.ListenUnix(t.Context(), sock)
+	must(t, err)
+	lt, err := gnmi.ListenTCP(t.Context(), "127.0.0.1:0")
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := srv.Serve(ctx, []net.Listener{lu, lt}...); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return "unix://" + sock, lt.Addr().String(), files.CertFile()
+}
+
+func heddle(t *testing.T, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = cli.Run(t.Context(), args, cli.Streams{In: strings.NewReader(in), Out: &o, Err: &e})
+	return code, o.String(), e.String()
+}
+
+func TestCommands(t *testing.T) {
+	unix, tcp, ca := serve(t)
+	file := filepath.Join(t.TempDir(), "if.json")
+	must(t, os.WriteFile(file, []byte(`{"config":{"name":"a","mtu":1400}}`), 0o600))
+	tests := []struct {
+		name string
+		in   string
+		args []string
+		code int
+		out  string // exact, or its beginning before "..."
+		err  string // part of it
+	}{
+		{name: "set from a file", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]=" + file}, out: "UPDATE /interfaces/interface[name=a]\ncommitted ..."},
+		{name: "set a literal", args: []string{"set", "--target", unix, "--update", `/interfaces/interface[name=a]/config/description="x=y"`}, out: "UPDATE /interfaces/interface[name=a]/config/description\ncommitted ..."},
+		{name: "set from standard input", in: `{"name":"b/c]","mtu":1300}`, args: []string{"set", "--target", unix, "--replace", `/interfaces/interface[name=b]/config=-`}, code: 1, err: "InvalidArgument"},
+		{name: "get", args: []string{"get", "--target", unix, "--type", "config", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "get two", args: []string{"--target", unix, "get", "/interfaces/interface[name=a]/config/mtu", "/interfaces/interface[name=a]/config/enabled"}, out: "/interfaces/interface[name=a]/config/mtu:\n1400\n/interfaces/interface[name=a]/config/enabled:\ntrue\n"},
+		{name: "get leaves", args: []string{"--target", unix, "get", "--leaves", "/interfaces/interface[name=a]/config/description"}, out: "/interfaces/interface[name=a]/config/description: x=y\n"},
+		{name: "get nothing", args: []string{"--target", unix, "get", "/interfaces/interface[name=zz]"}, code: 1, err: "NotFound: path /interfaces/interface[name=zz]"},
+		{name: "get over TLS", args: []string{"--target", tcp, "--ca", ca, "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "get over TLS, unverified", args: []string{"--target", tcp, "--insecure-skip-verify", "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "get over TLS, unknown authority", args: []string{"--target", tcp, "--timeout", "5s", "get", "/"}, code: 1, err: "certificate"},
+		{name: "watch once", args: []string{"--target", unix, "watch", "--once", "--json", "/interfaces/interface[name=a]/config/mtu"}, out: `{"time":"...`},
+		{name: "capabilities", args: []string{"--target", unix, "capabilities"}, out: "gNMI 0.10.0, encodings JSON JSON_IETF PROTO\n..."},
+		{name: "refused", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/mtu=70000"}, code: 1, err: "/interfaces/interface[name=a]/config/mtu"},
+		{name: "delete", args: []string{"--target", unix, "set", "--delete", "/interfaces/interface[name=*]"}, out: "DELETE /interfaces/interface[name=*]\ncommitted ..."},
+		{name: "neither JSON nor file", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/description=text"}, code: 2, err: `'"text"'`},
+		{name: "no command", code: 2, err: "no command"},
+		{name: "unknown command", args: []string{"gett"}, code: 2, err: "gett"},
+		{name: "unknown flag", args: []string{"get", "--colour", "/"}, code: 2, err: "colour"},
+		{name: "no path", args: []string{"get"}, code: 2, err: "path"},
+		{name: "bad path", args: []string{"get", "/a[b"}, code: 2, err: "[name=value]"},
+		{name: "relative path", args: []string{"get", "interfaces"}, code: 2, err: "starts with /"},
+		{name: "no port", args: []string{"--target", "localhost", "get", "/"}, code: 2, err: "HOST:PORT"},
+		{name: "nothing to set", args: []string{"set"}, code: 2, err: "--update"},
+		{name: "nobody there", args: []string{"--target", "unix:///nonexistent/gnmi.sock", "get", "/"}, code: 1, err: "/nonexistent/gnmi.sock"},
+		{name: "help", args: []string{"--help"}, out: "usage: heddle ..."},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			code, out, errs := heddle(t, tc.in, tc.args...)
+			if code != tc.code {
+				t.Errorf("exit code %d, want %d; %s", code, tc.code, errs)
+			}
+			begin, open := strings.CutSuffix(tc.out, "...")
+			if out != tc.out && (!open || !strings.HasPrefix(out, begin)) {
+				t.Errorf("printed %q, want %q", out, tc.out)
+			}
+			if !strings.Contains(errs, tc.err) || (tc.err == "") != (errs == "") {
+				t.Errorf("error %q, want %q", errs, tc.err)
+			}
+		})
+	}
+}
+
+// watcher collects what a watch prints and tells when a text is there.
+type watcher struct {
+	mu   sync.Mutex
+	text strings.Builder
+	news chan struct{}
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+	return w.text.Write(p)
+}
+
+func (w *watcher) has(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.text.String(), text)
+}
+
+func TestWatch(t *testing.T) {
+	unix, _, _ := serve(t)
+	set := func(args ...string) {
+		t.Helper()
+		if code, _, errs := heddle(t, "", append([]string{"--target", unix, "set"}, args...)...); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	set("--update", `/interfaces/interface[name=a]/config={"name":"a","mtu":1400}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := &watcher{news: make(chan struct{}, 1)}
+	var errs bytes.Buffer
+	done := make(chan int, 1)
+	go func() {
+		done <- cli.Run(ctx, []string{"--target", unix, "watch", "/interfaces/interface[name=a]/config/mtu"}, cli.Streams{Out: w, Err: &errs})
+	}()
+	wait := func(text string) {
+		t.Helper()
+		for !w.has(text) {
+			select {
+			case <-w.news:
+			case code := <-done:
+				t.Fatalf("watch ended with %d: %s", code, errs.String())
+			}
+		}
+	}
+	wait("/interfaces/interface[name=a]/config/mtu: 1400\n")
+	set("--update", "/interfaces/interface[name=a]/config/mtu=1500")
+	wait("/interfaces/interface[name=a]/config/mtu: 1500\n")
+	set("--delete", "/interfaces/interface[name=a]")
+	wait("/interfaces/interface[name=a]/config/mtu: (deleted)\n")
+	cancel()
+	if code := <-done; code != 0 {
+		t.Errorf("an interrupted watch ended with %d: %s", code, errs.String())
+	}
+}
