@@ -22,6 +22,11 @@ type Error struct {
 func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
+// Violation takes the error apart for those who do not know this package.
+func (e *Error) Violation() (path, value, reason, remedy string) {
+	return e.Path, "", e.Err.Error(), "change the configuration below this path"
+}
+
 // Engine keeps what the running configuration wants of the kernel, and works
 // out what a commit changes about it. Prepare and Commit are for one writer at
 // a time; Withheld and Origin may be called by anybody at any time.
@@ -94,6 +99,7 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 		}
 		v.drop(k, &r)
 	}
+	v.settle(-1)
 	for _, k := range units {
 		err := e.translate(is, k, &r)
 		if err == nil {
@@ -109,6 +115,7 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	v.settle(1)
 	d := &Delta{Changes: v.changes(), Units: len(units), engine: e, overlay: v}
 	for k, reason := range v.withheld {
 		if e.want.withheld[k] != reason {
@@ -124,11 +131,11 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 func (d *Delta) Commit() (undo func()) {
 	d.engine.mu.Lock()
 	defer d.engine.mu.Unlock()
-	undo = d.overlay.apply()
+	restore := d.overlay.apply()
 	return func() {
 		d.engine.mu.Lock()
 		defer d.engine.mu.Unlock()
-		undo()
+		restore()
 	}
 }
 
@@ -155,14 +162,8 @@ func (e *Engine) Origin(k object.Key) (schema.EntryKey, bool) {
 // affected lists the units to translate again, each once.
 func (e *Engine) affected(was, is View, changes []schema.Change) []schema.EntryKey {
 	units := make([]schema.EntryKey, 0, len(changes))
-	seen := make(map[schema.EntryKey]struct{}, len(changes))
 	redo := func(k schema.EntryKey) {
-		k, ok := e.unit(k)
-		if !ok {
-			return
-		}
-		if _, ok := seen[k]; !ok {
-			seen[k] = struct{}{}
+		if k, ok := e.unit(k); ok {
 			units = append(units, k)
 		}
 	}
@@ -173,7 +174,12 @@ func (e *Engine) affected(was, is View, changes []schema.Change) []schema.EntryK
 			r.Affected(is, c, redo)
 		}
 	}
-	return units
+	// Changes come in the order of their keys: without ripples there is nothing
+	// to sort.
+	if !slices.IsSorted(units) {
+		slices.Sort(units)
+	}
+	return slices.Compact(units)
 }
 
 // unit is the unit that an entry belongs to.

@@ -30,6 +30,11 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s: %s is taken by %s: %s", e.Path, e.What, e.Other, e.Remedy)
 }
 
+// Violation takes the error apart for those who do not know this package.
+func (e *ConflictError) Violation() (path, value, reason, remedy string) {
+	return e.Path, "", e.What + " is taken by " + e.Other, e.Remedy
+}
+
 // sharedWant is an object that any number of entries want.
 type sharedWant struct {
 	obj    object.Object
@@ -60,6 +65,7 @@ func newWant() *want {
 
 // part is what one key was, and will be.
 type part struct {
+	key                  object.Key
 	old, new             object.Object
 	oldOrigin, newOrigin schema.EntryKey
 }
@@ -71,34 +77,47 @@ type overlay struct {
 	base *want
 	text func(schema.EntryKey) string
 
-	parts       map[object.Key]*part
-	partOrder   []object.Key // as met
+	parts       []part // as met
+	index       map[object.Key]int32
 	shared      map[object.Key]*sharedWant
 	sharedOrder []object.Key
 	claims      map[string]schema.EntryKey
 	withheld    map[schema.EntryKey]string // "" takes the reason away
+
+	// Thousands of SIDs want the same few shared objects. The last list is
+	// remembered, and how many more units want or wanted just that.
+	run  []object.Object
+	more int
 }
 
 func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overlay {
 	return &overlay{
-		base:      base,
-		text:      text,
-		parts:     make(map[object.Key]*part, size),
-		partOrder: make([]object.Key, 0, size),
-		shared:    map[object.Key]*sharedWant{},
-		claims:    map[string]schema.EntryKey{},
-		withheld:  map[schema.EntryKey]string{},
+		base:     base,
+		text:     text,
+		parts:    make([]part, 0, size),
+		index:    make(map[object.Key]int32, size),
+		shared:   map[object.Key]*sharedWant{},
+		claims:   map[string]schema.EntryKey{},
+		withheld: map[schema.EntryKey]string{},
 	}
 }
 
-func (v *overlay) part(k object.Key) *part {
-	p := v.parts[k]
-	if p == nil {
-		p = &part{}
-		v.parts[k] = p
-		v.partOrder = append(v.partOrder, k)
+// find is the part of a key, nil if it was not touched.
+func (v *overlay) find(k object.Key) *part {
+	if i, ok := v.index[k]; ok {
+		return &v.parts[i]
 	}
-	return p
+	return nil
+}
+
+func (v *overlay) part(k object.Key) *part {
+	i, ok := v.index[k]
+	if !ok {
+		i = int32(len(v.parts))
+		v.index[k] = i
+		v.parts = append(v.parts, part{key: k})
+	}
+	return &v.parts[i]
 }
 
 func (v *overlay) count(k object.Key) *sharedWant {
@@ -112,7 +131,28 @@ func (v *overlay) count(k object.Key) *sharedWant {
 	return s
 }
 
-// drop takes out what a unit wanted so far.
+// again reports whether a unit shares what the one before it did, and if so
+// counts it.
+func (v *overlay) again(list []object.Object) bool {
+	if len(list) == 0 || !slices.Equal(list, v.run) {
+		return false
+	}
+	v.more++
+	return true
+}
+
+// settle counts what again has put off: want is 1 or -1.
+func (v *overlay) settle(want int) {
+	if v.more > 0 {
+		for _, o := range v.run {
+			v.count(o.Key()).refs += want * v.more
+		}
+	}
+	v.run, v.more = v.run[:0], 0
+}
+
+// drop takes out what a unit wanted so far. The last drop is followed by
+// settle(-1).
 func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 	for _, o := range r.Objects {
 		p := v.part(o.Key())
@@ -121,25 +161,34 @@ func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 			v.claims[c] = ""
 		}
 	}
-	for _, o := range r.Shared {
-		v.count(o.Key()).refs--
+	if !v.again(r.Shared) {
+		v.settle(-1)
+		for _, o := range r.Shared {
+			v.count(o.Key()).refs--
+		}
+		v.run = append(v.run, r.Shared...)
 	}
 	for _, w := range r.Withheld {
 		v.withheld[w.Entry] = ""
 	}
 }
 
-// add puts in what a unit wants from now on.
+// add puts in what a unit wants from now on. The last add is followed by
+// settle(1).
 func (v *overlay) add(unit schema.EntryKey, r *Result) error {
 	for _, o := range r.Objects {
 		if err := v.addOwned(unit, o); err != nil {
 			return err
 		}
 	}
-	for _, o := range r.Shared {
-		if err := v.addShared(unit, o); err != nil {
-			return err
+	if !v.again(r.Shared) {
+		v.settle(1)
+		for _, o := range r.Shared {
+			if err := v.addShared(unit, o); err != nil {
+				return err
+			}
 		}
+		v.run = append(v.run, r.Shared...)
 	}
 	for _, w := range r.Withheld {
 		v.withheld[w.Entry] = w.Reason
@@ -153,7 +202,7 @@ func (v *overlay) conflict(unit, other schema.EntryKey, what, remedy string) err
 
 // owner is who alone wants k after what has been dropped and added so far.
 func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
-	if p := v.parts[k]; p != nil && (p.newOrigin != "" || p.old != nil) {
+	if p := v.find(k); p != nil && (p.newOrigin != "" || p.old != nil) {
 		return p.newOrigin, p.newOrigin != ""
 	}
 	owner, ok := v.base.owners[k]
@@ -205,15 +254,15 @@ func (v *overlay) addShared(unit schema.EntryKey, o object.Object) error {
 // changes lists what differs. A key that passes between a single owner and the
 // shared objects is one change.
 func (v *overlay) changes() []Change {
-	out := make([]Change, 0, len(v.partOrder)+len(v.sharedOrder))
-	for _, k := range v.partOrder {
-		p := v.parts[k]
-		c := Change{Key: k, Want: p.new, Old: p.old, Origin: p.newOrigin}
+	out := make([]Change, 0, len(v.parts)+len(v.sharedOrder))
+	for i := range v.parts {
+		p := &v.parts[i]
+		c := Change{Key: p.key, Want: p.new, Old: p.old, Origin: p.newOrigin}
 		if p.new == nil {
 			c.Origin = p.oldOrigin
 		}
-		if s := v.shared[k]; s != nil {
-			before := v.base.shared[k]
+		if s := v.shared[p.key]; s != nil {
+			before := v.base.shared[p.key]
 			if c.Want == nil && s.refs > 0 {
 				c.Want, c.Origin = s.obj, s.origin
 			}
@@ -226,7 +275,7 @@ func (v *overlay) changes() []Change {
 		}
 	}
 	for _, k := range v.sharedOrder {
-		if v.parts[k] != nil {
+		if v.find(k) != nil {
 			continue
 		}
 		before, now := v.base.shared[k], v.shared[k]
@@ -253,8 +302,8 @@ func same(a, b object.Object) bool {
 // apply makes the overlay the base and returns what undoes it.
 func (v *overlay) apply() (undo func()) {
 	w := v.base
-	for k, p := range v.parts {
-		set(w.owners, k, p.newOrigin)
+	for i := range v.parts {
+		set(w.owners, v.parts[i].key, v.parts[i].newOrigin)
 	}
 	shared := make(map[object.Key]sharedWant, len(v.shared))
 	for k, s := range v.shared {
@@ -268,8 +317,8 @@ func (v *overlay) apply() (undo func()) {
 	return func() {
 		// A key that had an owner is in parts with it: an owner that was not
 		// translated again would have been a conflict.
-		for k, p := range v.parts {
-			set(w.owners, k, p.oldOrigin)
+		for i := range v.parts {
+			set(w.owners, v.parts[i].key, v.parts[i].oldOrigin)
 		}
 		for _, undo := range undos {
 			undo()

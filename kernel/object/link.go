@@ -154,6 +154,16 @@ func (a Address) Needs() []Key {
 	return []Key{LinkKey(a.Link), MemberKey(a.Link), LinkConfigKey(a.Link)}
 }
 
+// Claims is the IPv6 address itself: the kernel refuses it a second time on the
+// link, whatever the prefix length, where it takes an IPv4 address once for each
+// length.
+func (a Address) Claims() []string {
+	if a.Prefix.Addr().Is4() {
+		return nil
+	}
+	return []string{"address " + a.Prefix.Addr().String() + " dev " + a.Link}
+}
+
 func (a Address) Equal(o Object) bool { return Object(a) == o }
 func (a Address) Mutable(Object) bool { return true }
 func (a Address) String() string      { return fmt.Sprintf("address %s dev %s", a.Prefix, a.Link) }

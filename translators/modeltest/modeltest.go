@@ -25,22 +25,22 @@ import (
 type Snapshot struct {
 	schema    *schema.Schema
 	entries   schema.Entries
+	keys      []schema.EntryKey // of entries, in order
 	referrers map[schema.EntryKey][]schema.EntryKey
 }
 
 // New makes a snapshot of entries, which must not be changed any more.
 func New(s *schema.Schema, entries schema.Entries) *Snapshot {
 	n := &Snapshot{schema: s, entries: entries, referrers: map[schema.EntryKey][]schema.EntryKey{}}
-	for k, e := range entries {
-		s.Refs(k, e, func(r schema.Ref) bool {
-			if !slices.Contains(n.referrers[r.Target], k) {
-				n.referrers[r.Target] = append(n.referrers[r.Target], k)
+	n.keys = slices.Sorted(maps.Keys(entries))
+	for _, k := range n.keys {
+		s.Refs(k, entries[k], func(r schema.Ref) bool {
+			// The keys come in order, so that one that is there is the last.
+			if list := n.referrers[r.Target]; len(list) == 0 || list[len(list)-1] != k {
+				n.referrers[r.Target] = append(list, k)
 			}
 			return true
 		})
-	}
-	for _, list := range n.referrers {
-		slices.Sort(list)
 	}
 	return n
 }
@@ -50,7 +50,12 @@ func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.ent
 
 // Scan implements schema.Tree.
 func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
-	s.entries.Scan(prefix, fn)
+	i, _ := slices.BinarySearch(s.keys, prefix)
+	for _, k := range s.keys[i:] {
+		if !strings.HasPrefix(string(k), string(prefix)) || !fn(k, s.entries[k]) {
+			return
+		}
+	}
 }
 
 // Referrers implements translators.Reader.
@@ -62,9 +67,6 @@ func (s *Snapshot) Referrers(target schema.EntryKey, fn func(schema.EntryKey) bo
 	}
 }
 
-// Entries is what the snapshot holds; do not change it.
-func (s *Snapshot) Entries() schema.Entries { return s.entries }
-
 // Apply makes the next snapshot and the changes that lead to it. References that
 // lead nowhere are an error, as they are in the datastore.
 func (s *Snapshot) Apply(edits []schema.Edit) (*Snapshot, []schema.Change, error) {
@@ -73,7 +75,7 @@ func (s *Snapshot) Apply(edits []schema.Edit) (*Snapshot, []schema.Change, error
 		return nil, nil, err
 	}
 	next := s.Put(changes)
-	for _, k := range slices.Sorted(maps.Keys(next.entries)) {
+	for _, k := range next.keys {
 		next.schema.Refs(k, next.entries[k], func(r schema.Ref) bool {
 			if _, ok := next.entries[r.Target]; !ok {
 				err = fmt.Errorf("%s refers to %s, which is not there", s.schema.Text(k), r.Value)
@@ -94,7 +96,7 @@ func (s *Snapshot) Put(changes []schema.Change) *Snapshot {
 // All lists the whole snapshot as changes from nothing.
 func (s *Snapshot) All() []schema.Change {
 	changes := make([]schema.Change, 0, len(s.entries))
-	for _, k := range slices.Sorted(maps.Keys(s.entries)) {
+	for _, k := range s.keys {
 		changes = append(changes, schema.Change{Key: k, New: s.entries[k]})
 	}
 	return changes
