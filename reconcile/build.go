@@ -129,10 +129,16 @@ func (b *builder) add(k object.Key, n *node, w Wanted) {
 	case it.new == nil:
 		it.oldNeeds = b.needsOf(it.old)
 	case it.old.Equal(it.new):
-		// What was read back may know less of its needs than what is wanted.
 		it.same, it.oldNeeds = true, it.newNeeds
-		if n.want == nil && n.needs[haveSide].encoded() != it.newNeeds.encoded() {
-			b.g.adopt(n, it.new)
+		if n.needs[haveSide].encoded() == it.newNeeds.encoded() {
+			break
+		}
+		// Other needs for the same kernel state: it has another owner now, or what
+		// was read back knows more of them (the link that a gateway was found on)
+		// or less.
+		it.oldNeeds = b.listOf(append(it.old.Needs(), it.new.Needs()...))
+		if n.needs[wantSide] == nil {
+			b.g.announce(n, it.new)
 		}
 	default:
 		it.oldNeeds = b.needsOf(it.old)
@@ -153,7 +159,10 @@ func (b *builder) needsOf(o object.Object) *itemNeeds {
 	if o == nil {
 		return nil
 	}
-	keys := o.Needs()
+	return b.listOf(o.Needs())
+}
+
+func (b *builder) listOf(keys []object.Key) *itemNeeds {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -167,8 +176,8 @@ func (b *builder) needsOf(o object.Object) *itemNeeds {
 }
 
 // spread finds what has to be rebuilt with what comes, goes or is rebuilt: what
-// needs it before and after. An object that is changed so that it no longer
-// needs it, or has only begun to, is left alone.
+// needs it and stays. An object that is changed so that it no longer needs it, or
+// has only begun to, is left alone.
 func (b *builder) spread() {
 	for len(b.queue) > 0 {
 		i := b.queue[len(b.queue)-1]
@@ -186,7 +195,8 @@ func (b *builder) spread() {
 				b.add(d.key, d, Wanted{d.want, d.origin})
 			}
 			it := &b.items[d.item-1]
-			if !it.rebuild && it.old != nil && it.new != nil && it.oldNeeds.has(key) && it.newNeeds.has(key) {
+			stays := it.old != nil && it.new != nil
+			if stays && !it.rebuild && it.oldNeeds.has(key) && (it.same || it.newNeeds.has(key)) {
 				b.rebuild(d.item - 1)
 			}
 		})

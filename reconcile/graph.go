@@ -54,8 +54,8 @@ func (l *needs) encoded() string {
 }
 
 // graph holds the nodes and who needs whom. have is what the kernel was last
-// seen to hold; where it equals what is wanted it is the wanted object itself,
-// so that there is only one in memory.
+// seen to hold; where it equals what is wanted, and needs the same, it is the
+// wanted object itself, so that there is only one in memory.
 type graph struct {
 	// mu guards the nodes, for those who read while the writer writes. The one
 	// writer holds it only for as long as it takes to set some nodes.
@@ -93,16 +93,13 @@ func (g *graph) ensure(k object.Key) *node {
 // set says what the kernel holds under n and what is wanted of it.
 func (g *graph) set(n *node, have, want object.Object, origin string) {
 	same := have != nil && want != nil && have.Equal(want)
-	if same {
-		have = want
+	haveNeeds, wantNeeds := g.listOf(have), g.listOf(want)
+	if same && haveNeeds == wantNeeds {
+		// One in memory, found by one list.
+		have, wantNeeds = want, nil
 	}
 	// Joining before leaving keeps a list alive that is both left and joined.
-	haveNeeds := g.listOf(have)
 	left, at := g.join(n, haveSide, haveNeeds)
-	var wantNeeds *needs // of a wanted object that is there: found by haveSide
-	if !same {
-		wantNeeds = g.listOf(want)
-	}
 	alsoLeft, alsoAt := g.join(n, wantSide, wantNeeds)
 	g.leave(left, haveSide, at)
 	g.leave(alsoLeft, wantSide, alsoAt)
@@ -116,12 +113,13 @@ func (g *graph) set(n *node, have, want object.Object, origin string) {
 	g.dropIdle(n)
 }
 
-// adopt takes o for what the kernel holds under n, which is the same but was read
-// back with less knowledge of its needs.
-func (g *graph) adopt(n *node, o object.Object) {
+// announce lets n be found by what o needs, which is to be wanted there and is
+// what the kernel holds already.
+func (g *graph) announce(n *node, o object.Object) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.set(n, o, n.want, n.origin)
+	left, at := g.join(n, wantSide, g.listOf(o))
+	g.leave(left, wantSide, at)
 }
 
 // listOf returns the list of o's needs, nil when it has none.

@@ -23,7 +23,7 @@ type State struct {
 	Key object.Key
 
 	// Have is what the kernel holds of ours, as last read back; nil: nothing.
-	// Where it equals Want it is the same object.
+	// Where it equals Want and needs the same, it is the same object.
 	Have object.Object
 	Want object.Object // nil: nothing is wanted
 

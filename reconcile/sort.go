@@ -211,17 +211,15 @@ func (s *sorter) pull(i int32) {
 
 // retry pulls again those of lower kinds whose wait is over.
 func (s *sorter) retry(kind object.Kind) {
-	if len(s.free) == 0 {
-		return
-	}
-	free := s.free
-	s.free = nil
-	for _, i := range free {
-		if s.steps[i].kind < kind {
-			s.pull(i)
-		} else {
-			s.free = append(s.free, i)
+	for {
+		// One at a time: those that it pulls look at the rest.
+		at := slices.IndexFunc(s.free, func(i int32) bool { return s.steps[i].kind < kind })
+		if at < 0 {
+			return
 		}
+		i := s.free[at]
+		s.free = slices.Delete(s.free, at, at+1)
+		s.pull(i)
 	}
 }
 

@@ -370,6 +370,20 @@ func (f *Fake) Delete(k object.Key) error {
 	return nil
 }
 
+// sortedHops is o with the next hops in a fixed order, because theirs says
+// nothing.
+func sortedHops(o object.Object) object.Object {
+	r, ok := o.(*object.Route)
+	if !ok || len(r.NextHops) < 2 {
+		return o
+	}
+	sorted := *r
+	sorted.NextHops = slices.SortedFunc(slices.Values(r.NextHops), func(a, b object.NextHop) int {
+		return strings.Compare(a.String(), b.String())
+	})
+	return &sorted
+}
+
 // Snapshot is all that the kernel holds and all records of ours, as sorted lines
 // in the words of iproute2. Two kernels with the same text behave the same.
 func (f *Fake) Snapshot() string {
@@ -378,7 +392,7 @@ func (f *Fake) Snapshot() string {
 	var lines []string
 	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindRoute, object.KindLocalSID} {
 		for _, h := range f.all(kind) {
-			line := fmt.Sprint(h.object) + h.note
+			line := fmt.Sprint(sortedHops(h.object)) + h.note
 			if h.ours {
 				line += " ours"
 			}

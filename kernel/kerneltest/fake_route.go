@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -73,7 +74,8 @@ func slotOfKey(k object.Key) (slot, bool) {
 	return slot{uint32(table), prefix, uint32(metric)}, err1 == nil && err2 == nil && err3 == nil
 }
 
-// routeObject is r as it reads back: the table says which VRF it belongs to.
+// routeObject is r as it reads back: with the VRF that the table belongs to, and
+// the links that were found for its gateways.
 func (f *Fake) routeObject(s slot, r *fakeRoute) object.Object {
 	o, ok := r.object.(*object.Route)
 	if !ok {
@@ -85,11 +87,18 @@ func (f *Fake) routeObject(s slot, r *fakeRoute) object.Object {
 			vrf = l.name
 		}
 	}
-	if vrf == o.VRF {
+	found := func(n object.NextHop) bool { return n.Link == "" }
+	if vrf == o.VRF && !slices.ContainsFunc(o.NextHops, found) {
 		return o
 	}
 	read := *o
 	read.VRF = vrf
+	read.NextHops = slices.Clone(o.NextHops)
+	for i := range read.NextHops {
+		if l := f.byIndex(r.out[i]); l != nil {
+			read.NextHops[i].Link = l.name
+		}
+	}
 	return &read
 }
 
