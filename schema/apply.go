@@ -328,8 +328,10 @@ func (t *txn) writeObject(e *Edit) error {
 	}
 	t.ensureParents(k)
 	pd := t.touch(k)
-	if n.Presence {
-		n.plan.cont[inConfig].ensure(fresh)
+	for m := n; m != n.plan.entry; m = m.Parent {
+		if m.Presence {
+			m.plan.cont[inConfig].ensure(fresh)
+		}
 	}
 	t.put(pd, fresh)
 	return nil
