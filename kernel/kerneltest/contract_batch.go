@@ -130,9 +130,6 @@ func (k *contract) cancelled() {
 func (k *contract) vethPair() {
 	k.need(vethA)
 	k.create(vethA)
-	if k.listed(vethB) {
-		k.Log("the second end is ours before it is marked")
-	}
 	k.create(vethB)
 	if r := k.do(reconcile.Step{New: vethB}); r.Err == nil {
 		k.Error("the second end was made twice")

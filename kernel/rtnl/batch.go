@@ -39,6 +39,7 @@ type job struct {
 	mismatch error         // how that differs from what was asked for
 	echoed   bool
 	answered bool
+	lost     bool // sent, and the answer never came
 	err      *answer
 }
 
@@ -68,11 +69,13 @@ func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results [
 			break
 		}
 		delay = min(2*delay, retryMost)
+		d.retried += len(todo)
 		for _, j := range todo {
 			*j = job{step: j.step, result: j.result}
 		}
 	}
 	deep := deepExplanations
+	ctx = context.WithoutCancel(ctx)
 	for i := range jobs {
 		d.settle(ctx, enc, dec, &jobs[i], &deep)
 	}
@@ -119,6 +122,7 @@ func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
 		if err := c.exchange(ctx, enc, dec, batch); err != nil {
 			for _, j := range batch {
 				if !j.answered {
+					j.lost = true
 					j.result.Err = fmt.Errorf("lost sight of the object: %w", err)
 				}
 			}
@@ -128,7 +132,8 @@ func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
 
 // exchange sends one batch and reads until every message of it is answered.
 func (c *conn) exchange(ctx context.Context, enc encoder, dec decoder, batch []*job) error {
-	return c.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
+	// What is sent is done, so its answers are waited for in any case.
+	return c.pipeline(context.WithoutCancel(ctx), len(batch), func(m *msgBuf, i int, seq uint32) error {
 		j := batch[i]
 		err := enc.encode(m, seq, j.step)
 		if err != nil {
@@ -177,7 +182,7 @@ func (d *Driver) settle(ctx context.Context, enc encoder, dec decoder, j *job, d
 	r, s := j.result, j.step
 	switch {
 	case r.Err != nil:
-		if !j.answered && !errors.Is(r.Err, ctx.Err()) {
+		if j.lost {
 			d.resolve(ctx, dec, j)
 		}
 	case j.err != nil && s.New == nil && (j.err.errno == unix.ESRCH || j.err.errno == unix.ENODEV || j.err.errno == unix.ENETUNREACH):

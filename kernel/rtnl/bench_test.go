@@ -105,7 +105,69 @@ func benchBulk(b *testing.B, steps []reconcile.Step) {
 	b.ReportMetric(theirs.Seconds()*1e3/n, "ms/ip-batch")
 	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-ip-batch")
 	b.ReportMetric(float64(lost)/n, "lost-by-ip/op")
+	b.ReportMetric(float64(d.retried)/n, "retried/op")
 }
 
 func BenchmarkBulkSIDs(b *testing.B)   { benchBulk(b, bulkSIDs()) }
 func BenchmarkBulkEncaps(b *testing.B) { benchBulk(b, bulkEncaps()) }
+
+// BenchmarkCheck is the look ahead: creations are looked up one by one to a
+// bound, changes always.
+func BenchmarkCheck(b *testing.B) {
+	d := testDriver(b)
+	wires(b, d)
+	ctx := context.Background()
+	steps := bulkSIDs()
+	for _, r := range d.Do(ctx, steps) {
+		if r.Err != nil {
+			b.Fatal(r.Err)
+		}
+	}
+	changes := make([]reconcile.Step, len(steps))
+	for i, s := range steps {
+		changes[i] = reconcile.Step{Old: s.New, New: s.New}
+	}
+	for name, plan := range map[string][]reconcile.Step{"create-1": steps[:1], "create-100k": steps, "change-100k": changes} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := d.Check(ctx, plan); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("counters-100k", func(b *testing.B) {
+		n := 0
+		for b.Loop() {
+			n = 0
+			if err := d.Counters(ctx, 0, func(SIDCounter) { n++ }); err != nil || n != bulk {
+				b.Fatal(n, err)
+			}
+		}
+	})
+	b.Run("counters-by-key-100", func(b *testing.B) {
+		var sids []*object.LocalSID
+		for _, s := range steps[:100] {
+			sids = append(sids, s.New.(*object.LocalSID))
+		}
+		for b.Loop() {
+			if got, err := d.CountersOf(ctx, sids); err != nil || len(got) != 100 {
+				b.Fatal(len(got), err)
+			}
+		}
+	})
+	b.Run("dump-100k", func(b *testing.B) {
+		for b.Loop() {
+			if got, err := d.Dump(ctx, object.KindLocalSID); err != nil || len(got) != bulk {
+				b.Fatal(len(got), err)
+			}
+		}
+	})
+	b.Run("change-1", func(b *testing.B) {
+		for b.Loop() {
+			if r := d.Do(ctx, changes[:1]); r[0].Err != nil {
+				b.Fatal(r[0].Err)
+			}
+		}
+	})
+}

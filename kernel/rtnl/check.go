@@ -45,9 +45,10 @@ type checker struct {
 	support map[Feature]error      // nil: supported, or not known
 }
 
-// slotChecks bounds the creations whose slot is looked at ahead, one query for
-// each. Beyond, a foreign route is found by the creation itself, which never
-// replaces one, and by then costs an undo.
+// slotChecks bounds the routes whose slot is looked at ahead, one query for each
+// (3 to 10 us). Beyond, a foreign route is found by the creation itself, which
+// never replaces one, and then costs an undo; a change relies on the events of
+// Watch having told that a route of ours was replaced by somebody else.
 const slotChecks = 1024
 
 // Check implements reconcile.Driver.
@@ -338,10 +339,9 @@ func (c *checker) route(s reconcile.Step, r *object.Route) error {
 	return nil
 }
 
-// look notes that the slot of a route is to be looked at: a change would replace
-// whatever is there, so those always are.
+// look notes that the slot of a route is to be looked at.
 func (c *checker) look(s reconcile.Step) {
-	if s.Old != nil || len(c.lookups) < slotChecks {
+	if len(c.lookups) < slotChecks {
 		c.lookups = append(c.lookups, s)
 	}
 }

@@ -59,6 +59,7 @@ type Driver struct {
 	query   *conn
 	genl    *conn
 	seg6    uint16 // generic netlink family, 0: not asked yet
+	retried int    // messages sent again after a passing shortage
 
 	stateMu sync.Mutex // guards state, the socket that telemetry reads through
 	state   *conn
@@ -189,7 +190,8 @@ func (d *Driver) each(ctx context.Context, steps []reconcile.Step, results []rec
 			results[i].Err = describe(op(s), describeStep(s), err)
 			continue
 		}
-		results[i].Got, results[i].Err = do(ctx, s)
+		// A step that has begun is finished, or taken back.
+		results[i].Got, results[i].Err = do(context.WithoutCancel(ctx), s)
 	}
 }
 

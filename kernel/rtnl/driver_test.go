@@ -155,14 +155,14 @@ func TestWatch(t *testing.T) {
 	}
 	route := func(p string, via string) *netlink.Route {
 		pr := prefix(p)
-		return &netlink.Route{LinkIndex: l.Attrs().Index, Dst: &netlinkNet{IP: pr.Addr().AsSlice(), Mask: mask(pr)},
+		return &netlink.Route{LinkIndex: l.Attrs().Index, Dst: &net.IPNet{IP: pr.Addr().AsSlice(), Mask: mask(pr)},
 			Gw: addr(via).AsSlice(), Protocol: unix.RTPROT_STATIC}
 	}
 	if err := h.RouteAdd(route("2001:db8:99::/48", "fe80::2")); err != nil { // foreign: no event
 		t.Fatal(err)
 	}
 	dst := gone.SID
-	if err := h.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: &netlinkNet{IP: dst.AsSlice(), Mask: mask(netip.PrefixFrom(dst, 128))}}); err != nil {
+	if err := h.RouteDel(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: &net.IPNet{IP: dst.AsSlice(), Mask: mask(netip.PrefixFrom(dst, 128))}}); err != nil {
 		t.Fatal(err)
 	}
 	e := next(t, events, "deleted SID", func(e Event) bool { return e.Kind == EventRoute })
@@ -183,7 +183,7 @@ func TestWatch(t *testing.T) {
 	if e.Link.Name != "v0" || !e.Link.Ours || e.Link.Peer != "v1" {
 		t.Errorf("mtu: %+v", e)
 	}
-	if err := h.AddrAdd(l, &netlink.Addr{IPNet: &netlinkNet{IP: addr("198.51.100.1").AsSlice(), Mask: mask(prefix("198.51.100.0/24"))}}); err != nil {
+	if err := h.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: addr("198.51.100.1").AsSlice(), Mask: mask(prefix("198.51.100.0/24"))}}); err != nil {
 		t.Fatal(err)
 	}
 	e = next(t, events, "address", func(e Event) bool { return e.Kind == EventAddress && e.Address.Prefix.Addr().Is4() })
@@ -253,7 +253,7 @@ func TestSecondaryAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := &netlink.Addr{IPNet: &netlinkNet{IP: addr("192.0.2.7").AsSlice(), Mask: mask(prefix("192.0.2.0/24"))}}
+	foreign := &netlink.Addr{IPNet: &net.IPNet{IP: addr("192.0.2.7").AsSlice(), Mask: mask(prefix("192.0.2.0/24"))}}
 	if err := h.AddrAdd(l, foreign); err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,14 @@ func (d *Driver) doMembers(ctx context.Context, steps []reconcile.Step, results 
 // doLinkProps records what is there, for all steps in one write, then makes the
 // changes, then forgets the records of what was given back.
 func (d *Driver) doLinkProps(ctx context.Context, steps []reconcile.Step, results []reconcile.Result) {
+	if err := ctx.Err(); err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return
+	}
+	// A step that has begun is finished, or taken back.
+	ctx = context.WithoutCancel(ctx)
 	changes := make([]*linkChange, len(steps))
 	var record []prior.Entry
 	for i, s := range steps {

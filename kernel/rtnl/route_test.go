@@ -163,7 +163,4 @@ func TestFirstMessage(t *testing.T) {
 	}
 }
 
-// netlinkNet and mask are the address types of the library that plays the other.
-type netlinkNet = net.IPNet
-
 func mask(p netip.Prefix) net.IPMask { return net.CIDRMask(p.Bits(), p.Addr().BitLen()) }

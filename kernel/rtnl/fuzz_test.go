@@ -1,0 +1,109 @@
+package rtnl
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+// FuzzDecode: whatever comes over the socket, decoding ends without a panic, and
+// what it makes of it can be printed.
+func FuzzDecode(f *testing.F) {
+	segs := &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr("fc00:1::"), addr("fc00:2::")}}
+	enc := encoder{view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}}}
+	for _, o := range []object.Object{
+		&object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}}},
+		&object.Route{Table: 1000, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}, {Gateway: addr("fe80::2"), Link: "v0"}}},
+		&object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0", Dev: "v0"},
+	} {
+		var m msgBuf
+		if err := enc.write(&m, 0, 1, o); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m.b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dec := decoder{view{byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}}
+		w := &watch{links: &linkCache{}}
+		w.links.reset()
+		for len(b) > 0 {
+			m, rest, ok := splitMessage(b)
+			if !ok {
+				return
+			}
+			b = rest
+			_ = m.ack()
+			if r, ok := parseRoute(m.data); ok {
+				o, _ := dec.object(&r)
+				_ = describe("read", "x", conflict(o, &r))
+				_, _ = r.counter()
+				_, _ = dec.compare(&object.LocalSID{}, &r)
+				_, _ = dec.compare(&object.Route{}, &r)
+			}
+			for _, typ := range []uint16{unix.RTM_NEWROUTE, unix.RTM_NEWLINK, unix.RTM_NEWADDR, unix.RTM_DELLINK} {
+				m.typ = typ
+				if e, ok := w.event(&m); ok && len(e.Keys) == 0 {
+					t.Error("an event without keys")
+				}
+			}
+		}
+	})
+}
+
+// TestEncodedIsDecoded: what is written is understood the same.
+func TestEncodedIsDecoded(t *testing.T) {
+	v := view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}, byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}
+	for n := 1; n <= maxSegments-1; n += 25 {
+		segs := make([]netip.Addr, n)
+		for i := range segs {
+			segs[i] = addr("fc00::1")
+			for range i {
+				segs[i] = segs[i].Next()
+			}
+		}
+		for _, mode := range []object.EncapMode{object.HInsert, object.HEncaps, object.HEncapsRed} {
+			want := &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Link: "v0", Encap: &object.Encap{Mode: mode, Segments: segs}}}}
+			var m msgBuf
+			if err := (encoder{v}).write(&m, 0, 1, want); err != nil {
+				t.Fatal(err)
+			}
+			msg, _, _ := splitMessage(m.b)
+			r, ok := parseRoute(msg.data)
+			if got, whole := (decoder{v}).object(&r); !ok || !whole || !want.Equal(got) {
+				t.Fatalf("%d segments: wrote %v, read %v", n, want, got)
+			}
+		}
+	}
+}
+
+// TestRefusedBeforeSending: values that the kernel would misread do not reach it.
+func TestRefusedBeforeSending(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	hop := func(e *object.Encap) []object.NextHop { return []object.NextHop{{Link: "v0", Encap: e}} }
+	seg := func(as ...netip.Addr) *object.Encap { return &object.Encap{Mode: object.HEncaps, Segments: as} }
+	many := make([]netip.Addr, maxSegments+1)
+	for i := range many {
+		many[i] = addr("fc00::1")
+	}
+	for name, o := range map[string]object.Object{
+		"IPv4 segment":       &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("192.0.2.1")))},
+		"mapped segment":     &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("::ffff:192.0.2.1")))},
+		"no segment":         &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg())},
+		"too many segments":  &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(many...))},
+		"no next hop":        &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8")},
+		"IPv4 gateway":       &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
+		"IPv4 SID":           &object.LocalSID{SID: addr("192.0.2.9"), Table: 254, Behavior: object.End, Dev: "v0"},
+		"IPv4 End.X":         &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("192.0.2.9"), Dev: "v0"},
+		"IPv4 tunnel source": object.TunnelSource{Source: addr("192.0.2.1")},
+	} {
+		if r := d.Do(context.Background(), []reconcile.Step{{New: o}})[0]; r.Err == nil {
+			t.Errorf("%s: %v was accepted", name, o)
+		}
+	}
+}
