@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	gpb "github.com/openconfig/gnmi/proto/gnmi"
-
 	"heddle/gen/config"
 	"heddle/gen/state"
 	"heddle/yang"
@@ -18,7 +16,7 @@ var heddle = sync.OnceValues(func() (*Schema, error) {
 		Config:  Binding{Root: &config.Device{}, Schema: config.SchemaTree},
 		State:   Binding{Root: &state.Device{}, Schema: state.SchemaTree},
 		Aliases: yang.Compatible(),
-		Models:  models(config.ΓModelData, state.ΓModelData),
+		Models:  models(),
 	})
 })
 
@@ -27,16 +25,14 @@ var heddle = sync.OnceValues(func() (*Schema, error) {
 // yang.Compatible).
 func Heddle() (*Schema, error) { return heddle() }
 
-// models joins the catalogues that the generator embeds.
-func models(catalogues ...[]*gpb.ModelData) []Model {
+// models joins the catalogues that the generator embeds in both packages.
+func models() []Model {
 	seen := map[string]bool{}
 	var out []Model
-	for _, cat := range catalogues {
-		for _, m := range cat {
-			if !seen[m.GetName()] {
-				seen[m.GetName()] = true
-				out = append(out, Model{m.GetName(), m.GetOrganization(), m.GetVersion()})
-			}
+	for _, m := range slices.Concat(config.ΓModelData, state.ΓModelData) {
+		if !seen[m.GetName()] {
+			seen[m.GetName()] = true
+			out = append(out, Model{m.GetName(), m.GetOrganization(), m.GetVersion()})
 		}
 	}
 	slices.SortFunc(out, func(a, b Model) int { return cmp.Compare(a.Name, b.Name) })
