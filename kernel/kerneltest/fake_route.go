@@ -189,7 +189,7 @@ func (f *Fake) wayOut(o *object.Route, n object.NextHop) (*fakeLink, error) {
 		case err != nil:
 			return nil, err
 		case n.Gateway.IsValid() && !n.Gateway.IsLinkLocalUnicast() && !l.connects(n.Gateway):
-			return nil, fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
+			return nil, unreachable(n.Gateway)
 		}
 		return l, nil
 	}
@@ -201,7 +201,15 @@ func (f *Fake) wayOut(o *object.Route, n object.NextHop) (*fakeLink, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
+	return nil, unreachable(n.Gateway)
+}
+
+// unreachable is what the kernel says to a gateway that is not on any link.
+func unreachable(gateway netip.Addr) error {
+	if gateway.Is6() {
+		return syscall.EHOSTUNREACH
+	}
+	return fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
 }
 
 func checkEncap(o *object.Route, e *object.Encap) error {
