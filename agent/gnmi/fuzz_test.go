@@ -1,5 +1,7 @@
 package gnmi_test
 
+//lint:file-ignore SA1019 old clients still send decimal_val.
+
 import (
 	"testing"
 
@@ -23,7 +25,7 @@ func FuzzSet(f *testing.F) {
 		update(ifA+"/config/mtu", `1500`), replace(ifA, `{"config":{"name":"a"}}`), del("/interfaces/interface[name=*]/config/description"),
 		leaf(ifA+"/config/mtu", uintVal(1500)), leaf(ifA+"/config/enabled", boolVal(true)), leaf(ifA+"/config/description", stringVal("x")),
 		leaf(ifA+"/config/mtu", &gpb.TypedValue{Value: &gpb.TypedValue_DoubleVal{DoubleVal: 1e300}}),
-		leaf(ifA+"/config/mtu", &gpb.TypedValue{Value: &gpb.TypedValue_DecimalVal{DecimalVal: &gpb.Decimal64{Digits: -15, Precision: 1}}}), //nolint:staticcheck // old clients send it
+		leaf(ifA+"/config/mtu", &gpb.TypedValue{Value: &gpb.TypedValue_DecimalVal{DecimalVal: &gpb.Decimal64{Digits: -15, Precision: 1}}}),
 		leaf(static+"/static[prefix=2001:db8:1::/48]/next-hops/next-hop[index=1]/srv6-encapsulation/config/segment-list",
 			&gpb.TypedValue{Value: &gpb.TypedValue_LeaflistVal{LeaflistVal: &gpb.ScalarArray{Element: []*gpb.TypedValue{stringVal("2001:db8::1"), nil, {}}}}}),
 	} {

@@ -1,5 +1,7 @@
 package gnmi_test
 
+//lint:file-ignore SA1019 what gNMI gave up is refused by name.
+
 import (
 	"strings"
 	"testing"

@@ -1,5 +1,7 @@
 package gnmi
 
+//lint:file-ignore SA1019 what gNMI gave up is refused by name here.
+
 import (
 	"maps"
 	"slices"
@@ -31,8 +33,8 @@ func checkOrigin(origin string) error {
 
 // checkElement refuses the encoding of paths that gNMI 0.4 gave up.
 func checkElement(p *gpb.Path) error {
-	if len(p.GetElement()) > 0 { //nolint:staticcheck // refused, not used
-		return invalid("path %q: the field element is no longer in use: put the path into elem", p.GetElement()) //nolint:staticcheck // as above
+	if len(p.GetElement()) > 0 {
+		return invalid("path %q: the field element is no longer in use: put the path into elem", p.GetElement())
 	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package gnmi
 
+//lint:file-ignore SA1019 old clients still send float_val and decimal_val.
+
 import (
 	"context"
 	"math/big"
@@ -97,7 +99,7 @@ func (s *Server) edit(prefix *gpb.Path, u *gpb.Update, op schema.Op) (schema.Edi
 	case *gpb.TypedValue_JsonIetfVal:
 		e.JSON, e.Encoding = nonNil(v.JsonIetfVal), schema.JSONIETF
 	case nil:
-		if u.GetValue() != nil { //nolint:staticcheck // refused, not used
+		if u.GetValue() != nil {
 			return e, invalid("path %s: the field value is no longer in use: put the value into val", path)
 		}
 		return e, invalid("path %s: the update has no value: put one into val, or delete the path", path)
@@ -131,10 +133,10 @@ func scalar(path schema.Path, v *gpb.TypedValue) (schema.Value, error) {
 		return schema.BinaryValue(v.BytesVal), nil
 	case *gpb.TypedValue_DoubleVal:
 		return schema.FloatValue(v.DoubleVal), nil
-	case *gpb.TypedValue_FloatVal: //nolint:staticcheck // old clients send it
-		return schema.FloatValue(float64(v.FloatVal)), nil //nolint:staticcheck // as above
-	case *gpb.TypedValue_DecimalVal: //nolint:staticcheck // old clients send it
-		return decimal(path, v.DecimalVal) //nolint:staticcheck // as above
+	case *gpb.TypedValue_FloatVal:
+		return schema.FloatValue(float64(v.FloatVal)), nil
+	case *gpb.TypedValue_DecimalVal:
+		return decimal(path, v.DecimalVal)
 	case *gpb.TypedValue_LeaflistVal:
 		list := make([]schema.Value, 0, len(v.LeaflistVal.GetElement()))
 		for _, e := range v.LeaflistVal.GetElement() {
@@ -163,7 +165,7 @@ func scalar(path schema.Path, v *gpb.TypedValue) (schema.Value, error) {
 const maxDigits = 18
 
 // decimal reads digits x 10^-precision.
-func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) { //nolint:staticcheck // old clients send it
+func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) {
 	if d.GetPrecision() > maxDigits {
 		return schema.Value{}, invalid("path %s: decimal_val has precision %d: a decimal64 has %d at most", path, d.GetPrecision(), maxDigits)
 	}

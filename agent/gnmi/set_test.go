@@ -2,6 +2,7 @@ package gnmi_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
@@ -293,6 +294,27 @@ func TestGNMI045_RootRoundTrip(t *testing.T) {
 	_, err = tg.client.Set(t.Context(), req)
 	must(t, err)
 	sameJSON(t, tg.config("/"), root)
+}
+
+// Two interfaces swap an address in one Set, whatever the order on the wire.
+func TestGNMI047_Swap(t *testing.T) {
+	tg := start(t, nil)
+	at := func(name, ip string) string {
+		return "/interfaces/interface[name=" + name + "]/subinterfaces/subinterface[index=0]/ipv4/addresses/address[ip=" + ip + "]"
+	}
+	with := func(ip string) string { return fmt.Sprintf(`{"config":{"ip":%q,"prefix-length":24}}`, ip) }
+	tg.mustSet(update(ifA+"/config/name", `"a"`), update(ifB+"/config/name", `"b"`), update(at("a", "192.0.2.1"), with("192.0.2.1")), update(at("b", "192.0.2.2"), with("192.0.2.2")))
+	tg.mustSet(update(at("a", "192.0.2.2"), with("192.0.2.2")), del(at("b", "192.0.2.2")), update(at("b", "192.0.2.1"), with("192.0.2.1")), del(at("a", "192.0.2.1")))
+	for _, p := range []string{at("a", "192.0.2.2"), at("b", "192.0.2.1")} {
+		if tg.config(p) == "" {
+			t.Errorf("%s is not there", p)
+		}
+	}
+	for _, p := range []string{at("a", "192.0.2.1"), at("b", "192.0.2.2")} {
+		if tg.config(p) != "" {
+			t.Errorf("%s is still there", p)
+		}
+	}
 }
 
 func TestScalars(t *testing.T) {

@@ -2,6 +2,7 @@ package gnmi_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -204,7 +205,7 @@ func TestGNMI055_Once(t *testing.T) {
 		ifA+"/config/name=a", ifA+"/config/mtu=1400", ifA+"/config/description=to b", ifA+"/config/enabled=true",
 		"/interfaces/interface[name=eth0]/state/ifindex=1", "/interfaces/interface[name=eth1]/state/ifindex=2",
 	)
-	if _, err := l.Recv(); err != io.EOF {
+	if _, err := l.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after sync_response: %v", err)
 	}
 	// 57
@@ -212,7 +213,7 @@ func TestGNMI055_Once(t *testing.T) {
 	req.UpdatesOnly = true
 	l = tg.subscribe(req)
 	equal(t, l.sync())
-	if _, err := l.Recv(); err != io.EOF {
+	if _, err := l.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after sync_response: %v", err)
 	}
 }
@@ -230,7 +231,7 @@ func TestGNMI056_Poll(t *testing.T) {
 		equal(t, l.sync(), ifA+"/config/mtu=1500", eth0+"7")
 	}
 	must(t, l.CloseSend())
-	if _, err := l.Recv(); err != io.EOF {
+	if _, err := l.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the client is done: %v", err)
 	}
 }
