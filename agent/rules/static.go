@@ -70,7 +70,7 @@ func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 				break
 			}
 			if h.way == other.way {
-				c.fail(h.key, "", h.way, "it is the same way as "+c.Text(other.key), "delete one of the two")
+				c.fail(h.key, "", "", "it is the same way as "+c.Text(other.key), "delete one of the two")
 				break
 			}
 		}
