@@ -1,8 +1,10 @@
 package reconcile_test
 
 import (
+	"context"
 	"encoding/binary"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"heddle/kernel/kerneltest"
@@ -98,3 +100,40 @@ func benchmarkOne(b *testing.B, n int) {
 
 func BenchmarkCommitOneOf100(b *testing.B)  { benchmarkOne(b, 100) }
 func BenchmarkCommitOneOf100k(b *testing.B) { benchmarkOne(b, 100_000) }
+
+// echo is a kernel that does as it is told and keeps nothing.
+type echo struct{}
+
+func (echo) Dump(context.Context, object.Kind) ([]object.Object, error) { return nil, nil }
+func (echo) Check(context.Context, []reconcile.Step) error              { return nil }
+func (echo) Do(_ context.Context, steps []reconcile.Step) []reconcile.Result {
+	results := make([]reconcile.Result, len(steps))
+	for i, s := range steps {
+		if o, ok := s.New.(*object.LocalSID); ok {
+			got := *o
+			results[i].Got = &got
+		} else {
+			results[i].Got = s.New
+		}
+	}
+	return results
+}
+
+// What the reconciler keeps in memory for each SID, its key and the SID itself
+// included.
+func BenchmarkMemory100k(b *testing.B) {
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for b.Loop() {
+		before := heap()
+		r := reconcile.New(echo{})
+		commit(b, r, sids(100_000))
+		b.ReportMetric(float64(heap()-before)/100_000, "B/SID")
+		runtime.KeepAlive(r)
+	}
+}

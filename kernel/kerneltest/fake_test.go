@@ -26,8 +26,15 @@ func TestFakeContract(t *testing.T) {
 	})
 }
 
-// What Linux takes away without a word, tried on Linux 6.18.
-func TestFakeTakesAway(t *testing.T) {
+// takesAwayCase is something done to the kernel and what is gone after it.
+type takesAwayCase struct {
+	name    string
+	objects []object.Object
+	do      func(f *Fake) error
+	gone    []object.Object
+}
+
+func takesAwayCases() []takesAwayCase {
 	const main = object.TableMain
 	address := func(link, p string) object.Object {
 		return object.Address{Link: link, Prefix: netip.MustParsePrefix(p)}
@@ -38,12 +45,7 @@ func TestFakeTakesAway(t *testing.T) {
 	six := route(main, "2001:db8:9::/48", via("2001:db8:1::2", "ext0"))
 	four := route(main, "10.9.0.0/16", via("", "ext0"))
 	multi := route(main, "10.9.0.0/16", via("", "ext0"), via("", "ext1"))
-	tests := []struct {
-		name    string
-		objects []object.Object
-		do      func(f *Fake) error
-		gone    []object.Object
-	}{
+	return []takesAwayCase{
 		{
 			name:    "the last IPv4 address takes the IPv4 routes",
 			objects: []object.Object{address("ext0", "10.0.1.1/24"), address("ext0", "2001:db8:1::1/64"), four, six},
@@ -92,7 +94,11 @@ func TestFakeTakesAway(t *testing.T) {
 			gone:    []object.Object{blue, object.Member{Link: "ext0", Master: "blue"}},
 		},
 	}
-	for _, tt := range tests {
+}
+
+// What Linux takes away without a word, tried on Linux 6.18.
+func TestFakeTakesAway(t *testing.T) {
+	for _, tt := range takesAwayCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			f := NewFake()
 			for _, o := range tt.objects {
