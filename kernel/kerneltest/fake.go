@@ -47,6 +47,17 @@ type Fake struct {
 	stopAtError      bool
 }
 
+// refusal is an error of the kernel in its own words.
+type refusal struct {
+	text  string
+	errno syscall.Errno
+}
+
+func says(text string, errno syscall.Errno) error { return &refusal{text, errno} }
+
+func (r *refusal) Error() string { return r.text + ": " + r.errno.Error() }
+func (r *refusal) Unwrap() error { return r.errno }
+
 // record is what we have set, and what was there.
 type record struct {
 	object object.Object

@@ -98,10 +98,10 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 	switch o.Type {
 	case object.LinkVRF:
 		if o.Table == 0 {
-			return fmt.Errorf("Invalid VRF table id: %w", syscall.EINVAL) //nolint:staticcheck // the kernel's words
+			return says("Invalid VRF table id", syscall.EINVAL)
 		}
 		if f.vrfOfTable(o.Table) != nil {
-			return fmt.Errorf("Table is used by another VRF: %w", syscall.EBUSY) //nolint:staticcheck // the kernel's words
+			return says("Table is used by another VRF", syscall.EBUSY)
 		}
 		f.newLink(o.Name, o.Type, 65575).table = o.Table
 	case object.LinkDummy:
@@ -113,7 +113,7 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 		f.newLink(o.Name, o.Type, 1500).peer = o.Peer
 		f.newLink(o.Peer, o.Type, 1500).peer = o.Name
 	default:
-		return fmt.Errorf("Unknown device type: %w", syscall.EOPNOTSUPP) //nolint:staticcheck // the kernel's words
+		return says("Unknown device type", syscall.EOPNOTSUPP)
 	}
 	f.links[o.Name].alias = ours
 	return nil
@@ -186,7 +186,7 @@ func (f *Fake) addAddress(o object.Address, ours bool) error {
 	l := f.links[o.Link]
 	switch {
 	case l == nil:
-		return fmt.Errorf("Cannot find device %q: %w", o.Link, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+		return says(fmt.Sprintf("Cannot find device %q", o.Link), syscall.ENODEV)
 	case !o.Prefix.IsValid() || o.Prefix.Addr().IsUnspecified() || o.Prefix.Addr().IsMulticast():
 		return syscall.EINVAL
 	}

@@ -153,7 +153,7 @@ func (f *Fake) connected(s slot) bool {
 
 func (f *Fake) putRoute(old object.Object, o *object.Route, ours bool) error {
 	if !o.Prefix.IsValid() || o.Prefix != o.Prefix.Masked() {
-		return fmt.Errorf("Invalid prefix for given prefix length: %w", syscall.EINVAL) //nolint:staticcheck // the kernel's words
+		return says("Invalid prefix for given prefix length", syscall.EINVAL)
 	}
 	if o.VRF != "" {
 		if v := f.links[o.VRF]; v == nil || v.kind != object.LinkVRF || v.table != o.Table {
@@ -209,7 +209,7 @@ func unreachable(gateway netip.Addr) error {
 	if gateway.Is6() {
 		return syscall.EHOSTUNREACH
 	}
-	return fmt.Errorf("Nexthop has invalid gateway: %w", syscall.ENETUNREACH) //nolint:staticcheck // the kernel's words
+	return says("Nexthop has invalid gateway", syscall.ENETUNREACH)
 }
 
 func checkEncap(o *object.Route, e *object.Encap) error {
@@ -230,10 +230,10 @@ func checkEncap(o *object.Route, e *object.Encap) error {
 func (f *Fake) outLink(name string) (*fakeLink, error) {
 	l := f.links[name]
 	if l == nil {
-		return nil, fmt.Errorf("Cannot find device %q: %w", name, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+		return nil, says(fmt.Sprintf("Cannot find device %q", name), syscall.ENODEV)
 	}
 	if !l.up {
-		return nil, fmt.Errorf("Nexthop device is not up: %w", syscall.ENETDOWN) //nolint:staticcheck // the kernel's words
+		return nil, says("Nexthop device is not up", syscall.ENETDOWN)
 	}
 	return l, nil
 }
@@ -256,7 +256,7 @@ func (f *Fake) putSID(old object.Object, o *object.LocalSID, ours bool) error {
 		if o.OutLink != "" {
 			l := f.links[o.OutLink]
 			if l == nil {
-				return fmt.Errorf("Cannot find device %q: %w", o.OutLink, syscall.ENODEV) //nolint:staticcheck // the kernel's words
+				return says(fmt.Sprintf("Cannot find device %q", o.OutLink), syscall.ENODEV)
 			}
 			r.within = l.index
 		}
@@ -283,11 +283,11 @@ func (f *Fake) decapVRF(o *object.LocalSID) (int, error) {
 		return 0, nil
 	}
 	if f.sysctls[object.SysctlStrictMode] != "1" {
-		return 0, fmt.Errorf("Strict mode for VRF is disabled: %w", syscall.EPERM) //nolint:staticcheck // the kernel's words
+		return 0, says("Strict mode for VRF is disabled", syscall.EPERM)
 	}
 	l := f.vrfOfTable(o.VRFTable)
 	if l == nil || l.name != o.VRF {
-		return 0, fmt.Errorf("Table has no associated VRF device: %w", syscall.ENODEV) //nolint:staticcheck // the kernel's words
+		return 0, says("Table has no associated VRF device", syscall.ENODEV)
 	}
 	return l.index, nil
 }

@@ -176,7 +176,7 @@ func (f *Fake) check(o object.Object) error {
 		case m.kind != object.LinkVRF:
 			return fmt.Errorf("master %s is no vrf: %w", o.Master, syscall.EOPNOTSUPP)
 		case l.kind == object.LinkVRF || l.name == "lo":
-			return fmt.Errorf("Can not enslave an L3 master device: %w", syscall.EINVAL) //nolint:staticcheck // the kernel's words
+			return says("Can not enslave an L3 master device", syscall.EINVAL)
 		}
 	}
 	return nil
