@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -151,4 +152,37 @@ func TestGNMI064_SlowClient(t *testing.T) {
 	if duplicates == 0 {
 		t.Error("nothing fell together: is the client slow?")
 	}
+}
+
+// A subscription leaves no goroutine behind, however it ends.
+func TestSubscriptionsLeaveNothing(t *testing.T) {
+	tg := start(t, nil)
+	seed(tg)
+	tg.get("/") // the connection is there
+	before := []goleak.Option{goleak.IgnoreCurrent()}
+	for i := range 60 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := tg.client.Subscribe(ctx)
+		must(t, err)
+		l := &listener{stream, t}
+		switch i % 3 {
+		case 0:
+			l.send(list(gpb.SubscriptionList_STREAM, onChange(t, "/")))
+			l.sync()
+		case 1:
+			l.send(list(gpb.SubscriptionList_ONCE, onChange(t, "/bridges")))
+			if _, err := l.Recv(); err == nil {
+				t.Error("an unknown path was taken")
+			}
+		case 2:
+			l.send(list(gpb.SubscriptionList_POLL, onChange(t, "/")))
+			l.sync()
+			must(t, l.CloseSend())
+			if _, err := l.Recv(); err == nil {
+				t.Error("a poll went on after its client was done")
+			}
+		}
+		cancel()
+	}
+	goleak.VerifyNone(t, before...)
 }

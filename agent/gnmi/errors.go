@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"heddle/agent/datastore"
 	"heddle/schema"
@@ -230,7 +232,47 @@ func withDetails(code codes.Code, err error, details ...protoadapt.MessageV1) er
 	return st.Err()
 }
 
-// encodingOf checks the encoding that a client wants.
+// Limits of a status: it travels in HTTP/2 trailers, of which clients of other
+// languages take 8 KiB, the details in base64.
+const (
+	maxMessage    = 2048 // octets
+	maxViolations = 4
+	maxViolation  = 256 // octets
+)
+
+// fit makes the status of an error one that every client can receive.
+func fit(err error) error {
+	st, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err
+	}
+	p := st.Proto()
+	p.Message = clip(p.GetMessage(), maxMessage)
+	for i, any := range p.GetDetails() {
+		bad := &errdetails.BadRequest{}
+		if any.UnmarshalTo(bad) != nil {
+			continue
+		}
+		bad.FieldViolations = bad.GetFieldViolations()[:min(len(bad.GetFieldViolations()), maxViolations)]
+		for _, v := range bad.GetFieldViolations() {
+			v.Field, v.Description = clip(v.GetField(), maxViolation), clip(v.GetDescription(), maxViolation)
+		}
+		if again, err := anypb.New(bad); err == nil {
+			p.Details[i] = again
+		}
+	}
+	return status.ErrorProto(p)
+}
+
+func clip(s string, octets int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= octets {
+		return s
+	}
+	return strings.ToValidUTF8(s[:octets], "") + " ..."
+}
+
+// checkEncoding checks the encoding that a client wants.
 func checkEncoding(e gpb.Encoding) error {
 	switch e {
 	case gpb.Encoding_JSON, gpb.Encoding_JSON_IETF, gpb.Encoding_PROTO:

@@ -114,6 +114,13 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	defer cancel()
 	srv := grpc.NewServer(
 		grpc.Creds(newTransport(s.cfg.TLS)),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			resp, err := handle(ctx, req)
+			return resp, fit(err)
+		}),
+		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			return fit(handle(srv, ss))
+		}),
 		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
 		grpc.MaxConcurrentStreams(1000),
 		// A dead peer is noticed within half a minute; clients may ping as often

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"heddle/agent/gnmi"
 )
@@ -160,6 +161,30 @@ func TestErrorDetails(t *testing.T) {
 	v := detail[*errdetails.BadRequest](err).GetFieldViolations()
 	if len(v) == 0 || v[0].GetField() != ifA+"/config/mtu" || v[0].GetDescription() == "" {
 		t.Errorf("details %v", v)
+	}
+}
+
+// A status fits into the trailers that clients take, whatever is in it.
+func TestErrorsAreShort(t *testing.T) {
+	tg := start(t, nil)
+	long := strings.Repeat("x", 100_000)
+	var many []op
+	for i := range 50 {
+		many = append(many, update(fmt.Sprintf("/interfaces/interface[name=e%d]/config/mtu", i), `"`+strings.Repeat("\u00e9", 500)+`"`))
+	}
+	for name, ops := range map[string][]op{
+		"path":   {update("/interfaces/"+long, `1`)},
+		"key":    {update("/interfaces/interface[name="+long+"]/config/mtu", `1500`)},
+		"value":  {update(ifA+"/config/mtu", `"`+long+`"`)},
+		"member": {update(ifA+"/config", `{"`+long+`":1}`)},
+		"many":   many,
+		"binary": {update(ifA+"/config/mtu", "\"\xff\xfe\"")},
+	} {
+		_, err := tg.set(ops...)
+		st := status.Convert(err)
+		if st.Code() == codes.OK || st.Code() == codes.Internal || proto.Size(st.Proto()) > 6000 {
+			t.Errorf("%s: %v, %d octets: %.200s", name, st.Code(), proto.Size(st.Proto()), st.Message())
+		}
 	}
 }
 
