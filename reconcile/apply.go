@@ -236,13 +236,11 @@ func (r *Reconciler) note(now map[object.Key]object.Object) {
 	}
 }
 
-// fillOrigins gives every *StepError in err the origin of its object.
+// fillOrigins gives every *StepError in the tree of err the origin of its object.
 func (p Plan) fillOrigins(err error) {
-	if e, ok := err.(*StepError); ok { //nolint:errorlint // the tree is walked by hand
+	switch e := any(err).(type) {
+	case *StepError:
 		e.Origin = cmp.Or(e.Origin, p.origin(e.Step))
-		return
-	}
-	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:
 		p.fillOrigins(e.Unwrap())
 	case interface{ Unwrap() []error }:
