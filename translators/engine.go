@@ -84,7 +84,7 @@ type Delta struct {
 // Delta.Commit, or drops the Delta. Errors are joined *Error and
 // *ConflictError, at most maxErrors.
 func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta, error) {
-	was, is := View{e.model, before}, View{e.model, after}
+	was, is := NewView(e.model, before), NewView(e.model, after)
 	units := e.affected(was, is, changes)
 
 	e.mu.RLock()

@@ -116,7 +116,12 @@ func NewModel(s *schema.Schema) (*Model, error) {
 type View struct {
 	*Model
 	Reader
+
+	sidLink *sidLinkState // what was found out before; nil: nothing is kept
 }
+
+// NewView reads a snapshot. It is for one goroutine.
+func NewView(m *Model, r Reader) View { return View{m, r, &sidLinkState{}} }
 
 // InterfaceKey is the key of an interface; ok is false for what cannot be one.
 func (v View) InterfaceKey(name string) (schema.EntryKey, bool) {

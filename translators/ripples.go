@@ -2,15 +2,19 @@ package translators
 
 import "heddle/schema"
 
-// OnInterface makes the ripples of what depends on whether packets can leave by
-// an interface: affected is called when it comes, goes, or is enabled or
+// An entry that comes or goes needs no ripple to what is below it nor to what
+// refers to it: the entries below it come and go with it, and a reference to
+// what is not there is refused, so all of those are changes themselves.
+
+// OnInterface makes the ripples of what refers to an interface and depends on
+// whether packets can leave by it: affected is called when it is enabled or
 // disabled.
 func (m *Model) OnInterface(affected func(v View, name string, key schema.EntryKey, redo func(schema.EntryKey))) []Ripple {
 	return []Ripple{
 		{List: m.Interface, Affected: func(v View, c schema.Change, redo func(schema.EntryKey)) {
 			before, _ := c.Old.(*Interface)
 			after, _ := c.New.(*Interface)
-			if before == nil || after == nil || On(before.Enabled) != On(after.Enabled) {
+			if before != nil && after != nil && On(before.Enabled) != On(after.Enabled) {
 				affected(v, c.Key.Values()[0], c.Key, redo)
 			}
 		}},
@@ -26,31 +30,38 @@ func (m *Model) OnInterface(affected func(v View, name string, key schema.EntryK
 	}
 }
 
-// OnInstance makes the ripple of what depends on an instance: affected is called
-// when it comes, goes, is enabled or disabled, or changes its type or table.
+// OnInstance makes the ripple of what is in an instance or refers to it: affected
+// is called when it is enabled or disabled, or changes its type or table.
 func (m *Model) OnInstance(affected func(v View, key schema.EntryKey, redo func(schema.EntryKey))) Ripple {
 	return Ripple{List: m.Instance, Affected: func(v View, c schema.Change, redo func(schema.EntryKey)) {
 		before, _ := c.Old.(*Instance)
 		after, _ := c.New.(*Instance)
-		if before != nil && after != nil && before.Type == after.Type && On(before.Enabled) == On(after.Enabled) {
-			table, _ := Table(before)
-			if now, _ := Table(after); now == table {
-				return
-			}
+		if before == nil || after == nil {
+			return
 		}
-		affected(v, c.Key, redo)
+		table, _ := Table(before)
+		now, _ := Table(after)
+		if before.Type != after.Type || On(before.Enabled) != On(after.Enabled) || table != now {
+			affected(v, c.Key, redo)
+		}
 	}}
 }
 
 // OnSIDLink makes the ripples of what uses the link that carries the SIDs:
 // affected is called when it gets another name, or when an interface of its name
-// comes, goes, or is enabled or disabled.
+// comes, goes, or is enabled or disabled. The name is no reference: an interface
+// of that name need not be there.
 func (m *Model) OnSIDLink(affected func(v View, redo func(schema.EntryKey))) []Ripple {
 	ripples := m.OnInterface(func(v View, name string, _ schema.EntryKey, redo func(schema.EntryKey)) {
 		if name == v.SIDLink() {
 			affected(v, redo)
 		}
 	})
+	ripples = append(ripples, Ripple{List: m.Interface, Affected: func(v View, c schema.Change, redo func(schema.EntryKey)) {
+		if (c.Old == nil) != (c.New == nil) && c.Key.Values()[0] == v.SIDLink() {
+			affected(v, redo)
+		}
+	}})
 	return append(ripples, Ripple{List: m.Instance, Affected: func(v View, c schema.Change, redo func(schema.EntryKey)) {
 		before, _ := c.Old.(*Instance)
 		after, _ := c.New.(*Instance)

@@ -5,36 +5,50 @@ import "heddle/kernel/object"
 // LoopbackLink is the kernel's own loopback device.
 const LoopbackLink = "lo"
 
+// Made once, because many thousands ask for them.
+var (
+	forward4   object.Object = object.Sysctl{Name: object.SysctlForward4, Value: "1"}
+	forward6   object.Object = object.Sysctl{Name: object.SysctlForward6, Value: "1"}
+	strictMode object.Object = object.Sysctl{Name: object.SysctlStrictMode, Value: "1"}
+)
+
 // ShareForwarding asks for IPv4 and IPv6 forwarding, without which a router
 // drops what is not for itself: for a VRF, a SID and an encapsulation.
-func (r *Result) ShareForwarding() {
-	r.Share(
-		object.Sysctl{Name: object.SysctlForward4, Value: "1"},
-		object.Sysctl{Name: object.SysctlForward6, Value: "1"},
-	)
-}
+func (r *Result) ShareForwarding() { r.Share(forward4, forward6) }
 
 // ShareStrictMode asks that a routing table belong to one VRF at most: the
 // kernel makes no End.DT4 and End.DT46, nor End.DT6 by VRF table, without it.
-func (r *Result) ShareStrictMode() {
-	r.Share(object.Sysctl{Name: object.SysctlStrictMode, Value: "1"})
+func (r *Result) ShareStrictMode() { r.Share(strictMode) }
+
+// sidLinkState is what a snapshot says of the link that carries the SIDs: the
+// same for every SID.
+type sidLinkState struct {
+	known      bool
+	name, down string
+	objects    []object.Object
 }
 
 // ShareSIDLink returns the link that carries SIDs and encapsulations without a
 // way out of their own, and asks for it where no interface of the name is
 // configured. down says why it cannot be used; it is empty if it can.
 func (v View) ShareSIDLink(r *Result) (link, down string) {
-	link = v.SIDLink()
-	if _, ok := v.InterfaceNamed(link); ok {
-		return link, v.InterfaceDown(link)
+	s := v.sidLink
+	if s == nil {
+		s = &sidLinkState{}
 	}
-	if link != LoopbackLink {
-		r.Share(
-			object.Link{Name: link, Type: object.LinkDummy},
-			object.LinkConfig{Link: link, Admin: object.AdminUp},
-		)
+	if !s.known {
+		s.known, s.name = true, v.SIDLink()
+		if _, ok := v.InterfaceNamed(s.name); ok {
+			s.down = v.InterfaceDown(s.name)
+		} else if s.name != LoopbackLink {
+			s.objects = []object.Object{
+				object.Link{Name: s.name, Type: object.LinkDummy},
+				object.LinkConfig{Link: s.name, Admin: object.AdminUp},
+			}
+		}
 	}
-	return link, ""
+	r.Share(s.objects...)
+	return s.name, s.down
 }
 
 // InterfaceDown says why packets cannot leave by a configured interface; it is

@@ -155,9 +155,10 @@ func (v *overlay) settle(want int) {
 // settle(-1).
 func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 	for _, o := range r.Objects {
-		p := v.part(o.Key())
+		k := o.Key()
+		p := v.part(k)
 		p.old, p.oldOrigin = o, unit
-		for _, c := range linkClaims(o) {
+		for _, c := range linkClaims(k, o) {
 			v.claims[c] = ""
 		}
 	}
@@ -220,7 +221,7 @@ func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 	if taken {
 		return v.conflict(unit, other, fmt.Sprint(o), "remove or rename one of the two")
 	}
-	for _, c := range linkClaims(o) {
+	for _, c := range linkClaims(k, o) {
 		holder, touched := v.claims[c]
 		if !touched {
 			holder = v.base.claims[c]
@@ -352,8 +353,8 @@ func setAll[K, V comparable](m, values map[K]V) (undo func()) {
 
 // linkClaims is what a link occupies besides its name. What routes occupy is
 // looked after by reconcile, which has the routing tables.
-func linkClaims(o object.Object) []string {
-	if o.Key().Kind != object.KindLink {
+func linkClaims(k object.Key, o object.Object) []string {
+	if k.Kind != object.KindLink {
 		return nil
 	}
 	return object.Claims(o)

@@ -86,8 +86,8 @@ func (r *Rules) Names() []string {
 // Check finds what the changes from one snapshot to the next break: *Violation
 // each, at most schema.MaxErrors, in the order of the entries.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
-	c := &check{View: translators.View{Model: r.model, Reader: after}}
-	was := translators.View{Model: r.model, Reader: before}
+	c := &check{View: translators.NewView(r.model, after)}
+	was := translators.NewView(r.model, before)
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {

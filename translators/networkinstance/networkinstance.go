@@ -34,7 +34,7 @@ func Units(m *translators.Model) []translators.Unit {
 	}
 }
 
-// Ripples: an instance that comes, goes or changes takes its members along.
+// Ripples: an instance that changes takes its members along.
 func Ripples(m *translators.Model) []translators.Ripple {
 	return []translators.Ripple{
 		m.OnInstance(func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {

@@ -70,7 +70,7 @@ func Ripples(m *translators.Model) []translators.Ripple {
 		translators.Ripple{List: m.Protocol, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
 			before, _ := c.Old.(*translators.Protocol)
 			after, _ := c.New.(*translators.Protocol)
-			if before == nil || after == nil || translators.On(before.Enabled) != translators.On(after.Enabled) {
+			if before != nil && after != nil && translators.On(before.Enabled) != translators.On(after.Enabled) {
 				below(v, c.Key, redo)
 			}
 		}})
