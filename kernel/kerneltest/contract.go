@@ -1,3 +1,7 @@
+// Package kerneltest is for tests of whatever works on a kernel: the contract that
+// every driver passes, a strict fake of the kernel with a driver for it, and
+// network namespaces for tests on the real one. It knows objects and the
+// interface of drivers; nothing but tests imports it.
 package kerneltest
 
 import (

@@ -161,12 +161,17 @@ func (k *contract) priorOfRecreatedLink() {
 	k.need(vethA)
 	k.put(vethA)
 	ours := object.LinkConfig{Link: "wire-a", MTU: 1400}
-	k.create(ours)
+	param := object.Sysctl{Name: object.SysctlLinkSeg6Enabled("wire-a"), Value: "1", Link: "wire-a"}
+	k.create(ours, param)
 	if err := k.Foreign.Delete(vethA.Key()); err != nil {
 		k.Fatal(err)
 	}
-	k.remove(ours)
-	k.put(vethA, object.LinkConfig{Link: "wire-a", MTU: 1350})
+	k.put(vethA)
+	if k.listed(param) || k.listed(object.Sysctl{Name: param.Name, Value: "0", Link: "wire-a"}) {
+		k.Fatal("a parameter of a recreated link passes for ours")
+	}
+	k.remove(ours, param)
+	k.put(object.LinkConfig{Link: "wire-a", MTU: 1350})
 	if k.listed(object.LinkConfig{Link: "wire-a", MTU: 1350}) {
 		k.Fatal("settings of a recreated link pass for ours")
 	}

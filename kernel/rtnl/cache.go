@@ -29,6 +29,7 @@ type link struct {
 	index       int32
 	name        string
 	kind        string // rtnl_link_ops kind, empty for hardware
+	hardware    uint16 // ARPHRD_*
 	alias       string
 	group       uint32
 	flags       uint32
@@ -239,7 +240,7 @@ func parseLink(b []byte) (*link, bool) {
 	if len(b) < unix.SizeofIfInfomsg || b[0] != unix.AF_UNSPEC {
 		return nil, false
 	}
-	l := &link{index: int32(native.Uint32(b[4:])), flags: native.Uint32(b[8:])}
+	l := &link{hardware: native.Uint16(b[2:]), index: int32(native.Uint32(b[4:])), flags: native.Uint32(b[8:])}
 	for a := (attrs{rest: b[unix.SizeofIfInfomsg:]}); a.next(); {
 		switch a.typ {
 		case unix.IFLA_IFNAME:

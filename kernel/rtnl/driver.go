@@ -102,8 +102,27 @@ func open(cfg Config) (d *Driver, err error) {
 	if d.state, err = dial(unix.NETLINK_ROUTE); err != nil {
 		return d, err
 	}
-	d.genl, err = dial(unix.NETLINK_GENERIC)
-	return d, err
+	if d.genl, err = dial(unix.NETLINK_GENERIC); err != nil {
+		return d, err
+	}
+	return d, d.forgetGoneLinks()
+}
+
+// forgetGoneLinks drops the records of links that are gone or recreated.
+func (d *Driver) forgetGoneLinks() error {
+	v, err := d.links.snapshot(context.Background())
+	if err != nil {
+		return err
+	}
+	var gone []object.Key
+	for _, kind := range []object.Kind{object.KindMember, object.KindLinkConfig} {
+		for _, e := range d.prior.Kind(kind) {
+			if l := v.byIndex[e.Ifindex]; l == nil || l.name != e.Key.ID {
+				gone = append(gone, e.Key)
+			}
+		}
+	}
+	return d.prior.Delete(gone...)
 }
 
 // Close releases the sockets. Watches end with their own contexts.

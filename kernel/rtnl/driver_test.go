@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -440,4 +441,56 @@ func TestWithoutPrivilege(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "CAP_NET_ADMIN") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("check: %v", err)
 	}
+}
+
+// TestDeleteMeetsItsOwn: IPv4 takes metric 0 for any metric, so a deletion of
+// what is gone must not take the next route of ours along.
+func TestDeleteMeetsItsOwn(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	hop := []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}
+	first := &object.Route{Table: object.TableMain, Prefix: prefix("10.0.0.0/8"), NextHops: hop}
+	second := &object.Route{Table: object.TableMain, Prefix: prefix("10.0.0.0/8"), Metric: 100, NextHops: hop}
+	mustDo(t, d, second)
+	if r := do(t, d, reconcile.Step{Old: first}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	if got, _, ok, err := d.Slot(context.Background(), second); err != nil || !ok || !second.Equal(got) {
+		t.Errorf("the other route is %v, %v", got, err)
+	}
+}
+
+// TestRefusalNamesTheHolder: without a check ahead, the refusal says what is in
+// the way, also where a lookup does not lead to it.
+func TestRefusalNamesTheHolder(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	ip(t, "-6 route add 2001:db8:90::/48 via 2001:db8:1::9 dev v0 proto bird")
+	ip(t, "-6 route add 2001:db8:90::/64 via 2001:db8:1::9 dev v0 proto static")
+	r := do(t, d, reconcile.Step{New: &object.Route{Table: object.TableMain, Prefix: prefix("2001:db8:90::/48"),
+		NextHops: []object.NextHop{{Gateway: addr("2001:db8:1::2"), Link: "v0"}}}})
+	if _, ok := errors.AsType[*ConflictError](r.Err); !ok || !strings.Contains(r.Err.Error(), "bird (12)") {
+		t.Errorf("error: %v", r.Err)
+	}
+	if k, ok := errors.AsType[*KernelError](r.Err); !ok || k.Errno != unix.EEXIST {
+		t.Errorf("error: %v", r.Err)
+	}
+}
+
+// TestEncapsUnderPressure makes more H.Encaps routes at once than the kernel has
+// room for without a breath: none is lost.
+func TestEncapsUnderPressure(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	steps := bulkEncaps()[:20_000]
+	for _, r := range d.Do(context.Background(), steps) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	got, err := d.Dump(context.Background(), object.KindRoute)
+	if err != nil || len(got) != len(steps) {
+		t.Errorf("%d of %d routes, %v", len(got), len(steps), err)
+	}
+	t.Logf("%d messages were sent again", d.retried)
 }

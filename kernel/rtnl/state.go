@@ -46,6 +46,7 @@ type LinkState struct {
 	Name   string
 	Index  int
 	Kind   string // "vrf", "dummy", "veth", ...; empty for hardware and loopback
+	Type   uint16 // ARPHRD_*: 1 Ethernet, 772 loopback
 	Ours   bool   // made by heddle
 	MTU    uint32 // octets
 	Up     bool   // administratively
@@ -63,13 +64,17 @@ type LinkState struct {
 
 // AddressState is an address of a link, whoever made it.
 type AddressState struct {
-	Link      string
-	Index     int
-	Prefix    netip.Prefix
-	Ours      bool
-	Tentative bool // duplicate address detection is not through
-	Failed    bool // somebody else has the address
-	Permanent bool // has no lifetime
+	Link       string
+	Index      int
+	Prefix     netip.Prefix
+	Ours       bool
+	Proto      uint8 // IFA_PROTO: who added it; 0: not said
+	Tentative  bool  // duplicate address detection is not through
+	Optimistic bool  // usable while it is not
+	Failed     bool  // somebody else has the address
+	Deprecated bool  // its preferred lifetime is over
+	Temporary  bool  // made by chance, of RFC 8981
+	Permanent  bool  // has no lifetime
 }
 
 // parseStats64 decodes struct rtnl_link_stats64.
@@ -88,7 +93,7 @@ func parseStats64(b []byte) LinkCounters {
 
 func (v view) state(l *link) LinkState {
 	s := LinkState{
-		Name: l.name, Index: int(l.index), Kind: l.kind, Ours: l.ours(), MTU: l.mtu, Up: l.up(),
+		Name: l.name, Index: int(l.index), Kind: l.kind, Type: l.hardware, Ours: l.ours(), MTU: l.mtu, Up: l.up(),
 		Oper: OperState(l.operState), Flags: l.flags, MAC: l.mac, Alias: l.alias, Table: l.table,
 		CarrierChanges: uint64(l.carrierUp) + uint64(l.carrierDown), Counters: l.stats,
 	}
@@ -151,7 +156,11 @@ func (d *Driver) Link(ctx context.Context, name string) (LinkState, bool, error)
 }
 
 // Addresses lists every address of the namespace, whoever made it.
-func (d *Driver) Addresses(ctx context.Context) ([]AddressState, error) {
+func (d *Driver) Addresses(ctx context.Context) ([]AddressState, error) { return d.AddressesOf(ctx, 0) }
+
+// AddressesOf lists the addresses of the link with this index, chosen by the
+// kernel; 0 is all links.
+func (d *Driver) AddressesOf(ctx context.Context, index int) ([]AddressState, error) {
 	v, err := d.links.snapshot(ctx)
 	if err != nil {
 		return nil, err
@@ -159,7 +168,7 @@ func (d *Driver) Addresses(ctx context.Context) ([]AddressState, error) {
 	d.stateMu.Lock()
 	defer d.stateMu.Unlock()
 	var as []AddressState
-	err = dumpAddresses(ctx, d.state, 0, unix.AF_UNSPEC, func() { as = nil }, func(a address) {
+	err = dumpAddresses(ctx, d.state, int32(index), unix.AF_UNSPEC, func() { as = nil }, func(a address) {
 		as = append(as, v.address(a))
 	})
 	return as, err
@@ -167,9 +176,12 @@ func (d *Driver) Addresses(ctx context.Context) ([]AddressState, error) {
 
 func (v view) address(a address) AddressState {
 	s := AddressState{
-		Index: int(a.index), Prefix: a.prefix, Ours: a.proto == Protocol,
+		Index: int(a.index), Prefix: a.prefix, Ours: a.proto == Protocol, Proto: a.proto,
 		Tentative: a.flags&unix.IFA_F_TENTATIVE != 0, Failed: a.flags&unix.IFA_F_DADFAILED != 0,
+		Optimistic: a.flags&unix.IFA_F_OPTIMISTIC != 0, Deprecated: a.flags&unix.IFA_F_DEPRECATED != 0,
 		Permanent: a.flags&unix.IFA_F_PERMANENT != 0,
+		// The flag is IFA_F_SECONDARY for IPv4.
+		Temporary: a.prefix.Addr().Is6() && a.flags&unix.IFA_F_TEMPORARY != 0,
 	}
 	if l := v.byIndex[a.index]; l != nil {
 		s.Link = l.name

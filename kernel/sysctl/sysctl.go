@@ -197,6 +197,9 @@ func (d *Driver) Dump(_ context.Context, kind object.Kind) ([]object.Object, err
 	var os []object.Object
 	err := d.inNamespace(func() {
 		for _, e := range d.prior.Kind(kind) {
+			if _, valid := d.record(e.Key); !valid {
+				continue
+			}
 			// One whose link is gone is gone, too.
 			if now, err := read(e.Key.ID); err == nil {
 				os = append(os, object.Sysctl{Name: e.Key.ID, Value: now, Link: e.Set[propLink]})
@@ -269,14 +272,15 @@ func (d *Driver) do(s reconcile.Step) (object.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec, had := d.prior.Get(o.Key())
+	index := linkIndex(o.Link)
+	rec, had := d.record(o.Key())
 	switch {
 	case s.Old == nil && had && rec.Set[propValue] == now:
 		return nil, fmt.Errorf("parameter %s is set already: %w", o.Name, fs.ErrExist)
 	case s.Old != nil && !had:
 		return nil, fmt.Errorf("parameter %s was not set by heddle: %w", o.Name, fs.ErrNotExist)
 	}
-	entry := prior.Entry{Key: o.Key(), Before: map[string]string{propValue: now},
+	entry := prior.Entry{Key: o.Key(), Ifindex: index, Before: map[string]string{propValue: now},
 		Set: map[string]string{propValue: o.Value, propLink: o.Link}}
 	if had {
 		entry.Before = rec.Before
@@ -294,6 +298,37 @@ func (d *Driver) do(s reconcile.Step) (object.Object, error) {
 	return object.Sysctl{Name: o.Name, Value: got, Link: o.Link}, nil
 }
 
+// record is what was there before k was set; false when nothing was set, or on a
+// link of that name that is gone.
+func (d *Driver) record(k object.Key) (prior.Entry, bool) {
+	rec, had := d.prior.Get(k)
+	if link := rec.Set[propLink]; had && link != "" && linkIndex(link) != rec.Ifindex {
+		return prior.Entry{}, false
+	}
+	return rec, had
+}
+
+// linkIndex is the ifindex of a link in the namespace of the thread; 0 when
+// there is none.
+func linkIndex(name string) int32 {
+	if name == "" {
+		return 0
+	}
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	if unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req) != nil {
+		return 0
+	}
+	return int32(req.Uint32())
+}
+
 // undo puts the value and the record back to what they were before a step.
 func (d *Driver) undo(k object.Key, value string, rec prior.Entry, had bool) error {
 	var err error
@@ -309,9 +344,9 @@ func (d *Driver) undo(k object.Key, value string, rec prior.Entry, had bool) err
 // giveBack writes the value from before us, unless somebody else has changed it
 // since, or the parameter has gone with its link.
 func (d *Driver) giveBack(k object.Key) error {
-	rec, had := d.prior.Get(k)
+	rec, had := d.record(k)
 	if !had {
-		return nil
+		return d.prior.Delete(k)
 	}
 	now, err := read(k.ID)
 	var gone *MissingError
