@@ -81,7 +81,9 @@ func (s *Store) unloaded(l *loaded, serr *StartupError) {
 	d.generation, d.exists, d.rejected = l.generation, false, true
 	empty := emptySnapshot()
 	empty.revision = l.revision
-	s.current.Store(empty)
+	// Published too: what Snapshot returns is always what watchers were told last.
+	e := Event{Commit: Commit{Revision: empty.revision, Time: s.now().Round(0), Source: "startup"}, Snapshot: empty}
+	s.feed.PublishAs(e, e, func() { s.current.Store(empty) })
 	s.status.Store(&Status{Phase: Unloaded, Startup: serr})
 }
 

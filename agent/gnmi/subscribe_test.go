@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +16,8 @@ import (
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc/codes"
 
+	"heddle/agent/datastore"
+	"heddle/agent/gnmi"
 	"heddle/kernel/object"
 )
 
@@ -381,4 +386,30 @@ func TestGNMI030_NoIntermediateState(t *testing.T) {
 		update(ifA+"/config/description", `"last"`),
 	)
 	equal(t, l.next(), ifA+"/config/description=last")
+}
+
+// A configuration that could not be loaded does not keep anybody from watching
+// how it is mended.
+func TestSubscribeWithoutStartup(t *testing.T) {
+	sc, err := heddle()
+	must(t, err)
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "startup.json"), []byte("{"), 0o600))
+	store, err := datastore.Open(datastore.Config{Schema: sc, Applier: &applier{}, Dir: dir})
+	must(t, err)
+	var bad *datastore.StartupError
+	if _, err := store.Start(t.Context()); !errors.As(err, &bad) {
+		t.Fatalf("start with half a file: %v", err)
+	}
+	defer store.Close(context.Background())
+	tg := start(t, func(c *gnmi.Config) []net.Listener {
+		c.Running, c.Store = gnmi.Running(store), store
+		return nil
+	})
+	l := tg.subscribe(list(gpb.SubscriptionList_STREAM, onChange(t, "/interfaces/interface/config/mtu")))
+	equal(t, l.sync())
+	_, err = tg.set(update(ifA+"/config/mtu", `1500`))
+	wantCode(t, err, codes.FailedPrecondition)
+	tg.mustSet(replace("/", `{"interfaces":{"interface":[{"name":"a","config":{"name":"a","mtu":1500}}]}}`))
+	equal(t, l.next(), ifA+"/config/mtu=1500")
 }
