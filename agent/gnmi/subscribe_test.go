@@ -401,7 +401,7 @@ func TestSubscribeWithoutStartup(t *testing.T) {
 	if _, err := store.Start(t.Context()); !errors.As(err, &bad) {
 		t.Fatalf("start with half a file: %v", err)
 	}
-	defer store.Close(context.Background())
+	t.Cleanup(func() { must(t, store.Close(context.Background())) }) // after the server
 	tg := start(t, func(c *gnmi.Config) []net.Listener {
 		c.Running, c.Store = gnmi.Running(store), store
 		return nil
