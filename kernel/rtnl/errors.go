@@ -77,8 +77,7 @@ type MissingLinkError struct {
 }
 
 func (e *MissingLinkError) Error() string {
-	return fmt.Sprintf("link %s does not exist: configure it under /interfaces/interface[name=%s], create it by other means, or correct the name",
-		e.Link, e.Link)
+	return fmt.Sprintf("link %s does not exist: configure it as an interface, create it by other means, or correct the name", e.Link)
 }
 
 // answer is a kernel's error as it came over the socket.
