@@ -46,6 +46,7 @@ type txn struct {
 	base    Tree
 	pend    btree.Map[EntryKey, *pending]
 	cleared map[EntryKey]struct{} // entry keys and list prefixes whose subtree in base no longer counts
+	highest EntryKey              // of pend
 	slab    []pending
 	last    *pending // the one touched last: edits of one entry come together
 	number  int      // of the edit, from 1
@@ -68,8 +69,12 @@ func (t *txn) touch(k EntryKey) *pending {
 	if t.last != nil && t.last.key == k {
 		return t.last
 	}
-	pd, ok := t.pend.Get(k)
-	if !ok {
+	var pd *pending
+	ahead := k > t.highest || t.pend.Len() == 0 // payloads mostly come in order
+	if !ahead {
+		pd, _ = t.pend.Get(k)
+	}
+	if pd == nil {
 		pd = t.newPending()
 		pd.key, pd.plan = k, t.s.nodeOf(k).plan.entryPlan[inConfig]
 		if !t.isCleared(k) {
@@ -77,7 +82,12 @@ func (t *txn) touch(k EntryKey) *pending {
 				pd.old, pd.cur = old, base(old)
 			}
 		}
-		t.pend.Set(k, pd)
+		if ahead {
+			t.highest = k
+			t.pend.Load(k, pd)
+		} else {
+			t.pend.Set(k, pd)
+		}
 	}
 	t.last = pd
 	return pd
@@ -96,6 +106,14 @@ func (t *txn) newPending() *pending {
 
 func (t *txn) isCleared(k EntryKey) bool {
 	if len(t.cleared) == 0 {
+		return false
+	}
+	if len(t.cleared) <= 8 {
+		for p := range t.cleared {
+			if k.Under(p) {
+				return true
+			}
+		}
 		return false
 	}
 	if _, ok := t.cleared[""]; ok {

@@ -59,6 +59,7 @@ type slot struct {
 	cont *contPlan
 	off  uintptr
 	key  int // position among the keys of the list, -1 if none
+	id   int // unique in the schema, from 0
 }
 
 // at finds the field in an entry, nil if a container on the way is absent.
@@ -251,7 +252,8 @@ func (c *compiler) bindStruct(ep *entryPlan, cp *contPlan) error {
 
 // bindLeaf notes the place of a leaf; its codec comes when types are compiled.
 func (c *compiler) bindLeaf(ep *entryPlan, cp *contPlan, n *Node, f *field) {
-	s := &slot{node: n, cont: cp, off: f.sf.Offset, key: -1}
+	s := &slot{node: n, cont: cp, off: f.sf.Offset, key: -1, id: c.s.slots}
+	c.s.slots++
 	for _, path := range f.paths {
 		if alias, err := descend(cp.node, path); err == nil && alias.Parent == ep.node {
 			if k := slices.Index(ep.node.Keys, alias); k >= 0 {

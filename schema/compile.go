@@ -163,6 +163,8 @@ func (c *compiler) addNode(parent *Node, name string, e *yang.Entry, bind int, i
 // names.
 func (c *compiler) finishNodes(n *Node) {
 	n.plan.schema = c.s
+	n.plan.id = c.s.nodes
+	c.s.nodes++
 	n.plan.entry = n
 	if n.Kind != List && n.Parent != nil {
 		n.plan.entry = n.Parent.plan.entry

@@ -16,7 +16,8 @@ type decoder struct {
 	txn    *txn
 	in     *jsontext.Decoder
 	faults []*located
-	cache  map[*slot]*valueCache
+	cache  []valueCache // by slot
+	after  []follower   // by node: the member that followed it last time
 }
 
 // located is an error whose path gets its front part when the key of the entry
@@ -24,6 +25,13 @@ type decoder struct {
 type located struct {
 	err  *ValueError
 	done bool
+}
+
+// follower is a member as its name is written, with quotes. Entries of a list
+// look alike, so the next member is mostly the one that came next before.
+type follower struct {
+	name string
+	node *Node
 }
 
 // frame is one entry being decoded.
@@ -170,13 +178,23 @@ func (d *decoder) members(f *frame, n *Node) (count int, err error) {
 	}
 	var seen [4]uint64
 	var many map[int]bool
+	if d.after == nil {
+		d.after = make([]follower, d.txn.s.nodes)
+	}
+	prev := n
 	for d.in.PeekKind() != '}' {
 		name, err := d.in.ReadValue()
 		if err != nil {
 			return count, err
 		}
 		count++
-		c := lookup(n.plan.accepted, name)
+		guess := &d.after[prev.plan.id]
+		c := guess.node
+		if guess.name != string(name) || c.Parent != n {
+			if c = lookup(n.plan.accepted, name); c != nil {
+				*guess = follower{string(name), c}
+			}
+		}
 		if c == nil || !c.Config {
 			if err := d.unknown(f, n, c, name); err != nil {
 				return count, err
@@ -201,6 +219,7 @@ func (d *decoder) members(f *frame, n *Node) (count int, err error) {
 		if err := d.member(f, c); err != nil {
 			return count, err
 		}
+		prev = c
 	}
 	_, err = d.in.ReadToken()
 	return count, err

@@ -12,6 +12,7 @@ import (
 type valueCache struct {
 	cells  map[string]cell
 	misses int
+	off    bool
 }
 
 // cacheSize bounds a valueCache. A leaf with that many different values, and
@@ -19,14 +20,17 @@ type valueCache struct {
 const cacheSize = 1024
 
 func (d *decoder) cached(s *slot, text []byte) (cell, bool) {
-	vc := d.cache[s]
-	if vc == nil || vc.cells == nil {
+	if d.cache == nil {
+		d.cache = make([]valueCache, d.txn.s.slots)
+	}
+	vc := &d.cache[s.id]
+	if vc.cells == nil {
 		return cell{}, false
 	}
 	c, ok := vc.cells[string(text)]
 	if !ok {
 		if vc.misses++; vc.misses > 4*cacheSize {
-			vc.cells = nil
+			vc.cells, vc.off = nil, true
 		}
 	} else {
 		vc.misses -= min(vc.misses, 2)
@@ -38,13 +42,9 @@ func (d *decoder) remember(s *slot, text []byte, c cell) {
 	if len(text) > 512 {
 		return
 	}
-	vc := d.cache[s]
-	if vc == nil {
-		if d.cache == nil {
-			d.cache = map[*slot]*valueCache{}
-		}
-		vc = &valueCache{cells: map[string]cell{}}
-		d.cache[s] = vc
+	vc := &d.cache[s.id]
+	if vc.cells == nil && !vc.off {
+		vc.cells = map[string]cell{}
 	}
 	if vc.cells != nil && len(vc.cells) < cacheSize {
 		vc.cells[string(text)] = c

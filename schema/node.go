@@ -50,6 +50,7 @@ const (
 // nodePlan is what the package precomputes for a node.
 type nodePlan struct {
 	schema     *Schema
+	id         int              // unique in the schema, from 0
 	entry      *Node            // see Node.Entry
 	byName     map[string]*Node // children by bare name
 	accepted   map[string]*Node // children by every accepted name: bare, qualified, alias-qualified

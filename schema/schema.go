@@ -38,6 +38,8 @@ type Schema struct {
 	lists     []*Node // by ListID; lists[0] is nil
 	byType    map[reflect.Type]*entryPlan
 	unchecked []string
+	nodes     int // how many; Node.plan.id counts from 0
+	slots     int // how many; slot.id counts from 0
 }
 
 // Root is the root node.
