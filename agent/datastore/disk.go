@@ -49,6 +49,10 @@ type disk struct {
 	// rejected is set while startup.json is one that Start refused.
 	rejected bool
 	buf      []byte
+
+	// logFloor and largeChange are the constants, except in tests.
+	logFloor    int64
+	largeChange int
 }
 
 // pending is a commit on its way to the disk: begun, neither finished nor
@@ -72,13 +76,13 @@ func (d *disk) begin(next *Snapshot, changes []schema.Change, c Commit) (pending
 		return nil, err
 	}
 	mark := d.logSize
-	large := len(changes) >= largeChange && len(changes)*2 >= next.Len()
+	large := len(changes) >= d.largeChange && len(changes)*2 >= next.Len()
 	d.buf = appendRecord(d.buf[:0], head)
 	if !large {
 		for _, change := range changes {
 			d.buf = appendChange(d.buf, d.schema, change)
 		}
-		large = mark+int64(len(d.buf)) > max(logFloor, d.startupSize/2)
+		large = mark+int64(len(d.buf)) > max(d.logFloor, d.startupSize/2)
 	}
 	if large {
 		d.buf = appendRecord(d.buf[:0], head)

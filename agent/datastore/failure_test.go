@@ -35,7 +35,7 @@ var scenarios = []scenario{
 		name:    "large commit",
 		prepare: func(r *rig) { r.must(link(r.t, "e3", "one")); r.must(link(r.t, "e3", "two")) },
 		edits: func(t testing.TB) []schema.Edit {
-			return []schema.Edit{instance(t, "DEFAULT"), replace(t, sids, manySIDs(largeChange, "e3"))}
+			return []schema.Edit{instance(t, "DEFAULT"), replace(t, sids, manySIDs(large, "e3"))}
 		},
 	},
 	{
@@ -169,7 +169,15 @@ func (s scenario) fails(t *testing.T, what string, plan func(int, string) fault,
 			fatal("after losing %s a restart finds %s\nwant %s", name, got, want)
 		}
 	}
-	// The disk is well again: the same request goes through.
+	// The disk is well again: another request goes through, and the same.
+	if err != nil && r.Status().Phase == Running {
+		if _, err := r.commit(link(t, "e8", "between")); err != nil {
+			fatal("between: %v", err)
+		}
+		if got, _ := reopened(t, r.fs.reboot(loseAll)); got != text(t, r.Snapshot()) {
+			fatal("between: a restart finds %s\nwant %s", got, text(t, r.Snapshot()))
+		}
+	}
 	if _, err := r.commit(s.edits(t)...); err != nil {
 		fatal("again: %v", err)
 	}
@@ -191,7 +199,7 @@ func TestEveryMomentToDie(t *testing.T) {
 		{link(t, "e3", "one"), instance(t, "DEFAULT")},
 		{link(t, "e3", "two")},
 		{sid(t, 1, "e3"), link(t, "e3", "three")},
-		{replace(t, sids, manySIDs(largeChange, "e3"))},
+		{replace(t, sids, manySIDs(large, "e3"))},
 		{link(t, "e3", "four"), del(t, sids+"/sid[address=2001:db8:0:1:1:5::]")},
 		{del(t, sids)},
 		{link(t, "e3", "five")},
@@ -238,6 +246,37 @@ func TestEveryMomentToDie(t *testing.T) {
 	}
 	if unfinished == 0 {
 		t.Error("no restart noticed an unfinished commit")
+	}
+}
+
+// TestEveryMomentToDieWhileMending does the same to the commit that replaces a
+// configuration that start refused, with logs of several generations around.
+func TestEveryMomentToDieWhileMending(t *testing.T) {
+	mend := func(plan func(int, string) fault) (r *rig, err error) {
+		fs := pair(t)
+		fs.put(startupName, fs.get(t, startupName)[:20])
+		r = open(t, fs, &kernel{})
+		if _, err := r.Start(t.Context()); err == nil {
+			t.Fatal("a file cut short was loaded")
+		}
+		r.fs.ops, r.fs.trace, r.fs.plan = 0, nil, plan
+		_, err = r.commit(replace(t, "/", `{"interfaces":{"interface":[{"name":"e7"}]}}`))
+		return r, err
+	}
+	whole, err := mend(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := text(t, whole.Snapshot())
+	for op := 1; op <= whole.fs.ops; op++ {
+		r, err := mend(crashAt(op))
+		for name, l := range losses {
+			got, _ := reopened(t, r.fs.reboot(l))
+			if got != want && (got != "refused" || err == nil) {
+				t.Fatalf("power cut before operation %d (%s), %s lost: a restart finds %s, want all or what was refused",
+					op, whole.fs.trace[op-1], name, got)
+			}
+		}
 	}
 }
 

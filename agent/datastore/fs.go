@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -98,11 +99,18 @@ func readFile(fsys FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(f)
+	var data bytes.Buffer
+	if st, ok := f.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		// Sparing the copies of a buffer that grows; the size is a hint.
+		if info, err := st.Stat(); err == nil {
+			data.Grow(int(min(info.Size(), 1<<30)) + bytes.MinRead)
+		}
+	}
+	_, err = data.ReadFrom(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return data, err
+	return data.Bytes(), err
 }
 
 // writeAll writes all of p; a write that takes less without saying why is an

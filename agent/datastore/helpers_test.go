@@ -71,6 +71,10 @@ func (k *kernel) Apply(_ context.Context, old, new *Snapshot, changes []schema.C
 	}, nil
 }
 
+// large is how many changed entries make a large commit in the tests: few, for
+// there are thousands of commits.
+const large = 12
+
 // rig is a store with everything around it.
 type rig struct {
 	*Store
@@ -93,6 +97,7 @@ func open(t testing.TB, fs *memFS, k *kernel, more ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.disk.largeChange = large
 	return &rig{Store: s, fs: fs, kernel: k, t: t}
 }
 

@@ -44,7 +44,7 @@ const (
 // writeStartup writes a startup file and returns its size.
 func writeStartup(w io.Writer, sc *schema.Schema, h startupHeader, config *Snapshot) (int64, error) {
 	counted := &countingWriter{w: w}
-	out := bufio.NewWriterSize(counted, 1<<18)
+	out := bufio.NewWriterSize(counted, indentBuffer)
 	head, err := json.Marshal(h, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return 0, fmt.Errorf("encode header: %w", err)
@@ -52,17 +52,16 @@ func writeStartup(w io.Writer, sc *schema.Schema, h startupHeader, config *Snaps
 	// What fails here fails again in Flush.
 	fmt.Fprintf(out, "{\n%q: %s,\n%q: ", memberHeader, head, memberConfiguration)
 	sum := &summingWriter{w: out, sum: crc32.New(castagnoli)}
-	body := bufio.NewWriterSize(sum, 1<<16)
+	body := &indenter{w: sum}
 	present, err := sc.EncodeJSON(body, []schema.Tree{config}, nil, schema.EncodeOptions{
 		Encoding: schema.JSONIETF,
 		Filter:   schema.Config,
-		Indent:   true,
 	})
 	if err == nil && !present {
-		_, err = body.WriteString("{}")
+		_, err = body.Write([]byte("{}"))
 	}
 	if err == nil {
-		err = body.Flush()
+		err = body.flush()
 	}
 	if err != nil {
 		return 0, err

@@ -146,7 +146,10 @@ func Open(c Config) (*Store, error) {
 		}
 		c.FS = DirFS(c.Dir)
 	}
-	s.disk = &disk{fs: c.FS, schema: c.Schema, notes: c.Log, logEmpty: true}
+	s.disk = &disk{
+		fs: c.FS, schema: c.Schema, notes: c.Log, logEmpty: true,
+		logFloor: logFloor, largeChange: largeChange,
+	}
 	empty := emptySnapshot()
 	s.current.Store(empty)
 	s.status.Store(&Status{Phase: Loading})

@@ -122,12 +122,25 @@ func TestCommit(t *testing.T) {
 	}
 }
 
+func TestOneMistakeIsOneCause(t *testing.T) {
+	r := start(t, newMemFS(), &kernel{})
+	r.must(instance(t, "DEFAULT"), instance(t, "blue"), dt4(t, 2, "blue"))
+	_, err := r.commit(
+		del(t, "/network-instances/network-instance[name=blue]"),
+		update(t, sids+"/sid[address=2001:db8:0:1:2::]", `{"config":{"behavior":"END_DT46"}}`),
+	)
+	var invalid *ValidationError
+	if !errors.As(err, &invalid) || len(invalid.Causes) != 1 || !strings.HasSuffix(invalid.Causes[0].Path, "/config/network-instance") {
+		t.Errorf("Commit: %v, want the changed referrer as the only cause", err)
+	}
+}
+
 func TestKernelRefuses(t *testing.T) {
 	r := start(t, newMemFS(), &kernel{})
 	r.must(link(t, "e3", "one"))
 	for _, edits := range [][]schema.Edit{
 		{link(t, "e3", "two")},
-		{replace(t, "/", `{"interfaces":{"interface":[`+manyLinks(largeChange)+`]}}`)},
+		{replace(t, "/", `{"interfaces":{"interface":[`+manyLinks(large)+`]}}`)},
 	} {
 		before := r.Snapshot()
 		r.kernel.refuse = errRefused
@@ -283,4 +296,24 @@ func TestTwoAgentsInOneDirectory(t *testing.T) {
 	if got := text(t, again.Snapshot()); got != want {
 		t.Errorf("after a restart %s, want %s", got, want)
 	}
+}
+
+func TestLargeInvalidRequest(t *testing.T) {
+	r := start(t, newMemFS(), &kernel{})
+	r.must(instance(t, "DEFAULT"), link(t, "e3", ""))
+	const n = 2*parallelShare + 10
+	_, err := r.commit(replace(t, sids, manySIDs(n, "e9")))
+	var invalid *ValidationError
+	if !errors.As(err, &invalid) || len(invalid.Causes) != maxCauses || invalid.More == 0 {
+		t.Fatalf("Commit: %v", err)
+	}
+	// Keys are in the order of their text.
+	if want := sids + "/sid[address=2001:db8:0:1:1:1000::]/config/interface"; invalid.Causes[0].Path != want {
+		t.Errorf("the first cause is about %s, want the first SID, %s", invalid.Causes[0].Path, want)
+	}
+	r.must(replace(t, sids, manySIDs(n, "e3")))
+	if _, err := r.commit(del(t, "/interfaces/interface[name=e3]")); err == nil || !strings.Contains(err.Error(), "and 997 more") {
+		t.Errorf("deleting what very many refer to: %v", err)
+	}
+	r.agree()
 }

@@ -2,8 +2,11 @@ package datastore
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"heddle/schema"
 )
@@ -26,18 +29,7 @@ func validationError(causes []*Cause) *ValidationError {
 // validate checks what the changes touch: the changed entries, what they refer
 // to, and what refers to those that went.
 func (s *Store) validate(old, next *Snapshot, changes []schema.Change) error {
-	var causes []*Cause
-	for _, c := range changes {
-		if c.New == nil {
-			causes = append(causes, s.checkReferrers(next, c.Key, changes)...)
-		} else {
-			causes = append(causes, causesOf(s.schema.Validate(c.Key, c.New))...)
-			causes = append(causes, s.checkRefs(next, c)...)
-		}
-		if len(causes) > maxCauses {
-			break
-		}
-	}
+	causes := s.checkEntries(next, changes)
 	// The rules may rely on types and references being right.
 	if len(causes) == 0 {
 		for _, err := range s.rules.Check(old, next, changes) {
@@ -48,6 +40,42 @@ func (s *Store) validate(old, next *Snapshot, changes []schema.Change) error {
 		return nil
 	}
 	return validationError(causes)
+}
+
+// parallelShare is how many entries are worth a goroutine.
+const parallelShare = 4096
+
+// checkEntries is the part of validate that looks at each change alone. Large
+// changes are spread over the processors.
+func (s *Store) checkEntries(next *Snapshot, changes []schema.Change) []*Cause {
+	workers := min(runtime.GOMAXPROCS(0), len(changes)/parallelShare)
+	if workers < 2 {
+		return s.checkShare(next, changes, changes)
+	}
+	found := make([][]*Cause, workers)
+	var wg sync.WaitGroup
+	for i := range found {
+		share := changes[i*len(changes)/workers : (i+1)*len(changes)/workers]
+		wg.Go(func() { found[i] = s.checkShare(next, share, changes) })
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}
+
+// checkShare checks a share of all changes.
+func (s *Store) checkShare(next *Snapshot, share, all []schema.Change) (causes []*Cause) {
+	for _, c := range share {
+		if c.New == nil {
+			causes = append(causes, s.checkReferrers(next, c.Key, all)...)
+		} else {
+			causes = append(causes, causesOf(s.schema.Validate(c.Key, c.New))...)
+			causes = append(causes, s.checkRefs(next, c)...)
+		}
+		if len(causes) > maxCauses {
+			break
+		}
+	}
+	return causes
 }
 
 // checkRefs finds the references of an entry that lead nowhere.
