@@ -20,5 +20,6 @@
 // set; a Set of 100,000 SIDs is 24 MiB as one JSON_IETF value and about 140 MiB
 // leaf by leaf). SAMPLE and heartbeat intervals from Config.MinSample (1 s unless
 // set) up. use_models is honoured when it names all modules below the paths, and
-// refused otherwise.
+// refused otherwise. allow_aggregation changes nothing: an update is one leaf. No
+// list of the model is telemetry-atomic.
 package gnmi
