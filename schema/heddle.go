@@ -25,24 +25,14 @@ var heddle = sync.OnceValues(func() (*Schema, error) {
 // yang.Compatible).
 func Heddle() (*Schema, error) { return heddle() }
 
-// modelData is what the generator embeds; named by its methods, so that this
-// package does not import the protocol.
-type modelData interface {
-	GetName() string
-	GetOrganization() string
-	GetVersion() string
-}
-
-// models joins the catalogues of both bindings.
-func models[M modelData](catalogues ...[]M) []Model {
+// models joins the catalogues that the generator embeds in both packages.
+func models() []Model {
 	seen := map[string]bool{}
 	var out []Model
-	for _, cat := range catalogues {
-		for _, m := range cat {
-			if !seen[m.GetName()] {
-				seen[m.GetName()] = true
-				out = append(out, Model{m.GetName(), m.GetOrganization(), m.GetVersion()})
-			}
+	for _, m := range slices.Concat(config.ΓModelData, state.ΓModelData) {
+		if !seen[m.GetName()] {
+			seen[m.GetName()] = true
+			out = append(out, Model{m.GetName(), m.GetOrganization(), m.GetVersion()})
 		}
 	}
 	slices.SortFunc(out, func(a, b Model) int { return cmp.Compare(a.Name, b.Name) })
