@@ -36,6 +36,8 @@ func tools() []debian.Need {
 		{Program: "ip", Package: "iproute2"}, {Program: "tc", Package: "iproute2"},
 		{Program: "bridge", Package: "iproute2"}, {Program: "ss", Package: "iproute2"},
 		{Program: "ping", Package: "iputils-ping"}, {Program: "tcpdump", Package: "tcpdump"},
+		// busybox has a setpriv without bounding set.
+		{Program: "setpriv", Package: "util-linux"},
 	}
 }
 

@@ -137,7 +137,12 @@ func (s *session) cmdGNMI(c call) error {
 		args = []string{"set", "--replace", "/=" + file}
 	}
 	// From the root namespace: the socket is a file, and gNMI a client's matter.
-	return s.runOn(c, "", append([]string{"heddle", "--target", "unix://" + s.lab.SocketPath(node)}, args...))
+	return s.runOn(c, "", s.client(node, args))
+}
+
+// client is the heddle command with a node's agent as its target.
+func (s *session) client(node string, args []string) []string {
+	return append([]string{"heddle", "--target", "unix://" + s.lab.SocketPath(node)}, args...)
 }
 
 // cmdRequire: require FEATURE... ends the scenario as skipped, with the reason,

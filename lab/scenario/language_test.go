@@ -72,10 +72,12 @@ func TestAtLeast(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	s := &session{features: map[string]error{}, captures: map[string]*capture{}}
+	s := newSession(nil, false, nil, map[string]error{})
 	for name, lines := range map[string][]string{
 		"topology": {"", "a b", "nope"}, "agent": {"", "start", "restart pe3"}, "on": {"", "pe3"}, "ping": {"pe3", "pe3 ::1 count=x", "pe3 ::1 speed=1"},
 		"capture": {"", "start a b", "stop", "stop none"}, "gnmi": {"pe3", "pe3 set no-such-file.json"}, "require": {"", "warp"},
+		"background": {"", "x on pe3", "x ping pe3 ::1"}, "said": {"", "none"}, "stop": {"", "none"}, "remember": {"", "a b", "a as=b c"},
+		"unchanged": {"", "pe3", "pe3 all", "pe3 since=b"}, "counters": {"", "mark a pe3", "rose none packets=1"}, "unload": {"", "a b"},
 	} {
 		for _, line := range lines {
 			err := commands()[name](s, call{args: strings.Fields(line), dir: t.TempDir(), out: &bytes.Buffer{}, errw: &bytes.Buffer{}})
@@ -94,5 +96,18 @@ func TestFeaturesAreWellFormed(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		seen[f.name] = true
+	}
+}
+
+func TestLineDiff(t *testing.T) {
+	for _, tc := range []struct{ before, now, want string }{
+		{"a\nb\n", "a\nb\n", ""},
+		{"a\nb\n", "a\nc\n", "x: - b|x: + c"},
+		{"a\n", "a\na\n", "x: + a"},
+		{"a\nb\n", "b\na\n", "x: the same lines in another order"},
+	} {
+		if got := strings.Join(lineDiff("x", tc.before, tc.now), "|"); got != tc.want {
+			t.Errorf("%q, %q: got %q, want %q", tc.before, tc.now, got, tc.want)
+		}
 	}
 }

@@ -42,26 +42,42 @@ func (e *skipError) Error() string { return e.reason }
 
 type sessionKey struct{}
 
+func newSession(lab *netlab.Lab, vm bool, skip func(...any), features map[string]error) *session {
+	return &session{lab: lab, vm: vm, skip: skip, features: features, captures: map[string]*capture{},
+		jobs: map[string]*job{}, memories: map[string]*memory{}, readings: map[string]*reading{}}
+}
+
 // session is one run of one scenario.
 type session struct {
 	lab      *netlab.Lab
 	vm       bool // LAB=vm: a kernel whose abilities we know
 	skip     func(...any)
 	captures map[string]*capture
-	features map[string]error // what probes found, by feature
+	jobs     map[string]*job     // in the background, by name
+	memories map[string]*memory  // what was remembered, by node and name
+	readings map[string]*reading // of counters, by name
+	unloaded []string            // files of modules to load again
+	features map[string]error    // what probes found, by feature
 }
 
 // commands is the scenario language beyond testscript's own; lab/README.md
 // describes it for people who write scenarios.
 func commands() map[string]command {
 	table := map[string]command{
-		"require":  (*session).cmdRequire,
-		"topology": (*session).cmdTopology,
-		"agent":    (*session).cmdAgent,
-		"on":       (*session).cmdOn,
-		"ping":     (*session).cmdPing,
-		"capture":  (*session).cmdCapture,
-		"gnmi":     (*session).cmdGNMI,
+		"require":    (*session).cmdRequire,
+		"topology":   (*session).cmdTopology,
+		"agent":      (*session).cmdAgent,
+		"on":         (*session).cmdOn,
+		"ping":       (*session).cmdPing,
+		"capture":    (*session).cmdCapture,
+		"gnmi":       (*session).cmdGNMI,
+		"background": (*session).cmdBackground,
+		"said":       (*session).cmdSaid,
+		"stop":       (*session).cmdStop,
+		"remember":   (*session).cmdRemember,
+		"unchanged":  (*session).cmdUnchanged,
+		"counters":   (*session).cmdCounters,
+		"unload":     (*session).cmdUnload,
 	}
 	return table
 }

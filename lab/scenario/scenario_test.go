@@ -67,7 +67,7 @@ func TestScenarios(t *testing.T) {
 func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error {
 	t := env.T().(runner)
 	lab := netlab.New(cfg)
-	s := &session{lab: lab, vm: os.Getenv("LAB") == "vm", skip: t.Skip, captures: map[string]*capture{}, features: found}
+	s := newSession(lab, os.Getenv("LAB") == "vm", t.Skip, found)
 	env.Values[sessionKey{}] = s
 	// Not env.Defer: that ends before the verdict is known, and the logs are
 	// for scenarios that failed.
@@ -75,6 +75,14 @@ func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error
 		for _, c := range s.captures {
 			if err := c.stop(); err != nil {
 				t.Errorf("end capture: %v", err)
+			}
+		}
+		for name, j := range s.jobs {
+			if err := j.stop(); err != nil {
+				t.T.Logf("end %s: %v", name, err)
+			}
+			if t.Failed() {
+				t.T.Logf("--- %s, in the background, had said ---\n%s", name, j.text())
 			}
 		}
 		if t.Failed() {
@@ -86,6 +94,9 @@ func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error
 		}
 		if err := lab.Down(); err != nil {
 			t.Errorf("tear down: %v", err)
+		}
+		if err := s.reload(); err != nil {
+			t.Errorf("load modules again: %v", err)
 		}
 		left, err := lab.Leaks(nodes)
 		if err := errors.Join(err, leaksError(left)); err != nil {
