@@ -18,12 +18,12 @@ type applier struct {
 	schema *schema.Schema
 	engine *translators.Engine
 	kernel *reconcile.Reconciler
-
-	// swept is set once leftovers of an earlier life are gone.
-	swept bool
+	dirty  *dirty
 }
 
-// Apply implements datastore.Applier.
+// Apply implements datastore.Applier. The first call after a start carries the
+// whole configuration, so that what the kernel holds of ours and nobody wants any
+// more is removed with it (see reconcile.Reconciler.Commit).
 func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) (func(context.Context) error, error) {
 	delta, err := a.engine.Prepare(old, new, changes)
 	if err != nil {
@@ -37,52 +37,32 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 		}
 		wanted = append(wanted, ch)
 	}
-	if !a.swept {
-		wanted = append(wanted, a.leftovers(wanted)...)
-	}
 	undoKernel, err := a.kernel.Commit(ctx, wanted)
 	if err != nil {
 		return nil, err
 	}
-	swept := a.swept
-	a.swept = true
 	undoWanted := delta.Commit()
 	return func(ctx context.Context) error {
 		undoWanted()
-		a.swept = swept
 		return undoKernel(ctx)
 	}, nil
-}
-
-// leftovers are objects of ours that an earlier life of the agent left and the
-// configuration no longer asks for.
-func (a *applier) leftovers(wanted []reconcile.Change) []reconcile.Change {
-	asked := make(map[object.Key]bool, len(wanted))
-	for _, w := range wanted {
-		asked[w.Key] = true
-	}
-	var gone []reconcile.Change
-	for _, o := range a.kernel.Leftovers() {
-		if !asked[o.Key()] {
-			gone = append(gone, reconcile.Change{Key: o.Key()})
-		}
-	}
-	return gone
 }
 
 // Wanted implements telemetry.Intent by translating the entry again: what it
 // asks for is a pure function of the configuration, so it is not kept.
 func (a *applier) Wanted(cfg schema.Tree, k schema.EntryKey) ([]object.Object, string) {
-	if reason, ok := a.engine.Withheld(k); ok {
-		return nil, reason
-	}
 	snapshot, ok := cfg.(*datastore.Snapshot)
 	if !ok {
 		return nil, "its configuration is not at hand"
 	}
-	objects, err := a.engine.Wanted(snapshot, k)
+	objects, withheld, err := a.engine.Wanted(snapshot, k)
 	if err != nil {
 		return nil, err.Error()
+	}
+	for _, w := range withheld {
+		if w.Entry == k {
+			return objects, w.Reason
+		}
 	}
 	return objects, ""
 }
@@ -96,12 +76,14 @@ func (a *applier) Have(k object.Key) object.Object {
 	return s.Have
 }
 
-// dirty collects the keys of kernel objects that changed until somebody makes
-// their state anew.
+// dirty collects what has other state now until somebody makes that anew: the
+// keys of kernel objects that changed, and the entries that asked for something
+// else, or for nothing any more.
 type dirty struct {
-	mu   sync.Mutex // guards keys
-	keys []object.Key
-	wake chan struct{}
+	mu      sync.Mutex // guards keys and entries
+	keys    []object.Key
+	entries []schema.EntryKey
+	wake    chan struct{}
 }
 
 func newDirty() *dirty { return &dirty{wake: make(chan struct{}, 1)} }
@@ -110,16 +92,33 @@ func (d *dirty) add(keys []object.Key) {
 	d.mu.Lock()
 	d.keys = append(d.keys, keys...)
 	d.mu.Unlock()
+	d.signal()
+}
+
+// addEntries adds those that a commit has translated to something else.
+func (d *dirty) addEntries(delta *translators.Delta) {
+	d.mu.Lock()
+	for _, c := range delta.Changes {
+		d.entries = append(d.entries, c.Origin)
+	}
+	for _, w := range delta.Withheld {
+		d.entries = append(d.entries, w.Entry)
+	}
+	d.mu.Unlock()
+	d.signal()
+}
+
+func (d *dirty) signal() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (d *dirty) take() []object.Key {
+func (d *dirty) take() ([]object.Key, []schema.EntryKey) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	keys := d.keys
-	d.keys = nil
-	return keys
+	keys, entries := d.keys, d.entries
+	d.keys, d.entries = nil, nil
+	return keys, entries
 }
