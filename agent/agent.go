@@ -48,7 +48,9 @@ type Agent struct {
 	store   *datastore.Store
 	tel     *telemetry.Telemetry
 
-	stateMu sync.Mutex // orders refreshState, so that the latest snapshot wins
+	// turn is taken by a commit and the state made after it, and by state made
+	// without a commit: what is in the middle of a commit is not state.
+	turn chan struct{}
 }
 
 // Run runs an agent until the context ends, which is no error.
@@ -67,7 +69,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty()}
+	a := &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -82,12 +84,14 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
-	a.rec = reconcile.New(a.kernel, reconcile.OnChange(a.dirty.add))
+	view := kernelView{a.kernel}
+	counters := telemetry.NewCounters(view)
+	a.rec = reconcile.New(counting{a.kernel, counters}, reconcile.OnChange(a.dirty.add))
 	model, err := translators.NewModel(a.schema)
 	if err != nil {
 		return nil, fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: all.Engine(model), kernel: a.rec}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model), kernel: a.rec, dirty: a.dirty}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
@@ -99,7 +103,8 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
-		Schema: a.schema, Kernel: kernelView{a.kernel}, Intent: a.applier, Actual: a.applier, Log: a.log,
+		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
+		Counters: counters,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started,
@@ -175,29 +180,28 @@ func (a *Agent) allEntries() []schema.EntryKey {
 
 // Commit is the store's Commit, after which the state tree shows the result.
 func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Result, error) {
-	res, err := a.store.Commit(ctx, req)
-	if err == nil && len(res.Changes) > 0 {
-		keys := make([]schema.EntryKey, len(res.Changes))
-		for i, c := range res.Changes {
-			keys[i] = c.Key
-		}
-		a.refreshState(keys)
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return datastore.Result{}, fmt.Errorf("commit: %w", ctx.Err())
 	}
+	res, err := a.store.Commit(ctx, req)
+	keys := make([]schema.EntryKey, len(res.Changes))
+	for i, c := range res.Changes {
+		keys[i] = c.Key
+	}
+	a.refreshState(keys)
 	return res, err
 }
 
-// refreshState makes the state of these entries anew, and of those whose kernel
-// objects changed.
+// refreshState makes the state of these entries anew, and of those that are
+// dirty. It needs a.turn.
 func (a *Agent) refreshState(keys []schema.EntryKey) {
-	a.stateMu.Lock()
-	defer a.stateMu.Unlock()
-	seen := make(map[schema.EntryKey]bool, len(keys))
-	for _, k := range keys {
-		seen[k] = true
-	}
-	for _, o := range a.dirty.take() {
-		if k, ok := a.applier.engine.Origin(o); ok && !seen[k] {
-			seen[k] = true
+	objects, entries := a.dirty.take()
+	keys = append(keys, entries...)
+	for _, o := range objects {
+		if k, ok := a.applier.engine.Origin(o); ok {
 			keys = append(keys, k)
 		}
 	}
@@ -212,7 +216,13 @@ func (a *Agent) followKernel(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.dirty.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case a.turn <- struct{}{}:
 			a.refreshState(nil)
+			<-a.turn
 		}
 	}
 }

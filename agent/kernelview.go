@@ -28,7 +28,7 @@ func (v kernelView) Links(ctx context.Context) ([]object.LinkState, []object.Add
 	for i, l := range ls {
 		links[i] = linkState(l)
 	}
-	return links, addressStates(as, ""), nil
+	return links, addressStates(as), nil
 }
 
 // Link implements telemetry.Kernel.
@@ -37,11 +37,14 @@ func (v kernelView) Link(ctx context.Context, name string) (object.LinkState, []
 	if err != nil || !ok {
 		return object.LinkState{}, nil, false, err
 	}
-	as, err := v.drivers.Net.Addresses(ctx)
+	as, err := v.drivers.Net.AddressesOf(ctx, l.Index)
 	if err != nil {
 		return object.LinkState{}, nil, false, err
 	}
-	return linkState(l), addressStates(as, name), true, nil
+	for i := range as {
+		as[i].Link = name // the link may have been renamed in between
+	}
+	return linkState(l), addressStates(as), true, nil
 }
 
 // SIDCounters implements telemetry.Kernel.
@@ -73,33 +76,51 @@ func (v kernelView) Watch(ctx context.Context) (<-chan telemetry.LinkEvent, erro
 	out := make(chan telemetry.LinkEvent)
 	go func() {
 		defer close(out)
+		first := true
 		for e := range in {
-			var l telemetry.LinkEvent
-			switch e.Kind {
-			case rtnl.EventResync:
-				l.Resync = true
-			case rtnl.EventLink:
-				l.Link = e.Link.Name
-			case rtnl.EventAddress:
-				l.Link = e.Address.Link
-			default:
+			// Who starts to watch reads everything anyway.
+			skip := first && e.Kind == rtnl.EventResync
+			first = false
+			if skip {
 				continue
 			}
-			select {
-			case out <- l:
-			case <-ctx.Done():
-				return
+			for _, l := range linkEvents(e) {
+				select {
+				case out <- l:
+				case <-ctx.Done():
+					return
+				}
 			}
 		}
 	}()
 	return out, nil
 }
 
+// linkEvents are the links that an event is about: of one that was renamed, both
+// names.
+func linkEvents(e rtnl.Event) []telemetry.LinkEvent {
+	switch e.Kind {
+	case rtnl.EventResync:
+		return []telemetry.LinkEvent{{Resync: true}}
+	case rtnl.EventAddress:
+		return []telemetry.LinkEvent{{Link: e.Address.Link}}
+	case rtnl.EventLink:
+		var events []telemetry.LinkEvent
+		for _, k := range e.Keys {
+			if k.Kind == object.KindLink {
+				events = append(events, telemetry.LinkEvent{Link: k.ID})
+			}
+		}
+		return events
+	}
+	return nil
+}
+
 func linkState(l rtnl.LinkState) object.LinkState {
 	c := l.Counters
 	return object.LinkState{
-		Name: l.Name, Index: l.Index, Kind: l.Kind, MTU: l.MTU, Up: l.Up, Oper: object.Oper(l.Oper),
-		Alias: l.Alias, Master: l.Master, Table: l.Table, Ours: l.Ours,
+		Name: l.Name, Index: l.Index, Kind: l.Kind, Type: l.Type, MTU: l.MTU, Up: l.Up, Oper: object.Oper(l.Oper),
+		Alias: l.Alias, Master: l.Master, Table: l.Table, Peer: l.Peer, Ours: l.Ours,
 		Stats: object.LinkStats{
 			RxOctets: c.InOctets, RxPackets: c.InPackets, RxErrors: c.InErrors, RxDropped: c.InDiscards, RxMulticast: c.InMulticast,
 			TxOctets: c.OutOctets, TxPackets: c.OutPackets, TxErrors: c.OutErrors, TxDropped: c.OutDiscards,
@@ -108,14 +129,13 @@ func linkState(l rtnl.LinkState) object.LinkState {
 	}
 }
 
-func addressStates(as []rtnl.AddressState, link string) []object.AddressState {
-	var states []object.AddressState
-	for _, a := range as {
-		if link == "" || a.Link == link {
-			states = append(states, object.AddressState{
-				Link: a.Link, Prefix: a.Prefix, Ours: a.Ours,
-				Tentative: a.Tentative, DADFailed: a.Failed, Permanent: a.Permanent,
-			})
+func addressStates(as []rtnl.AddressState) []object.AddressState {
+	states := make([]object.AddressState, len(as))
+	for i, a := range as {
+		states[i] = object.AddressState{
+			Link: a.Link, Prefix: a.Prefix, Ours: a.Ours, Proto: a.Proto,
+			Tentative: a.Tentative, Optimistic: a.Optimistic, DADFailed: a.Failed,
+			Deprecated: a.Deprecated, Temporary: a.Temporary, Permanent: a.Permanent,
 		}
 	}
 	return states

@@ -3,46 +3,118 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"heddle/gen/config"
 	"heddle/gen/state"
 	"heddle/kernel/object"
 	"heddle/schema"
 )
 
-// readLinks replaces all interfaces with what the kernel has.
-func (t *Telemetry) readLinks(ctx context.Context) error {
-	links, addresses, err := t.kernel.Links(ctx)
-	if err != nil {
-		return fmt.Errorf("read links: %w", err)
-	}
-	byLink := map[string][]object.AddressState{}
-	for _, a := range addresses {
-		byLink[a.Link] = append(byLink[a.Link], a)
-	}
-	var updates []update
-	for _, l := range links {
-		updates = append(updates, t.interfaceEntries(l, byLink[l.Name])...)
-	}
-	t.replace(t.schema.ListPrefix("", t.nodes.interfaces), updates)
-	return nil
+// linkReader orders the readings of links and remembers what the kernel does not.
+type linkReader struct {
+	sharedRead
+
+	// seen is of the links that are there; sharedRead.reading guards it. nil: no
+	// reading of all of them so far.
+	seen map[string]linkSeen
 }
 
-// readLink replaces one interface with what the kernel has.
-func (t *Telemetry) readLink(ctx context.Context, name string) error {
+// linkSeen tells when the operational state of a link changed last. The carrier
+// changes of the kernel tell of those that came and went between two readings.
+type linkSeen struct {
+	index          int
+	status         state.E_Interface_OperStatus
+	carrierChanges uint64
+	changed        time.Time
+}
+
+// link is what was read of one link.
+type link struct {
+	object.LinkState
+	addresses []object.AddressState
+	changed   time.Time // of the operational state
+}
+
+// readLinks replaces all interfaces with what the kernel has.
+func (t *Telemetry) readLinks(ctx context.Context) error {
+	return t.links.do(ctx, func(ctx context.Context) error {
+		states, addresses, err := t.kernel.Links(ctx)
+		if err != nil {
+			return fmt.Errorf("read links: %w", err)
+		}
+		byLink := map[string][]object.AddressState{}
+		for _, a := range addresses {
+			byLink[a.Link] = append(byLink[a.Link], a)
+		}
+		seen := make(map[string]linkSeen, len(states))
+		links := make([]link, len(states))
+		for i, l := range states {
+			seen[l.Name] = t.links.look(l, t.system.AgentStart, t.store.now())
+			links[i] = link{l, byLink[l.Name], seen[l.Name].changed}
+		}
+		t.links.seen = seen
+		t.publishLinks(t.schema.ListPrefix("", t.nodes.interfaces), links, "")
+		return nil
+	})
+}
+
+// readLink replaces one interface with what the kernel has, and returns the links
+// of which something changed with it: the other end of a veth is not announced
+// when this one gets another name.
+func (t *Telemetry) readLink(ctx context.Context, name string) (also []string, err error) {
 	key, err := t.schema.Key("", t.nodes.interfaces, name)
 	if err != nil {
-		return nil // no name that a link could have: an event without one
+		return nil, nil // no name that a link could have: an event without one
 	}
-	link, addresses, ok, err := t.kernel.Link(ctx, name)
+	t.links.reading.Lock()
+	defer t.links.reading.Unlock()
+	l, addresses, ok, err := t.kernel.Link(ctx, name)
 	if err != nil {
-		return fmt.Errorf("read link %s: %w", name, err)
+		return nil, fmt.Errorf("read link %s: %w", name, err)
 	}
-	var updates []update
-	if ok {
-		updates = t.interfaceEntries(link, addresses)
+	before := t.peer(key)
+	var links []link
+	switch {
+	case ok:
+		seen := t.links.look(l, t.system.AgentStart, t.store.now())
+		if t.links.seen != nil {
+			t.links.seen[name] = seen
+		}
+		links = []link{{l, addresses, seen.changed}}
+	default:
+		delete(t.links.seen, name)
 	}
-	t.replace(key, updates)
-	return nil
+	t.publishLinks(key, links, name)
+	if after := t.peer(key); after != before {
+		for _, other := range []string{before, after} {
+			if other != "" {
+				also = append(also, other)
+			}
+		}
+	}
+	return also, nil
+}
+
+// peer is the other end of a veth as it is shown.
+func (t *Telemetry) peer(key schema.EntryKey) string {
+	e, _ := t.Snapshot().Get(key)
+	if i, ok := e.(*state.Interface); ok && i.Veth != nil && i.Veth.Peer != nil {
+		return *i.Veth.Peer
+	}
+	return ""
+}
+
+// look compares a link with what was seen of it before. What was there at the
+// first look has been as it is since the agent started, as far as it knows.
+func (r *linkReader) look(l object.LinkState, start, now time.Time) linkSeen {
+	s := linkSeen{l.Index, operStatus(l), l.Stats.CarrierChanges, now}
+	if r.seen == nil {
+		s.changed = start
+	} else if old, ok := r.seen[l.Name]; ok && old.index == s.index && old.status == s.status && old.carrierChanges == s.carrierChanges {
+		s.changed = old.changed
+	}
+	return s
 }
 
 // refreshLinks reads the interfaces that a path covers.
@@ -50,84 +122,155 @@ func (t *Telemetry) refreshLinks(ctx context.Context, p schema.Path) error {
 	if p.HasWildcard() || p.Entry() == "" {
 		return t.readLinks(ctx)
 	}
-	return t.readLink(ctx, p.Entry().Values()[0])
+	// The first level of the key is the interface.
+	key := p.Entry()
+	for parent, ok := key.Parent(); ok && parent != ""; parent, ok = key.Parent() {
+		key = parent
+	}
+	_, err := t.readLink(ctx, key.Values()[0])
+	return err
 }
 
-// replace publishes updates and takes away what else lies under prefix.
-func (t *Telemetry) replace(prefix schema.EntryKey, updates []update) {
-	t.store.mu.Lock()
-	defer t.store.mu.Unlock()
-	there := make(map[schema.EntryKey]bool, len(updates))
-	for _, u := range updates {
-		there[u.key] = true
+// publishLinks replaces what lies under prefix with these links. only is the one
+// link that lies there, "" for all links.
+func (t *Telemetry) publishLinks(prefix schema.EntryKey, links []link, only string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := newBatch(4 * len(links))
+	there := make(map[string]string, len(links))
+	for _, l := range links {
+		t.addLink(b, l)
+		there[l.Name] = l.Master
 	}
-	t.store.cur.Load().Scan(prefix, func(k schema.EntryKey, _ schema.GoStruct) bool {
-		if !there[k] {
-			updates = append(updates, update{key: k})
+	t.Snapshot().Scan(prefix, func(k schema.EntryKey, _ schema.GoStruct) bool {
+		if !b.has(k) {
+			b.add(k, nil)
 		}
 		return true
 	})
-	t.store.applyLocked(updates)
+	for _, name := range t.members.move(there, only) {
+		for k := range t.members.entries[name] {
+			if e, ok := get[*config.NetworkInstance_Interface](t.cfg, k); ok {
+				b.add(k, t.memberEntry(t.cfg, k, e))
+			}
+		}
+	}
+	t.store.apply(b.updates)
 }
 
-// interfaceEntries are the entries of one link: itself, subinterface 0, and the
-// addresses. An address whose text the model cannot take is left out.
-func (t *Telemetry) interfaceEntries(l object.LinkState, addresses []object.AddressState) []update {
+// addLink adds the entries of one link: itself, subinterface 0, and the
+// addresses. What the model cannot take as a name or address is left out. It
+// needs t.mu.
+func (t *Telemetry) addLink(b *batch, l link) {
 	key, err := t.schema.Key("", t.nodes.interfaces, l.Name)
 	if err != nil {
-		return nil
+		return
 	}
-	updates := []update{{key, interfaceEntry(l)}}
+	e := interfaceEntry(l)
+	t.describeInterface(key, e)
+	b.add(key, e)
 	sub, err := t.schema.Key(key, t.nodes.subinterfaces, "0")
 	if err != nil {
-		return updates
+		return
 	}
-	enabled := l.Up
-	updates = append(updates, update{sub, &state.Interface_Subinterface{Index: ptr(uint32(0)), Enabled: &enabled}})
-	for _, a := range addresses {
-		list := t.nodes.ipv4Addresses
-		if a.Prefix.Addr().Is6() {
-			list = t.nodes.ipv6Addresses
-		}
-		if k, err := t.schema.Key(sub, list, a.Prefix.Addr().String()); err == nil {
-			updates = append(updates, update{k, addressEntry(a)})
+	s := &state.Interface_Subinterface{Index: ptr(uint32(0)), Enabled: ptr(l.Up)}
+	t.describeSubinterface(sub, s)
+	b.add(sub, s)
+	operational := e.OperStatus == state.Interface_OperStatus_UP
+	// Linux takes one address with several prefix lengths, the model does not:
+	// ours goes before others, the first before the rest.
+	for _, ours := range []bool{true, false} {
+		for _, a := range l.addresses {
+			if a.Ours != ours {
+				continue
+			}
+			list := t.nodes.ipv4Addresses
+			if a.Prefix.Addr().Is6() {
+				list = t.nodes.ipv6Addresses
+			}
+			if k, err := t.schema.Key(sub, list, a.Prefix.Addr().String()); err == nil && !b.has(k) {
+				b.add(k, addressEntry(a, operational))
+			}
 		}
 	}
-	return updates
 }
 
-func interfaceEntry(l object.LinkState) *state.Interface {
+// describeInterface sets what only the configuration knows. A software loopback
+// is a dummy link to the kernel, which has one loopback device.
+func (t *Telemetry) describeInterface(k schema.EntryKey, e *state.Interface) {
+	c, _ := get[*config.Interface](t.cfg, k)
+	e.Description = nil
+	if c != nil {
+		e.Description = c.Description
+	}
+	if e.Kind == nil || *e.Kind != "dummy" {
+		return
+	}
+	e.Type = state.HeddleInterfaceTypes_INTERFACE_TYPE_DUMMY
+	if c != nil && c.Type == config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback {
+		e.Type = state.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
+	}
+}
+
+func (t *Telemetry) describeSubinterface(k schema.EntryKey, e *state.Interface_Subinterface) {
+	c, ok := get[*config.Interface_Subinterface](t.cfg, k)
+	e.Description = nil
+	if ok {
+		e.Description = c.Description
+	}
+}
+
+// addDescribed makes what only the configuration knows of an interface anew, if
+// the kernel has it.
+func (t *Telemetry) addDescribed(b *batch, k schema.EntryKey) {
+	switch before, _ := t.Snapshot().Get(k); e := before.(type) {
+	case *state.Interface:
+		after := *e
+		t.describeInterface(k, &after)
+		b.add(k, &after)
+	case *state.Interface_Subinterface:
+		after := *e
+		t.describeSubinterface(k, &after)
+		b.add(k, &after)
+	}
+}
+
+func interfaceEntry(l link) *state.Interface {
+	n := l.Stats
 	e := &state.Interface{
-		Name:        &l.Name,
-		Type:        interfaceType(l),
-		Enabled:     &l.Up,
+		Name:        ptr(l.Name),
+		Type:        interfaceType(l.LinkState),
+		Enabled:     ptr(l.Up),
 		Ifindex:     ptr(uint32(l.Index)),
-		Managed:     &l.Ours,
+		Managed:     ptr(l.Ours),
 		AdminStatus: state.Interface_AdminStatus_DOWN,
-		OperStatus:  operStatus(l),
+		OperStatus:  operStatus(l.LinkState),
 		Counters: &state.Interface_Counters{
-			InOctets:    ptr(l.Stats.RxOctets),
-			InPkts:      ptr(l.Stats.RxPackets),
-			InErrors:    ptr(l.Stats.RxErrors),
-			InDiscards:  ptr(l.Stats.RxDropped),
-			OutOctets:   ptr(l.Stats.TxOctets),
-			OutPkts:     ptr(l.Stats.TxPackets),
-			OutErrors:   ptr(l.Stats.TxErrors),
-			OutDiscards: ptr(l.Stats.TxDropped),
+			InOctets:    &n.RxOctets,
+			InPkts:      &n.RxPackets,
+			InErrors:    &n.RxErrors,
+			InDiscards:  &n.RxDropped,
+			OutOctets:   &n.TxOctets,
+			OutPkts:     &n.TxPackets,
+			OutErrors:   &n.TxErrors,
+			OutDiscards: &n.TxDropped,
 		},
 	}
 	if l.Up {
 		e.AdminStatus = state.Interface_AdminStatus_UP
 	}
 	if l.Kind != "" {
-		e.Kind = &l.Kind
+		e.Kind = ptr(l.Kind)
+	}
+	if l.Peer != "" {
+		e.Veth = &state.Interface_Veth{Peer: ptr(l.Peer)}
 	}
 	// The loopback's MTU of 65536 is one more than the model's type holds.
 	if l.MTU <= 65535 {
 		e.Mtu = ptr(uint16(l.MTU))
 	}
-	if !l.Changed.IsZero() {
-		e.LastChange = ptr(uint64(l.Changed.UnixNano()))
+	if !l.changed.IsZero() {
+		e.LastChange = ptr(uint64(l.changed.UnixNano()))
 	}
 	return e
 }
@@ -177,23 +320,55 @@ func operStatus(l object.LinkState) state.E_Interface_OperStatus {
 	return state.Interface_OperStatus_DOWN
 }
 
-func addressEntry(a object.AddressState) schema.GoStruct {
+func addressEntry(a object.AddressState, operational bool) schema.GoStruct {
 	ip, bits := a.Prefix.Addr().String(), uint8(a.Prefix.Bits())
 	if a.Prefix.Addr().Is4() {
 		return &state.Interface_Subinterface_Ipv4_Address{Ip: &ip, PrefixLength: &bits, Origin: addressOrigin(a)}
 	}
-	return &state.Interface_Subinterface_Ipv6_Address{Ip: &ip, PrefixLength: &bits, Origin: addressOrigin(a)}
+	return &state.Interface_Subinterface_Ipv6_Address{
+		Ip: &ip, PrefixLength: &bits, Origin: addressOrigin(a), Status: addressStatus(a, operational),
+	}
 }
 
+// Who added an address, of include/uapi/linux/if_addr.h (Linux 5.18).
+const (
+	protoKernelRA = 2 // IFAPROT_KERNEL_RA
+	protoKernelLL = 3 // IFAPROT_KERNEL_LL
+)
+
 func addressOrigin(a object.AddressState) state.E_HeddleIfIp_IpAddressOrigin {
-	const scopeLink = 253
 	switch {
 	case a.Ours:
 		return state.HeddleIfIp_IpAddressOrigin_STATIC
-	case a.Prefix.Addr().Is6() && a.Scope == scopeLink:
+	case a.Temporary:
+		return state.HeddleIfIp_IpAddressOrigin_RANDOM
+	case a.Proto == protoKernelLL, a.Proto == protoKernelRA:
 		return state.HeddleIfIp_IpAddressOrigin_LINK_LAYER
 	}
 	return state.HeddleIfIp_IpAddressOrigin_OTHER
 }
 
+// addressStatus puts what keeps an address from being used before the rest.
+func addressStatus(a object.AddressState, operational bool) state.E_Address_Status {
+	switch {
+	case a.DADFailed:
+		return state.Address_Status_DUPLICATE
+	case !operational:
+		return state.Address_Status_INACCESSIBLE
+	case a.Tentative && a.Optimistic:
+		return state.Address_Status_OPTIMISTIC
+	case a.Tentative:
+		return state.Address_Status_TENTATIVE
+	case a.Deprecated:
+		return state.Address_Status_DEPRECATED
+	}
+	return state.Address_Status_PREFERRED
+}
+
 func ptr[T any](v T) *T { return &v }
+
+func get[T schema.GoStruct](tree schema.Tree, k schema.EntryKey) (T, bool) {
+	e, ok := tree.Get(k)
+	t, is := e.(T)
+	return t, ok && is
+}

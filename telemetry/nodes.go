@@ -6,27 +6,34 @@ import (
 	"heddle/schema"
 )
 
-// nodes are the places of the model that telemetry fills.
+// nodes are the places of the model that telemetry fills or looks for.
 type nodes struct {
 	interfaces, subinterfaces, ipv4Addresses, ipv6Addresses *schema.Node
-	interfaceCounters                                       *schema.Node
-	sids, sidCounters                                       *schema.Node
+	members, nextHops, sids, sidCounters                    *schema.Node
+
+	defaultInstance schema.EntryKey
 }
 
 func findNodes(s *schema.Schema) (nodes, error) {
 	var n nodes
 	for path, node := range map[string]**schema.Node{
-		"/interfaces/interface":                                                            &n.interfaces,
-		"/interfaces/interface/state/counters":                                             &n.interfaceCounters,
-		"/interfaces/interface/subinterfaces/subinterface":                                 &n.subinterfaces,
-		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address":          &n.ipv4Addresses,
-		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address":          &n.ipv6Addresses,
-		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                &n.sids,
-		"/network-instances/network-instance/segment-routing/srv6/sids/sid/state/counters": &n.sidCounters,
+		"/interfaces/interface":                                                                          &n.interfaces,
+		"/interfaces/interface/subinterfaces/subinterface":                                               &n.subinterfaces,
+		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address":                        &n.ipv4Addresses,
+		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address":                        &n.ipv6Addresses,
+		"/network-instances/network-instance/interfaces/interface":                                       &n.members,
+		"/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop": &n.nextHops,
+		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                              &n.sids,
+		"/network-instances/network-instance/segment-routing/srv6/sids/sid/state/counters":               &n.sidCounters,
+		"/network-instances/network-instance[name=" + defaultInstance + "]":                              nil,
 	} {
 		p, err := s.ParsePath(path)
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", path, err)
+		}
+		if node == nil {
+			n.defaultInstance = p.Entry()
+			continue
 		}
 		*node = p.Last()
 	}

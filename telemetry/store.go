@@ -75,15 +75,11 @@ type update struct {
 	entry schema.GoStruct
 }
 
-// apply publishes what differs. Entries that are as they were keep their
+// apply publishes what differs; updates has each key once. Entries that are as they were keep their
 // identity and are not reported.
 func (s *store) apply(updates []update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.applyLocked(updates)
-}
-
-func (s *store) applyLocked(updates []update) {
 	old := s.cur.Load()
 	var changes []schema.Change
 	for _, u := range updates {

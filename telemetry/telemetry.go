@@ -13,7 +13,8 @@ import (
 	"heddle/schema"
 )
 
-// Kernel is what telemetry reads of the network namespace.
+// Kernel is what telemetry reads of the network namespace. All methods are safe
+// for concurrent use.
 type Kernel interface {
 	// Links lists every link and every address.
 	Links(ctx context.Context) ([]object.LinkState, []object.AddressState, error)
@@ -21,11 +22,12 @@ type Kernel interface {
 	// Link reads one link with its addresses; ok is false when there is none.
 	Link(ctx context.Context, name string) (l object.LinkState, a []object.AddressState, ok bool, err error)
 
-	// SIDCounters reads the counters of these SIDs of ours, of all for nil.
+	// SIDCounters reads the counters of these SIDs of ours, of all for nil. A SID
+	// that the kernel does not hold is not among them.
 	SIDCounters(ctx context.Context, sids []netip.Addr) (map[netip.Addr]object.SIDCounters, error)
 
-	// Watch delivers what happens to links and addresses until the context ends,
-	// and then closes the channel.
+	// Watch delivers what happens to links and addresses from now on until the
+	// context ends, and then closes the channel; earlier if it cannot go on.
 	Watch(ctx context.Context) (<-chan LinkEvent, error)
 }
 
@@ -39,8 +41,8 @@ type LinkEvent struct {
 
 // Intent tells what the configuration asks of the kernel.
 type Intent interface {
-	// Wanted is what one list entry of a configuration asks for, and the reason
-	// when it is withheld ("interface e1 is disabled").
+	// Wanted is what one list entry of a configuration alone asks for, and why
+	// something is withheld ("interface e1 is disabled"), "" if nothing is.
 	Wanted(cfg schema.Tree, entry schema.EntryKey) (objects []object.Object, withheld string)
 }
 
@@ -63,21 +65,33 @@ type Config struct {
 	Actual Actual
 	System System
 	Log    *slog.Logger
+
+	// Counters is who sees the SIDs being written; nil if nobody does.
+	Counters *Counters
 }
 
 // Telemetry is the state tree with its sources.
 type Telemetry struct {
-	schema *schema.Schema
-	kernel Kernel
-	intent Intent
-	actual Actual
-	system System
-	log    *slog.Logger
-	nodes  nodes
-	store  *store
+	schema   *schema.Schema
+	kernel   Kernel
+	intent   Intent
+	actual   Actual
+	system   System
+	log      *slog.Logger
+	nodes    nodes
+	store    *store
+	counters *Counters
 
-	mu       sync.Mutex // guards counters; held while SID state is made and published
-	counters map[netip.Addr]*sidCounter
+	// Of links and of counters, one reading at a time: what is read later is
+	// published later.
+	links linkReader
+	sids  sharedRead
+
+	// mu is held while entries are made from the configuration and published. It
+	// is never held while the kernel is read.
+	mu      sync.Mutex
+	cfg     schema.Tree // as last given to Configured
+	members members
 }
 
 // New returns a state tree that holds nothing yet but the system.
@@ -88,8 +102,11 @@ func New(c Config) (*Telemetry, error) {
 	}
 	t := &Telemetry{
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
-		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now),
-		counters: map[netip.Addr]*sidCounter{},
+		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
+		cfg: schema.Entries{}, members: newMembers(),
+	}
+	if t.counters == nil {
+		t.counters = NewCounters(c.Kernel)
 	}
 	t.store.apply([]update{{key: "", entry: t.deviceEntry(0)}})
 	return t, nil
@@ -107,57 +124,11 @@ func (t *Telemetry) Watch() (*Snapshot, *feed.Reader[Event]) {
 // Close ends the feed.
 func (t *Telemetry) Close() { t.store.feed.Close() }
 
-// Run follows the kernel's links and addresses until the context ends. started
-// is called once the tree holds all of them.
-func (t *Telemetry) Run(ctx context.Context, started func()) error {
-	events, err := t.kernel.Watch(ctx)
-	if err != nil {
-		return fmt.Errorf("watch links: %w", err)
-	}
-	// Events that come while everything is read are only read again.
-	if err := t.readLinks(ctx); err != nil {
-		return err
-	}
-	started()
-	for first := range events {
-		if err := t.follow(ctx, events, first); err != nil && ctx.Err() == nil {
-			t.log.Warn("read links", "error", err)
-		}
-	}
-	return ctx.Err()
-}
-
-// follow reads what the events are about, each link once however many there are.
-func (t *Telemetry) follow(ctx context.Context, events <-chan LinkEvent, first LinkEvent) error {
-	dirty := map[string]bool{first.Link: true}
-	resync := first.Resync
-	for more := true; more; {
-		select {
-		case e, ok := <-events:
-			if more = ok; ok {
-				dirty[e.Link] = true
-				resync = resync || e.Resync
-			}
-		default:
-			more = false
-		}
-	}
-	if resync {
-		return t.readLinks(ctx)
-	}
-	for name := range dirty {
-		if err := t.readLink(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Refresh reads the counters that the paths cover, so that the next Snapshot
-// holds their present values.
+// Refresh reads what the paths cover of links and counters, so that the next
+// Snapshot holds what is true now.
 func (t *Telemetry) Refresh(ctx context.Context, paths []schema.Path) error {
 	for _, p := range paths {
-		if overlaps(p, t.nodes.interfaceCounters) {
+		if overlaps(p, t.nodes.interfaces) {
 			if err := t.refreshLinks(ctx, p); err != nil {
 				return err
 			}

@@ -1,9 +1,6 @@
 package object
 
-import (
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // LinkState is a link as the kernel shows it, ours or not.
 type LinkState struct {
@@ -17,11 +14,9 @@ type LinkState struct {
 	Alias  string
 	Master string // name of the link it is enslaved to
 	Table  uint32 // of a VRF
+	Peer   string // the other end of a veth, empty if it is in another namespace
 	Ours   bool   // made by us, by its alias
-
-	// Changed is when the operational state was last seen to change.
-	Changed time.Time
-	Stats   LinkStats
+	Stats  LinkStats
 }
 
 // Oper is the operational state of RFC 2863, as IFLA_OPERSTATE numbers it.
@@ -49,13 +44,16 @@ type LinkStats struct {
 
 // AddressState is an address of a link, ours or not.
 type AddressState struct {
-	Link      string
-	Prefix    netip.Prefix // the address with its prefix length
-	Ours      bool         // added by us, by IFA_PROTO
-	Scope     uint8        // RT_SCOPE_*: 0 universe, 253 link, 254 host
-	Tentative bool         // duplicate address detection is still running
-	DADFailed bool         // another node has the address
-	Permanent bool         // not learned with a lifetime
+	Link       string
+	Prefix     netip.Prefix // the address with its prefix length
+	Ours       bool         // added by us, by IFA_PROTO
+	Proto      uint8        // IFA_PROTO: who added it; 0: not said
+	Tentative  bool         // duplicate address detection is still running
+	Optimistic bool         // usable while that is running
+	DADFailed  bool         // another node has the address
+	Deprecated bool         // its preferred lifetime is over
+	Temporary  bool         // made by chance, of RFC 8981
+	Permanent  bool         // not learned with a lifetime
 }
 
 // SIDCounters are the seg6local counters of one SID (SEG6_LOCAL_COUNTERS,
