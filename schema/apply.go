@@ -17,8 +17,10 @@ import (
 // it, delete of what is absent is no error, deleting a list entry takes its
 // descendants along. Keys are part of the entry: replace and delete of the
 // container that holds them keep them. Types, ranges and patterns are checked;
-// mandatory leaves, references and semantic rules are not: see Validate and
-// Refs.
+// mandatory leaves, references, cases of a choice and semantic rules are not:
+// see Validate and Refs. (A node of one case does not remove those of another,
+// as RFC 7950 section 7.9 has it: Validate refuses both together.) A delete
+// with wildcards above the last list walks the entries below the first one.
 //
 // On error (joined *PathError and *ValueError) changes is nil.
 func (s *Schema) Apply(base Tree, edits []Edit) (changes []Change, err error) {

@@ -28,13 +28,6 @@ type raw struct {
 	value  Value // of fScalar
 }
 
-func (r *raw) keep() string {
-	if r.shared {
-		return strings.Clone(r.text)
-	}
-	return r.text
-}
-
 // fault classifies why a raw value does not fit.
 type fault uint8
 
@@ -397,7 +390,7 @@ func (r *raw) show() string {
 	if r.form == fScalar {
 		s = r.value.String()
 	}
-	return shorten(s, r.form == fJSONString || r.form == fText || r.form == fScalar && r.value.kind == KindString)
+	return strings.Clone(shorten(s, r.form == fJSONString || r.form == fText || r.form == fScalar && r.value.kind == KindString))
 }
 
 func shorten(s string, quote bool) string {

@@ -20,7 +20,6 @@ type compiler struct {
 	plans    []*entryPlan
 	byType   map[reflect.Type]*entryPlan
 	fields   map[*slot]reflect.StructField
-	owners   map[reflect.Type]reflect.Value
 	enums    []reflect.Type
 	visiting map[*Node]bool
 	choices  map[*yang.Entry]*choice

@@ -60,7 +60,7 @@ func walkStep(n *Node, step string) (*Node, error) {
 		return n, nil
 	case "..":
 		if n.Parent == nil {
-			return nil, fmt.Errorf("too many ..")
+			return nil, fmt.Errorf("a step leads above the root")
 		}
 		return n.Parent, nil
 	}
