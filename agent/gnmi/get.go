@@ -19,6 +19,13 @@ var filters = map[gpb.GetRequest_DataType]schema.Filter{
 	gpb.GetRequest_OPERATIONAL: schema.Operational,
 }
 
+// kinds says in words what a Get was limited to.
+var kinds = map[gpb.GetRequest_DataType]string{
+	gpb.GetRequest_CONFIG:      "configuration ",
+	gpb.GetRequest_STATE:       "state ",
+	gpb.GetRequest_OPERATIONAL: "operational ",
+}
+
 // reading is one Get at work.
 type reading struct {
 	server *Server
@@ -83,7 +90,7 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 			return nil, err
 		}
 		if len(updates) == 0 {
-			return nil, noData("path %s: there is no %s data", display(req.GetPrefix(), req.GetPath()[i]), req.GetType())
+			return nil, noData("path %s: there is no %sdata", display(req.GetPrefix(), req.GetPath()[i]), kinds[req.GetType()])
 		}
 		resp.Notification = append(resp.Notification, &gpb.Notification{
 			Timestamp: now,
