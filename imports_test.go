@@ -18,10 +18,9 @@ import (
 // importRule says what a room must not reach, directly or through others of our
 // packages, and why.
 type importRule struct {
-	room   string   // package path prefix, without the module name
-	except []string // packages below room that another rule is about
-	never  []string // import path prefixes; "heddle/..." are ours
-	why    string
+	room  string   // package path prefix, without the module name
+	never []string // import path prefixes; "heddle/..." are ours
+	why   string
 }
 
 const (

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/base64"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -188,7 +189,7 @@ func (t *Type) parseInteger(r *raw) (Value, fault) {
 // numberFault tells a number that is too big or negative from what is no
 // integer at all.
 func numberFault(err error, s string) fault {
-	if ne, ok := err.(*strconv.NumError); ok && ne.Err == strconv.ErrRange {
+	if errors.Is(err, strconv.ErrRange) {
 		return outOfRange
 	}
 	if _, err := strconv.ParseInt(s, 10, 64); err == nil {

@@ -78,7 +78,7 @@ func (d *decoder) start(data []byte) {
 
 // end makes sure that nothing follows the value.
 func (d *decoder) end() error {
-	if _, err := d.in.ReadToken(); err != io.EOF {
+	if _, err := d.in.ReadToken(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("data after the value")
 		}
@@ -97,7 +97,7 @@ func (d *decoder) syntax(path string, err error) error {
 			err = se.Err
 		}
 	}
-	if err == io.ErrUnexpectedEOF || err == io.EOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = errors.New("it ends too early")
 	}
 	return &ValueError{Path: path, Reason: "is not valid JSON at octet " + strconv.FormatInt(at, 10) + ": " + err.Error()}
@@ -109,7 +109,7 @@ func (d *decoder) finish(path func() string, err error) error {
 	if err == nil {
 		err = d.end()
 	}
-	if err != nil && err != errStop {
+	if err != nil && !errors.Is(err, errStop) {
 		return d.syntax(path(), err)
 	}
 	return nil

@@ -234,7 +234,7 @@ func (d *disk) createLog(h logHeader) (File, error) {
 
 func (r *rewriting) abort() {
 	// Whether the preparation went well no longer matters.
-	_ = <-r.done
+	<-r.done
 	r.discard()
 	if r.mark > 0 {
 		r.disk.cutLog(r.mark)

@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -106,7 +107,7 @@ type view struct {
 func (c *linkCache) refresh(ctx context.Context) error {
 	for !c.stale {
 		b, err := c.events.tryRecv()
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			return nil
 		}
 		if err != nil {

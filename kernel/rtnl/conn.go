@@ -129,7 +129,7 @@ func (c *conn) tryRecv() ([]byte, error) {
 // recv reads one datagram and waits for it until the context's deadline.
 func (c *conn) recv(ctx context.Context) ([]byte, error) {
 	b, err := c.tryRecv()
-	if err != unix.EAGAIN {
+	if !errors.Is(err, unix.EAGAIN) {
 		return b, err
 	}
 	deadline := time.Now().Add(answerTimeout)
@@ -141,7 +141,7 @@ func (c *conn) recv(ctx context.Context) ([]byte, error) {
 	}
 	werr := c.raw.Read(func(uintptr) bool {
 		b, err = c.tryRecv()
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	if werr != nil {
 		if ctx.Err() != nil {
@@ -155,12 +155,12 @@ func (c *conn) recv(ctx context.Context) ([]byte, error) {
 // wait reads one datagram and waits for it until the read deadline is set.
 func (c *conn) wait() ([]byte, error) {
 	b, err := c.tryRecv()
-	if err != unix.EAGAIN {
+	if !errors.Is(err, unix.EAGAIN) {
 		return b, err
 	}
 	werr := c.raw.Read(func(uintptr) bool {
 		b, err = c.tryRecv()
-		return err != unix.EAGAIN
+		return !errors.Is(err, unix.EAGAIN)
 	})
 	if werr != nil {
 		return nil, werr
@@ -171,7 +171,7 @@ func (c *conn) wait() ([]byte, error) {
 // drain throws away what is queued, so that the next exchange starts clean.
 func (c *conn) drain() {
 	for {
-		if _, err := c.tryRecv(); err != nil && err != errLost {
+		if _, err := c.tryRecv(); err != nil && !errors.Is(err, errLost) {
 			return
 		}
 	}
@@ -283,7 +283,7 @@ func (c *conn) dump(ctx context.Context, build, start func(), fn func(*message))
 		}
 		start()
 		build()
-		if err = c.request(ctx, fn); err != errInterrupted && err != errLost {
+		if err = c.request(ctx, fn); !errors.Is(err, errInterrupted) && !errors.Is(err, errLost) {
 			return err
 		}
 	}

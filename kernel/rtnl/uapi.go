@@ -15,8 +15,6 @@ const (
 	seg6CntBytes      = 3
 	seg6CntErrors     = 4
 
-	rtProtoStatic = 4
-
 	// linux/seg6_genl.h
 	seg6GenlName      = "SEG6"
 	seg6GenlVersion   = 1

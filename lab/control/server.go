@@ -232,18 +232,16 @@ func (s *Server) exec(ctx context.Context, req *Request, in io.Reader, out *fram
 	stop := context.AfterFunc(ctx, func() { _ = syscall.Kill(group, syscall.SIGKILL) })
 	defer stop()
 	go func() {
-		err := feed(in, stdin, func(sig syscall.Signal) { _ = syscall.Kill(group, sig) }, nil)
+		// It ends with the caller, and then nobody will read the rest. Where the
+		// command ended first, its group is gone and the signal goes nowhere.
+		_ = feed(in, stdin, func(sig syscall.Signal) { _ = syscall.Kill(group, sig) }, nil)
 		stdin.Close()
-		if err != nil {
-			// The caller is gone, and nobody will read the rest.
-			_ = syscall.Kill(group, syscall.SIGKILL)
-		}
+		_ = syscall.Kill(group, syscall.SIGKILL)
 	}()
 	return exitCode(cmd.Wait())
 }
 
-// feed handles the client's frames until its connection ends. It returns nil
-// only if the peer closed in good order.
+// feed handles the client's frames until its connection ends, and says how.
 func feed(in io.Reader, stdin io.WriteCloser, signal func(syscall.Signal), resize func(rows, cols uint16)) error {
 	for {
 		k, payload, err := readFrame(in)
