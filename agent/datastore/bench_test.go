@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"heddle/schema"
@@ -121,6 +122,29 @@ func BenchmarkStart100k(b *testing.B) {
 	fs := DirFS(b.TempDir())
 	filled(b, 100_000, fs)
 	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Open(Config{Schema: model(b), Applier: nothing{}, FS: fs})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if res, err := s.Start(b.Context()); err != nil || res.Entries < 100_000 {
+			b.Fatalf("%+v, %v", res, err)
+		}
+	}
+}
+
+// BenchmarkStart100kWithLog loads 100,000 SIDs, the last state of 10,000 of which
+// is in the log.
+func BenchmarkStart100kWithLog(b *testing.B) {
+	fs := DirFS(b.TempDir())
+	s := filled(b, 100_000, fs)
+	changed := strings.ReplaceAll(manySIDs(10_000, "e3"), "13::3", "13::4")
+	if _, err := s.Commit(b.Context(), Request{Edits: []schema.Edit{update(b, sids, changed)}}); err != nil {
+		b.Fatal(err)
+	}
+	if s.disk.logEmpty {
+		b.Fatal("the commit went to startup.json")
+	}
 	for b.Loop() {
 		s, err := Open(Config{Schema: model(b), Applier: nothing{}, FS: fs})
 		if err != nil {

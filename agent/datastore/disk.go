@@ -23,8 +23,9 @@ const (
 
 const (
 	// logFloor is the size in octets that the log may reach however small
-	// startup.json is. Above it, half the size of startup.json: a rewrite is then
-	// paid for by what was logged before, whatever the size of the configuration.
+	// startup.json is. Above it, an eighth of startup.json: a rewrite is then
+	// paid for by what was logged before, whatever the size of the configuration,
+	// and reading the log at start takes less time than reading startup.json.
 	logFloor = 1 << 20
 	// largeChange is the number of changed entries from which a commit is
 	// rather written as a new startup.json, if that is at most twice as much.
@@ -82,7 +83,7 @@ func (d *disk) begin(next *Snapshot, changes []schema.Change, c Commit) (pending
 		for _, change := range changes {
 			d.buf = appendChange(d.buf, d.schema, change)
 		}
-		large = mark+int64(len(d.buf)) > max(d.logFloor, d.startupSize/2)
+		large = mark+int64(len(d.buf)) > max(d.logFloor, d.startupSize/8)
 	}
 	if large {
 		d.buf = appendRecord(d.buf[:0], head)

@@ -127,7 +127,7 @@ func appendChange(dst []byte, sc *schema.Schema, c schema.Change) []byte {
 			return append(dst, `,"delete":true}`...)
 		}
 		dst = append(dst, `,"value":`...)
-		dst = sc.EncodeEntry(dst, c.Key, c.New)
+		dst = append(dst, sc.EncodeEntry(nil, c.Key, c.New)...)
 		return append(dst, '}')
 	})
 }

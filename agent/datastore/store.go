@@ -251,11 +251,18 @@ func (s *Store) carryOut(ctx context.Context, old, next *Snapshot, changes []sch
 	if err != nil {
 		return s.persistFailed(&PersistError{Err: err})
 	}
+	applied := false
+	defer func() {
+		// Also if the Applier panics and somebody above recovers.
+		if !applied {
+			p.abort()
+		}
+	}()
 	undo, err := s.applier.Apply(ctx, old, next, changes)
 	if err != nil {
-		p.abort()
 		return &ApplyError{Err: err}
 	}
+	applied = true
 	if failed := p.finish(); failed != nil {
 		if undo != nil {
 			// The one who asked may be gone; what the kernel holds still has to

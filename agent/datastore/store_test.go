@@ -164,6 +164,32 @@ func TestKernelRefuses(t *testing.T) {
 	r.agree()
 }
 
+func TestKernelPanics(t *testing.T) {
+	r := start(t, newMemFS(), &kernel{})
+	r.must(link(t, "e3", "one"))
+	r.must(link(t, "e3", "two"))
+	r.applier = panics{}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = r.commit(link(t, "e3", "three"))
+	}()
+	r.applier = r.kernel
+	r.must(link(t, "e3", "four"))
+	if got, _ := reopened(t, r.fs.reboot(loseNothing)); got != text(t, r.Snapshot()) {
+		t.Errorf("a restart finds %s", got)
+	}
+}
+
+type panics struct{}
+
+func (panics) Apply(context.Context, *Snapshot, *Snapshot, []schema.Change) (func(context.Context) error, error) {
+	panic("applier")
+}
+
 func manyLinks(n int) string {
 	var b strings.Builder
 	for i := range n {
