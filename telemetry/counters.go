@@ -33,8 +33,8 @@ func NewCounters(k Kernel) *Counters {
 // last what it was last seen to have counted in this one.
 type sidCounter struct {
 	base, last object.SIDCounters
-	life       uint32 // grows when the kernel begins anew
-	writing    int32  // how many are about to have it begin anew
+	turn       uint32 // grows with each write: a reading from before it comes too late
+	writing    int32  // how many writes are under way
 	read       bool   // there was something to read
 }
 
@@ -77,7 +77,7 @@ func (c *Counters) total(sid netip.Addr) (total object.SIDCounters, ok bool) {
 // before is where a SID's total stands before it is read.
 type before struct {
 	counter *sidCounter
-	life    uint32
+	turn    uint32
 }
 
 // stand is where the totals of these SIDs stand. Those that are being written
@@ -88,7 +88,7 @@ func (c *Counters) stand(sids []netip.Addr) map[netip.Addr]before {
 	m := make(map[netip.Addr]before, len(sids))
 	for _, sid := range sids {
 		if s := c.sids[sid]; s != nil && s.writing == 0 {
-			m[sid] = before{s, s.life}
+			m[sid] = before{s, s.turn}
 		}
 	}
 	return m
@@ -100,7 +100,7 @@ func (c *Counters) take(stood map[netip.Addr]before, read map[netip.Addr]object.
 	defer c.mu.Unlock()
 	for sid, b := range stood {
 		now, ok := read[sid]
-		if ok && c.sids[sid] == b.counter && b.counter.life == b.life && b.counter.writing == 0 {
+		if ok && c.sids[sid] == b.counter && b.counter.turn == b.turn && b.counter.writing == 0 {
 			b.counter.see(now)
 		}
 	}
@@ -135,12 +135,12 @@ func (c *Counters) Writing(ctx context.Context, sids []netip.Addr) (written func
 				continue
 			}
 			s.writing--
+			s.turn++
 			if now, ok := final[sids[i]]; ok {
 				s.see(now)
 			}
 			if done(i) {
 				s.base, s.last = sum(s.base, s.last), object.SIDCounters{}
-				s.life++
 			}
 		}
 	}

@@ -1,0 +1,231 @@
+package telemetry
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"heddle/kernel/object"
+)
+
+var sidA = netip.MustParseAddr("2001:db8:1::a")
+
+func count(packets uint64) object.SIDCounters {
+	return object.SIDCounters{Packets: packets, Octets: 100 * packets, Errors: packets / 2}
+}
+
+// counting is one SID with what its total should be.
+type counting struct {
+	t        *testing.T
+	kernel   *kernel
+	counters *Counters
+}
+
+func newCounting(t *testing.T) *counting {
+	k := newKernel()
+	c := &counting{t, k, NewCounters(k)}
+	c.counters.track(sidA)
+	return c
+}
+
+func (c *counting) kernelHas(packets uint64) {
+	c.kernel.set(func(k *kernel) { k.counters[sidA] = count(packets) })
+}
+
+func (c *counting) read() {
+	stood := c.counters.stand([]netip.Addr{sidA})
+	read, _ := c.kernel.SIDCounters(context.Background(), nil)
+	c.counters.take(stood, read)
+}
+
+func (c *counting) expect(packets uint64) {
+	c.t.Helper()
+	if got, ok := c.counters.total(sidA); !ok || got.Packets != packets || got.Octets != 100*packets {
+		c.t.Errorf("total is %+v, %t; want %d packets", got, ok, packets)
+	}
+}
+
+func TestNothingIsToldBeforeItIsRead(t *testing.T) {
+	c := newCounting(t)
+	if _, ok := c.counters.total(sidA); ok {
+		t.Error("a total that nobody has read")
+	}
+	// What the kernel counted for an earlier life of the agent is in the total.
+	c.kernelHas(1000)
+	c.read()
+	c.expect(1000)
+}
+
+// TestReplacedAndCountedFurther is what comparing readings cannot see: after the
+// kernel began anew it has counted more than before.
+func TestReplacedAndCountedFurther(t *testing.T) {
+	c := newCounting(t)
+	c.kernelHas(10)
+	c.read()
+	c.kernelHas(12)
+	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	c.kernelHas(0)
+	written(func(int) bool { return true })
+	c.expect(12)
+	c.kernelHas(50)
+	c.read()
+	c.expect(62)
+}
+
+func TestWriteThatFails(t *testing.T) {
+	c := newCounting(t)
+	c.kernelHas(10)
+	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written(func(int) bool { return false })
+	c.kernelHas(11)
+	c.read()
+	c.expect(11)
+}
+
+// TestUnreadableBeforeWrite loses what was counted since the last reading, and
+// nothing else.
+func TestUnreadableBeforeWrite(t *testing.T) {
+	c := newCounting(t)
+	c.kernelHas(10)
+	c.read()
+	c.kernel.set(func(k *kernel) { k.fail["sids"] = errKernel; delete(k.counters, sidA) })
+	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	c.kernel.set(func(k *kernel) { delete(k.fail, "sids") })
+	c.kernelHas(0)
+	written(func(int) bool { return true })
+	c.kernelHas(3)
+	c.read()
+	c.expect(13)
+}
+
+// TestSomebodyElseReplaces: a counter that fell has begun anew.
+func TestSomebodyElseReplaces(t *testing.T) {
+	c := newCounting(t)
+	c.kernelHas(10)
+	c.read()
+	c.kernelHas(4)
+	c.read()
+	c.expect(14)
+}
+
+func TestReadingThatIsOvertaken(t *testing.T) {
+	for name, overtake := range map[string]func(c *counting, read func()){
+		"begins before the write and ends in it": func(c *counting, read func()) {
+			stood := c.counters.stand([]netip.Addr{sidA})
+			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+			c.kernelHas(0)
+			written(func(int) bool { return true })
+		},
+		"begins before the write and ends after it": func(c *counting, read func()) {
+			stood := c.counters.stand([]netip.Addr{sidA})
+			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			c.kernelHas(0)
+			written(func(int) bool { return true })
+			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+		},
+		"begins in the write": func(c *counting, read func()) {
+			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			stood := c.counters.stand([]netip.Addr{sidA})
+			c.kernelHas(0)
+			written(func(int) bool { return true })
+			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(0)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCounting(t)
+			c.kernelHas(20)
+			overtake(c, c.read)
+			c.expect(20)
+			c.kernelHas(5)
+			c.read()
+			c.expect(25)
+		})
+	}
+}
+
+// TestForgottenMeanwhile: a reading that began for a SID that was deleted and
+// configured again is not of the new one.
+func TestForgottenMeanwhile(t *testing.T) {
+	c := newCounting(t)
+	stood := c.counters.stand([]netip.Addr{sidA})
+	c.counters.forget(sidA)
+	c.counters.track(sidA)
+	c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+	if got, ok := c.counters.total(sidA); ok {
+		t.Errorf("the new SID has %+v", got)
+	}
+}
+
+// TestEveryPacketOnce does what can happen to a SID in any order: when all is
+// read in the end, each packet has been counted once, and no total was ever less
+// than the one before.
+func TestEveryPacketOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := newKernel()
+		c := NewCounters(k)
+		c.track(sidA)
+		var truth, now, last uint64
+		var stood map[netip.Addr]before
+		var read map[netip.Addr]object.SIDCounters
+		var written func(func(int) bool)
+		kernelHas := func(n uint64) { now = n; k.set(func(k *kernel) { k.counters[sidA] = count(n) }) }
+		kernelHas(0)
+		t.Repeat(map[string]func(*rapid.T){
+			"traffic": func(t *rapid.T) {
+				// None between the last look and the write: it would be lost.
+				if written == nil {
+					n := uint64(rapid.IntRange(1, 40).Draw(t, "packets")) * 2
+					truth += n
+					kernelHas(now + n)
+				}
+			},
+			"begin to read": func(t *rapid.T) {
+				if stood == nil {
+					stood = c.stand([]netip.Addr{sidA})
+					read, _ = k.SIDCounters(context.Background(), nil)
+				}
+			},
+			"end of reading": func(*rapid.T) {
+				if stood != nil {
+					c.take(stood, read)
+					stood = nil
+				}
+			},
+			"begin to write": func(*rapid.T) {
+				if written == nil {
+					written = c.Writing(context.Background(), []netip.Addr{sidA})
+				}
+			},
+			"end of writing": func(t *rapid.T) {
+				if written == nil {
+					return
+				}
+				done := rapid.Bool().Draw(t, "done")
+				if done {
+					kernelHas(0)
+				}
+				written(func(int) bool { return done })
+				written = nil
+			},
+			"": func(t *rapid.T) {
+				total, _ := c.total(sidA)
+				if total.Packets < last || total.Packets > truth {
+					t.Fatalf("total %d after %d, %d packets came", total.Packets, last, truth)
+				}
+				last = total.Packets
+			},
+		})
+		if written != nil {
+			written(func(int) bool { return false })
+		}
+		end := c.stand([]netip.Addr{sidA})
+		final, _ := k.SIDCounters(context.Background(), nil)
+		c.take(end, final)
+		if total, _ := c.total(sidA); total != count(truth) {
+			t.Fatalf("total %+v, want %+v", total, count(truth))
+		}
+	})
+}
