@@ -42,8 +42,10 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 		return nil, err
 	}
 	undoWanted := delta.Commit()
+	a.dirty.addEntries(delta)
 	return func(ctx context.Context) error {
 		undoWanted()
+		a.dirty.addEntries(delta)
 		return undoKernel(ctx)
 	}, nil
 }
