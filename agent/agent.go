@@ -63,13 +63,17 @@ func Run(ctx context.Context, cfg Config) error {
 	return errors.Join(err, a.Close())
 }
 
+func newAgent(cfg Config) *Agent {
+	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1)}
+}
+
 // New takes the network namespace and the state directory, and reads what the
 // kernel holds of an earlier life. It changes nothing in the kernel.
 func New(cfg Config) (_ *Agent, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1)}
+	a := newAgent(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -78,29 +82,37 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	if a.schema, err = schema.Heddle(); err != nil {
-		return nil, fmt.Errorf("compile the model: %w", err)
-	}
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
-	view := kernelView{a.kernel}
+	if err := a.wire(a.kernel, kernelView{a.kernel}); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// wire puts together what runs between a kernel and the clients.
+func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
+	var err error
+	if a.schema, err = schema.Heddle(); err != nil {
+		return fmt.Errorf("compile the model: %w", err)
+	}
 	counters := telemetry.NewCounters(view)
-	a.rec = reconcile.New(counting{a.kernel, counters}, reconcile.OnChange(a.dirty.add))
+	a.rec = reconcile.New(counting{driver, counters}, reconcile.OnChange(a.dirty.add))
 	model, err := translators.NewModel(a.schema)
 	if err != nil {
-		return nil, fmt.Errorf("find the model's nodes: %w", err)
+		return fmt.Errorf("find the model's nodes: %w", err)
 	}
 	a.applier = &applier{schema: a.schema, engine: all.Engine(model), kernel: a.rec, dirty: a.dirty}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
-		Schema: a.schema, Dir: filepath.Join(cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
+		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
 		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {
 			return check.Check(old, new, changes)
 		}),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
@@ -110,7 +122,7 @@ func New(cfg Config) (_ *Agent, err error) {
 			Boot: bootTime(a.started), AgentStart: a.started,
 		},
 	})
-	return a, err
+	return err
 }
 
 // Run loads the configuration and serves until the context ends.

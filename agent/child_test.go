@@ -1,0 +1,3 @@
+package agent
+
+func runAsChild() bool { return false }
