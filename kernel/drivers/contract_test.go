@@ -264,7 +264,12 @@ func (h *hand) getAddress(k object.Key) (object.Object, bool) {
 	if err != nil {
 		return nil, false
 	}
+	// The kernel marks a dump during which anything changed (IPv6 autoconfiguration
+	// goes on while tests run).
 	as, err := h.nl.AddrList(l, unix.AF_UNSPEC)
+	for errors.Is(err, netlink.ErrDumpInterrupted) {
+		as, err = h.nl.AddrList(l, unix.AF_UNSPEC)
+	}
 	for _, a := range as {
 		ip, _ := netip.AddrFromSlice(a.IP)
 		ones, _ := a.Mask.Size()
