@@ -84,12 +84,12 @@ func (s *session) cmdSaid(c call) error {
 	return err
 }
 
-// cmdStop: stop NAME interrupts the command in the background, waits for its end
+// cmdEnd: end NAME interrupts the command in the background, waits for its end
 // and prints all that it has printed. One that ended before by itself, and not
 // well, is an error.
-func (s *session) cmdStop(c call) error {
+func (s *session) cmdEnd(c call) error {
 	if len(c.args) != 1 || s.jobs[c.args[0]] == nil {
-		return &usageError{"stop NAME, of a command in the background"}
+		return &usageError{"end NAME, of a command in the background"}
 	}
 	name := c.args[0]
 	j := s.jobs[name]
@@ -99,7 +99,7 @@ func (s *session) cmdStop(c call) error {
 		return werr
 	}
 	if err != nil {
-		return fmt.Errorf("stop %s: %w", name, err)
+		return fmt.Errorf("end %s: %w", name, err)
 	}
 	return nil
 }

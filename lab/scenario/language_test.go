@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestEventually(t *testing.T) {
@@ -76,7 +80,7 @@ func TestUsage(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"topology": {"", "a b", "nope"}, "agent": {"", "start", "restart pe3"}, "on": {"", "pe3"}, "ping": {"pe3", "pe3 ::1 count=x", "pe3 ::1 speed=1"},
 		"capture": {"", "start a b", "stop", "stop none"}, "gnmi": {"pe3", "pe3 set no-such-file.json"}, "require": {"", "warp"},
-		"background": {"", "x on pe3", "x ping pe3 ::1"}, "said": {"", "none"}, "stop": {"", "none"}, "remember": {"", "a b", "a as=b c"},
+		"background": {"", "x on pe3", "x ping pe3 ::1"}, "said": {"", "none"}, "end": {"", "none"}, "remember": {"", "a b", "a as=b c"},
 		"unchanged": {"", "pe3", "pe3 all", "pe3 since=b"}, "counters": {"", "mark a pe3", "rose none packets=1"}, "unload": {"", "a b"},
 	} {
 		for _, line := range lines {
@@ -85,6 +89,26 @@ func TestUsage(t *testing.T) {
 			if !errors.As(err, &usage) {
 				t.Errorf("%s %s: %v", name, line, err)
 			}
+		}
+	}
+}
+
+// A command of ours with the name of one of testscript's would never run: the
+// script would do something else, and may pass.
+func TestNoneIsShadowed(t *testing.T) {
+	for name := range scriptCommands() {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "x.txtar"), []byte(name+" x\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		ran := false
+		t.Run(name, func(t *testing.T) {
+			testscript.Run(t, testscript.Params{Dir: dir, Cmds: map[string]func(*testscript.TestScript, bool, []string){
+				name: func(*testscript.TestScript, bool, []string) { ran = true },
+			}})
+		})
+		if !ran {
+			t.Errorf("testscript has a command %s of its own", name)
 		}
 	}
 }

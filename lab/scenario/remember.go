@@ -24,8 +24,7 @@ var kernelParts = []struct {
 	// Everything there is for links, new ones of later kernels included, and
 	// what an agent may touch beside it. What is unreadable (stable_secret) has
 	// no value.
-	{"sysctls", "cd /proc/sys/net; for f in ipv4/conf/*/* ipv6/conf/*/* ipv4/ip_forward ipv6/seg6_flowlabel vrf/*; do " +
-		"[ -e $f ] && echo $f $(cat $f 2>/dev/null); done; true", false},
+	{"sysctls", "cd /proc/sys/net; [ -e vrf ] && vrf=vrf; grep -rs '' ipv4/conf ipv6/conf ipv4/ip_forward $vrf; true", true},
 }
 
 type memory struct {

@@ -73,7 +73,7 @@ func commands() map[string]command {
 		"gnmi":       (*session).cmdGNMI,
 		"background": (*session).cmdBackground,
 		"said":       (*session).cmdSaid,
-		"stop":       (*session).cmdStop,
+		"end":        (*session).cmdEnd,
 		"remember":   (*session).cmdRemember,
 		"unchanged":  (*session).cmdUnchanged,
 		"counters":   (*session).cmdCounters,
