@@ -24,12 +24,13 @@ const keepImages = 8
 
 // machineFlags are the options of all commands that boot.
 type machineFlags struct {
-	kernel string
-	memory int
-	cpus   int
-	bootIn time.Duration
-	tools  listFlag
-	binDir string
+	kernel  string
+	memory  int
+	cpus    int
+	bootIn  time.Duration
+	tools   listFlag
+	without listFlag
+	binDir  string
 }
 
 func (m *machineFlags) register(fs *flag.FlagSet, root string) {
@@ -38,6 +39,7 @@ func (m *machineFlags) register(fs *flag.FlagSet, root string) {
 	fs.IntVar(&m.cpus, "cpus", 2, "processors of the machine")
 	fs.DurationVar(&m.bootIn, "boot-timeout", 3*time.Minute, "how long a boot may take")
 	fs.Var(&m.tools, "tool", "another `PROGRAM` of this computer to have in the machine; may be repeated")
+	fs.Var(&m.without, "without-module", "a `MODULE` that the machine's kernel is to lack; may be repeated")
 	fs.StringVar(&m.binDir, "bin-dir", filepath.Join(root, "build"), "`DIRECTORY` with heddled and heddle, built static")
 }
 
@@ -62,7 +64,7 @@ func (a *app) prepare(ctx context.Context, m *machineFlags, bins, tests map[stri
 	if err := requireStatic(init); err != nil {
 		return debian.Kernel{}, "", err
 	}
-	builder, missing, err := image.New(ctx, image.Spec{Init: init, Modules: kernel.Modules(), Binaries: bins, Tests: tests, Tools: m.tools})
+	builder, missing, err := image.New(ctx, image.Spec{Init: init, Modules: kernel.Modules(), Binaries: bins, Tests: tests, Tools: m.tools, Without: m.without})
 	if err != nil {
 		return debian.Kernel{}, "", fmt.Errorf("make image: %w", err)
 	}

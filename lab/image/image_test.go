@@ -211,6 +211,9 @@ func TestModulesThatAreNotThere(t *testing.T) {
 	if err := os.WriteFile(dir+"/modules.builtin", []byte("kernel/virtio_pci.ko\nkernel/virtio_net.ko\nkernel/veth.ko\nkernel/vrf.ko\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := NewBuilder().AddModules(dir, "vrf"); err == nil || !strings.Contains(err.Error(), "leave out module vrf") {
+		t.Errorf("without a module that is built in: %v", err)
+	}
 	missing, err := NewBuilder().AddModules(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ type Spec struct {
 	Binaries map[string]string // name in BinDir -> file
 	Tests    map[string]string // path below TestDir -> file or directory
 	Tools    []string          // more programs of this machine, with their libraries
+	Without  []string          // modules that the kernel is to do without
 }
 
 // tools are the real programs of the guest; busybox fills in the rest. The
@@ -54,7 +55,7 @@ func New(ctx context.Context, s Spec) (b *Builder, missing []string, err error) 
 		b.Dir(d, 0o755)
 	}
 	b.Dir("/tmp", 0o777)
-	if missing, err = b.AddModules(s.Modules); err != nil {
+	if missing, err = b.AddModules(s.Modules, s.Without...); err != nil {
 		return nil, nil, err
 	}
 	if err := b.File("/init", s.Init); err != nil {

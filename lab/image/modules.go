@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ func wantedModules() []string {
 		xfrm_user xfrm_interface esp4 esp6 af_key
 		seqiv echainiv authenc gcm ghash_generic ctr cbc hmac sha256_generic
 		sch_ingress sch_prio sch_htb sch_netem cls_bpf cls_flower cls_matchall act_mirred act_bpf act_gact act_police
+		mpls_router mpls_iptunnel ila
 		nf_tables nft_chain_nat nft_ct nf_conntrack nft_fib_inet
 		af_packet af_packet_diag inet_diag tcp_diag udp_diag netlink_diag unix_diag veth netkit`)
 }
@@ -70,11 +72,18 @@ func readModuleSet(dir string) (*moduleSet, error) {
 
 // AddModules adds the wanted modules of the kernel whose modules are in dir,
 // with what they depend on, and the list of them in loading order. It returns
-// the names the kernel does not have.
-func (b *Builder) AddModules(dir string) (missing []string, err error) {
+// the names the kernel does not have. Modules in without are left out, as if the
+// kernel had been built without them; one that is built in cannot be.
+func (b *Builder) AddModules(dir string, without ...string) (missing []string, err error) {
 	set, err := readModuleSet(dir)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range without {
+		if set.files[name] == "" || slices.Contains(requiredModules(), name) {
+			return nil, fmt.Errorf("leave out module %s: kernel in %s has no such module, or the lab cannot run without", name, dir)
+		}
+		delete(set.files, name)
 	}
 	for _, name := range requiredModules() {
 		if set.files[name] == "" && !set.builtin[name] {

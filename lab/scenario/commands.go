@@ -177,6 +177,22 @@ func (s *session) cmdRequire(c call) error {
 	return nil
 }
 
+// cmdLacks: lacks FEATURE ends the scenario as skipped, with the reason, when the
+// kernel has it.
+func (s *session) cmdLacks(c call) error {
+	if len(c.args) != 1 {
+		return &usageError{"lacks FEATURE"}
+	}
+	f, ok := findFeature(c.args[0])
+	if !ok {
+		return &usageError{fmt.Sprintf("lacks %s: there is no such feature: use %s", c.args[0], strings.Join(featureNames(), ", "))}
+	}
+	if s.probe(f) == nil {
+		return &skipError{fmt.Sprintf("kernel %s has %s: this is for a machine that was booted without (heddle-lab run --without-module)", kernelRelease(), f.name)}
+	}
+	return nil
+}
+
 func haveAgent() error {
 	for _, name := range []string{"heddled", "heddle"} {
 		if _, err := exec.LookPath(name); err != nil {

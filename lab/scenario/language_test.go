@@ -81,7 +81,7 @@ func TestUsage(t *testing.T) {
 		"topology": {"", "a b", "nope"}, "agent": {"", "start", "restart pe3"}, "on": {"", "pe3"}, "ping": {"pe3", "pe3 ::1 count=x", "pe3 ::1 speed=1"},
 		"capture": {"", "start a b", "stop", "stop none"}, "gnmi": {"pe3", "pe3 set no-such-file.json"}, "require": {"", "warp"},
 		"background": {"", "x on pe3", "x ping pe3 ::1"}, "said": {"", "none"}, "end": {"", "none"}, "remember": {"", "a b", "a as=b c"},
-		"unchanged": {"", "pe3", "pe3 all", "pe3 since=b"}, "counters": {"", "mark a pe3", "rose none packets=1"}, "unload": {"", "a b"},
+		"unchanged": {"", "pe3", "pe3 all", "pe3 since=b"}, "counters": {"", "mark a pe3", "rose none packets=1"}, "lacks": {"", "warp", "vrf seg6"},
 	} {
 		for _, line := range lines {
 			err := commands()[name](s, call{args: strings.Fields(line), dir: t.TempDir(), out: &bytes.Buffer{}, errw: &bytes.Buffer{}})

@@ -56,7 +56,6 @@ type session struct {
 	jobs     map[string]*job     // in the background, by name
 	memories map[string]*memory  // what was remembered, by node and name
 	readings map[string]*reading // of counters, by name
-	unloaded []string            // files of modules to load again
 	features map[string]error    // what probes found, by feature
 }
 
@@ -77,7 +76,7 @@ func commands() map[string]command {
 		"remember":   (*session).cmdRemember,
 		"unchanged":  (*session).cmdUnchanged,
 		"counters":   (*session).cmdCounters,
-		"unload":     (*session).cmdUnload,
+		"lacks":      (*session).cmdLacks,
 	}
 	return table
 }

@@ -95,9 +95,6 @@ func setup(env *testscript.Env, cfg netlab.Config, found map[string]error) error
 		if err := lab.Down(); err != nil {
 			t.Errorf("tear down: %v", err)
 		}
-		if err := s.reload(); err != nil {
-			t.Errorf("load modules again: %v", err)
-		}
 		left, err := lab.Leaks(nodes)
 		if err := errors.Join(err, leaksError(left)); err != nil {
 			t.Errorf("after tear-down: %v", err)
