@@ -304,7 +304,7 @@ func drawEdit(t *rapid.T, sc *schema.Schema) schema.Edit {
 		"locator": {srv6 + "/locators/locator[name=l]", `{"config": {"prefix": "2001:db8:1::/48"}}`},
 		"seg6":    {srv6 + "/interfaces/interface[interface-id=" + link + "]", `{"config": {"enabled": ` + enabled + `}}`},
 		"source":  {srv6 + "/config", `{"source-address": "2001:db8:` + pick("source", "1", "2") + `::ff"}`},
-		"carrier": {srv6 + "/config", `{"sid-interface": "` + pick("carrier", "sr0", "d0", "lo") + `"}`},
+		"carrier": {srv6 + "/config", `{"sid-interface": "` + pick("carrier", "sr0", "d0", "ext0") + `"}`},
 	}
 	d := draw[pick("kind", slices.Sorted(maps.Keys(draw))...)]
 	switch rapid.IntRange(0, 5).Draw(t, "op") {

@@ -170,11 +170,10 @@ func sidLink(e *config.NetworkInstance) string {
 	return s.GetSidInterface()
 }
 
-// carriesSIDs reports whether the kernel has the link up for SIDs: it was made
-// or set up by us, or is the kernel's own.
+// carriesSIDs reports whether the kernel has the link up for SIDs.
 func (t *Telemetry) carriesSIDs(link string) bool {
 	c, ok := t.actual.Have(object.LinkConfigKey(link)).(object.LinkConfig)
-	return ok && c.Admin == object.AdminUp || link == "lo"
+	return ok && c.Admin == object.AdminUp
 }
 
 func srv6State(s *state.NetworkInstance) *state.NetworkInstance_SegmentRouting_Srv6 {

@@ -201,8 +201,9 @@ func TestSIDInterface(t *testing.T) {
 	delete(w.wants.have, object.LinkConfigKey("sr0"))
 	w.commit(w.edit(schema.Delete, sidPath(sidA), ""))
 	w.expect(path, "")
-	w.commit(w.edit(schema.Update, srv6+"/config", `{"sid-interface": "lo"}`))
-	w.expect(path, `"lo"`)
+	w.wants.have[object.LinkConfigKey("e1")] = object.LinkConfig{Link: "e1", Admin: object.AdminDown}
+	w.commit(w.edit(schema.Update, srv6+"/config", `{"sid-interface": "e1"}`))
+	w.expect(path, "")
 }
 
 func TestRevision(t *testing.T) {

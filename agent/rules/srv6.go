@@ -66,6 +66,12 @@ func sidInterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, name, "the kernel keeps this name for the settings of all links", "choose another name")
 		return
 	}
+	if name == translators.LoopbackLink {
+		// fib6_is_reject in net/ipv6/route.c, without a word to who adds the route.
+		c.fail(k, leaf, name, "the kernel makes a route by its loopback device one that drops every packet",
+			"use another interface, or leave it out: a link of its own is made")
+		return
+	}
 	if ni, ok := c.InstanceNamed(name); ok && ni.Type == translators.InstanceL3VRF {
 		c.fail(k, leaf, name, "the VRF link of network instance "+name+" has this name", "choose another name")
 	}
