@@ -206,4 +206,3 @@ func TestConfiguredDuringReading(t *testing.T) {
 	wg.Wait()
 	w.expect("/interfaces/interface[name=e1]/state/description", `"new"`)
 }
-
