@@ -39,7 +39,9 @@ func (s *session) captureStart(c call, name, node, iface string, filter []string
 	}
 	file := filepath.Join(c.dir, name+".pcap")
 	// Without -Z tcpdump becomes a user who cannot write to our directory.
-	argv := append([]string{"tcpdump", "-n", "-U", "-Z", "root", "-i", iface, "-w", file}, filter...)
+	// Without immediate mode the kernel keeps packets back for up to a second,
+	// and those it keeps when tcpdump is stopped are lost.
+	argv := append([]string{"tcpdump", "-n", "-U", "--immediate-mode", "-Z", "root", "-i", iface, "-w", file}, filter...)
 	cmd, err := s.lab.Command(node, argv)
 	if err != nil {
 		return err
@@ -91,8 +93,31 @@ func (s *session) captureStop(c call, name string) error {
 	return s.runOn(c, "", []string{"tcpdump", "-n", "-v", "-Z", "root", "-r", cap.file})
 }
 
+// settle waits until tcpdump has written what it was given: until the file has
+// not grown for a while, or traffic does not end.
+func (cap *capture) settle() error {
+	const quiet, most = 3, 20 // ticks
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	size := int64(-1)
+	for still, n := 0, 0; still < quiet && n < most; n++ {
+		<-tick.C
+		info, err := os.Stat(cap.file)
+		if err != nil {
+			return err
+		}
+		if still++; info.Size() != size {
+			still, size = 0, info.Size()
+		}
+	}
+	return nil
+}
+
 // stop ends tcpdump in good order, so that the file is complete.
 func (cap *capture) stop() error {
+	if err := cap.settle(); err != nil {
+		return err
+	}
 	if err := cap.cmd.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
