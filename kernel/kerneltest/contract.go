@@ -79,6 +79,7 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("reopen", (*contract).ownershipAfterReopen)
 	run("batch", (*contract).batchWithFailures)
 	run("batch/cancelled", (*contract).cancelled)
+	run("address/last", (*contract).lastAddress)
 	run("veth", (*contract).vethPair)
 	run("plan", (*contract).planAsAWhole)
 }

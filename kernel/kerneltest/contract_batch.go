@@ -183,3 +183,32 @@ func (k *contract) planAsAWhole() {
 		k.Errorf("a membership: %v", err)
 	}
 }
+
+// lastAddress: the kernel drops every IPv4 route over a link with its last IPv4
+// address. Those of ours that can do without it are put back; where one cannot,
+// the address stays, and so does everything else.
+func (k *contract) lastAddress() {
+	tunnel := route(object.TableMain, "192.168.4.0/24", encap(via("", "ext1"), object.HEncaps, segments...))
+	k.need(tunnel)
+	second := object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("192.0.2.7/24")}
+	elsewhere := object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("198.51.100.1/24")}
+	needs := route(object.TableMain, "10.1.0.0/16", via("192.0.2.2", "ext1"))
+	k.create(addr4, second, elsewhere, tunnel, needs)
+	k.remove(elsewhere)
+	k.holds(tunnel)
+
+	k.remove(second)
+	before := []object.Object{addr4, tunnel, needs}
+	if r := k.do(reconcile.Step{Old: addr4}); r.Err == nil || !contains(r.Err, "10.1.0.0/16") {
+		k.Errorf("the last address of a gateway's subnet is deleted: %v", r.Err)
+	}
+	k.exactly(before)
+
+	k.remove(needs)
+	k.create(second)
+	k.remove(addr4) // the primary one of its subnet
+	k.exactly([]object.Object{second, tunnel})
+	k.remove(second)
+	k.exactly([]object.Object{tunnel})
+	k.holds(tunnel)
+}

@@ -20,7 +20,8 @@ import (
 // without a word what Linux takes away without a word (the addresses and routes
 // of a link that goes, the IPv6 addresses of one that is enslaved or goes down,
 // IPv4 routes with the last IPv4 address, secondary IPv4 addresses with the
-// primary one); and a SID keeps the VRF that it was made with, so that it is a
+// primary one, of which the driver puts back what an address of ours takes along);
+// and a SID keeps the VRF that it was made with, so that it is a
 // black hole once that is gone, which only Snapshot shows.
 //
 // It is a reconcile.Driver, whose records of prior values it keeps, too, and the
@@ -284,7 +285,9 @@ func (f *Fake) remove(o object.Object) error {
 			if i := l.address(o.Prefix); i >= 0 {
 				there = true
 				if ours = l.addresses[i].ours; ours {
-					f.deleteAddress(l, o.Prefix)
+					if err := f.removeAddress(l, o.Prefix); err != nil {
+						return err
+					}
 				}
 			}
 		}

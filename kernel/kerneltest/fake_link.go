@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -214,4 +215,27 @@ func (f *Fake) deleteAddress(l *fakeLink, p netip.Prefix) {
 	if p.Addr().Is4() && !left {
 		f.flushRoutes(l, false, netip.Addr.Is4)
 	}
+}
+
+// removeAddress deletes an address of ours as the driver does: what the kernel
+// takes along is put back, and the address, too, when that cannot be.
+func (f *Fake) removeAddress(l *fakeLink, p netip.Prefix) error {
+	addresses, routes := slices.Clone(l.addresses), maps.Clone(f.routes)
+	f.deleteAddress(l, p)
+	for _, a := range addresses {
+		if a.prefix != p && l.address(a.prefix) < 0 {
+			l.addresses = append(l.addresses, a)
+		}
+	}
+	for s, r := range routes {
+		o, ok := r.object.(*object.Route)
+		if !ok || !r.ours || f.routes[s] != nil {
+			continue
+		}
+		if err := f.putRoute(nil, o, true); err != nil {
+			l.addresses, f.routes = addresses, routes
+			return fmt.Errorf("put %v back, which the kernel drops with the last IPv4 address of its link: %w", o, err)
+		}
+	}
+	return nil
 }

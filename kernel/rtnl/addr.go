@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -128,43 +129,64 @@ func (d *Driver) writeAddress(ctx context.Context, s reconcile.Step, l *link, a 
 	return object.Address{Link: l.name, Prefix: have.prefix}, nil
 }
 
-// deleteAddress removes an address of ours; somebody else's stays.
+// deleteAddress removes an address of ours; somebody else's stays. After an error
+// it is there as before, with what the kernel took along with it.
 func (d *Driver) deleteAddress(ctx context.Context, index int32, p netip.Prefix) error {
-	var before []address
-	var have address
-	var ok bool
-	var err error
 	if p.Addr().Is4() {
-		// The kernel deletes the secondary addresses of a subnet along with its
-		// primary one, unless promote_secondaries is set.
-		before, err = d.linkAddresses(ctx, index, unix.AF_INET)
-		for _, a := range before {
-			if a.prefix == p {
-				have, ok = a, true
-			}
-		}
-	} else {
-		have, ok, err = d.findAddress(ctx, index, p)
+		return d.deleteAddress4(ctx, index, p)
 	}
+	have, ok, err := d.findAddress(ctx, index, p)
 	if err != nil || !ok || have.proto != Protocol {
 		return err
 	}
+	return d.dropAddress(ctx, index, p)
+}
+
+func (d *Driver) dropAddress(ctx context.Context, index int32, p netip.Prefix) error {
 	c := d.query
 	buildAddress(c, unix.RTM_DELADDR, 0, index, p)
 	c.out.end()
 	if err := c.request(ctx, nil); err != nil && !isErrno(err, unix.EADDRNOTAVAIL) {
 		return err
 	}
-	if len(before) < 2 {
+	return nil
+}
+
+// deleteAddress4 puts back what Linux takes along with an IPv4 address: with a
+// primary one the secondary ones of its subnet (unless promote_secondaries is
+// set), and with the last one of a link every IPv4 route over that link, of which
+// there is no event either (fib_inetaddr_event in net/ipv4/fib_frontend.c).
+func (d *Driver) deleteAddress4(ctx context.Context, index int32, p netip.Prefix) error {
+	before, err := d.linkAddresses(ctx, index, unix.AF_INET)
+	if err != nil {
+		return err
+	}
+	var have *address
+	last := true // no address outside of the subnet keeps the routes
+	for i, a := range before {
+		if a.prefix == p {
+			have = &before[i]
+		}
+		last = last && a.prefix.Masked() == p.Masked()
+	}
+	if have == nil || have.proto != Protocol {
 		return nil
 	}
-	others := before[:0]
-	for _, a := range before {
-		if a.prefix != p {
-			others = append(others, a)
+	var routes []object.Object
+	if last {
+		if routes, err = d.routesOver(ctx, index); err != nil {
+			return err
 		}
 	}
-	return d.restoreAddresses(ctx, index, others)
+	if err := d.dropAddress(ctx, index, p); err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(before), func(a address) bool { return a.prefix == p })
+	err = errors.Join(d.restoreAddresses(ctx, index, others), d.restoreRoutes(ctx, index, routes))
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, d.restoreAddresses(ctx, index, before), d.restoreRoutes(ctx, index, routes))
 }
 
 // findAddress looks one address up. IPv6 has a query for one address, IPv4 only

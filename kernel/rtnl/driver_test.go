@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -493,4 +494,63 @@ func TestEncapsUnderPressure(t *testing.T) {
 		t.Errorf("%d of %d routes, %v", len(got), len(steps), err)
 	}
 	t.Logf("%d messages were sent again", d.retried)
+}
+
+// TestLastAddress deletes the last IPv4 address of a link: the kernel takes every
+// IPv4 route over the link along, without a word, and the driver puts ours back.
+func TestLastAddress(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	first := object.Address{Link: "v0", Prefix: prefix("192.0.2.1/24")}
+	second := object.Address{Link: "v0", Prefix: prefix("192.0.2.8/24")}
+	far := object.Address{Link: "v1", Prefix: prefix("198.51.100.1/24")}
+	enc := &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr("fc00:1::"), addr("fc00:2::")}}
+	v0, v1 := object.NextHop{Link: "v0", Encap: enc}, object.NextHop{Link: "v1"}
+	mustDo(t, d, second, far,
+		&object.Route{Table: object.TableMain, Prefix: prefix("192.168.4.0/24"), NextHops: []object.NextHop{v0}},
+		&object.Route{Table: 110, Prefix: prefix("192.168.5.0/24"), NextHops: []object.NextHop{v0}},
+		&object.Route{Table: object.TableMain, Prefix: prefix("192.168.6.0/24"), NextHops: []object.NextHop{v0, v1}},
+		&object.Route{Table: object.TableMain, Prefix: prefix("192.168.7.0/24"), NextHops: []object.NextHop{v1}})
+	ip(t, "route add 10.9.0.0/16 dev v0")
+
+	ours := func() string { return sortedLines(ip(t, "-d route show table all proto 72")) }
+	want := ours()
+	if strings.Count(want, "192.168.") != 4 {
+		t.Fatalf("routes of ours:\n%s", want)
+	}
+	for _, a := range []object.Address{first, second, far} {
+		if r := do(t, d, reconcile.Step{Old: a}); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		if got := ours(); got != want {
+			t.Errorf("after %s was deleted:\n%swant\n%s", a, got, want)
+		}
+	}
+	if got := ip(t, "-4 addr show"); strings.Contains(got, "inet ") {
+		t.Errorf("addresses are left:\n%s", got)
+	}
+}
+
+// TestLastAddressOfGateway: without the address the gateway is out of reach, so
+// the route cannot come back, and the address stays.
+func TestLastAddressOfGateway(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	route := &object.Route{Table: object.TableMain, Prefix: prefix("10.1.0.0/16"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}}
+	other := &object.Route{Table: object.TableMain, Prefix: prefix("10.2.0.0/16"), NextHops: []object.NextHop{{Link: "v0"}}}
+	mustDo(t, d, route, other)
+	before := ip(t, "-4 route show table all") + ip(t, "-4 addr show dev v0")
+	a := object.Address{Link: "v0", Prefix: prefix("192.0.2.1/24")}
+	if r := do(t, d, reconcile.Step{Old: a}); r.Err == nil || !strings.Contains(r.Err.Error(), "10.1.0.0/16") {
+		t.Errorf("deletion answers %v", r.Err)
+	}
+	if now := ip(t, "-4 route show table all") + ip(t, "-4 addr show dev v0"); sortedLines(now) != sortedLines(before) {
+		t.Errorf("before:\n%snow:\n%s", before, now)
+	}
+}
+
+func sortedLines(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "")
 }

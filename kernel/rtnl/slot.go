@@ -142,6 +142,7 @@ type routeFilter struct {
 	family uint8
 	table  uint32 // 0: all
 	proto  uint8  // 0: all
+	oif    int32  // 0: all; otherwise those with a next hop over this link
 }
 
 // dumpRoutes hands every route that matches to fn; what it gets is valid only
@@ -157,6 +158,9 @@ func dumpRoutes(ctx context.Context, c *conn, f routeFilter, start func(), fn fu
 			}
 			c.out.u32(unix.RTA_TABLE, f.table)
 		}
+		if f.oif != 0 {
+			c.out.u32(unix.RTA_OIF, uint32(f.oif))
+		}
 		c.out.end()
 	}, start, func(m *message) {
 		if m.typ != unix.RTM_NEWROUTE {
@@ -168,7 +172,8 @@ func dumpRoutes(ctx context.Context, c *conn, f routeFilter, start func(), fn fu
 		}
 		fn(&r)
 	})
-	if isErrno(err, unix.ENOENT) { // a table that was never used
+	// A table that was never used; a link that is gone.
+	if isErrno(err, unix.ENOENT) || f.oif != 0 && isErrno(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
