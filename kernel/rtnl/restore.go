@@ -51,16 +51,19 @@ func (d *Driver) restoreRoutes(ctx context.Context, index int32, before []object
 	if err != nil {
 		return err
 	}
-	var steps []reconcile.Step
+	// A change in place would find the next hops that are known, the dead ones, and
+	// so would a new route as long as one like it is there: first all go.
+	var gone, steps []reconcile.Step
 	for _, o := range before {
 		switch now[o.Key()] {
 		case whole:
+			continue
 		case lame:
-			steps = append(steps, reconcile.Step{Old: o, New: o})
-		default:
-			steps = append(steps, reconcile.Step{New: o})
+			gone = append(gone, reconcile.Step{Old: o})
 		}
+		steps = append(steps, reconcile.Step{New: o})
 	}
+	d.doRoutes(ctx, gone, make([]reconcile.Result, len(gone)))
 	results := make([]reconcile.Result, len(steps))
 	d.doRoutes(ctx, steps, results)
 	var errs []error
