@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -284,6 +285,12 @@ func (d *Driver) do(s reconcile.Step) (object.Object, error) {
 		Set: map[string]string{propValue: o.Value, propLink: o.Link}}
 	if had {
 		entry.Before = rec.Before
+	} else if now != o.Value {
+		links, err := apart(o.Name, now)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(entry.Before, links)
 	}
 	if err := d.prior.Put(entry); err != nil {
 		return nil, err
@@ -293,7 +300,7 @@ func (d *Driver) do(s reconcile.Step) (object.Object, error) {
 		err = fmt.Errorf("kernel holds %q instead of %q", got, o.Value)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.undo(o.Key(), now, rec, had))
+		return nil, errors.Join(err, d.undo(entry, now, rec, had))
 	}
 	return object.Sysctl{Name: o.Name, Value: got, Link: o.Link}, nil
 }
@@ -330,10 +337,13 @@ func linkIndex(name string) int32 {
 }
 
 // undo puts the value and the record back to what they were before a step.
-func (d *Driver) undo(k object.Key, value string, rec prior.Entry, had bool) error {
+func (d *Driver) undo(entry prior.Entry, value string, rec prior.Entry, had bool) error {
 	var err error
+	k := entry.Key
 	if now, rerr := read(k.ID); rerr == nil && now != value {
+		links := unchanged(entry.Before, now)
 		_, err = write(k.ID, value)
+		err = errors.Join(err, writeAll(links))
 	}
 	if had {
 		return errors.Join(err, d.prior.Put(rec))
@@ -354,7 +364,11 @@ func (d *Driver) giveBack(k object.Key) error {
 		return err
 	}
 	if err == nil && now == rec.Set[propValue] {
+		links := unchanged(rec.Before, now)
 		if _, err := write(k.ID, rec.Before[propValue]); err != nil {
+			return err
+		}
+		if err := writeAll(links); err != nil {
 			return err
 		}
 	}

@@ -83,6 +83,39 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestLinksOfTheirOwn: the kernel copies forwarding to every link; those that
+// stood apart get back what they had, unless somebody has changed it since.
+func TestLinksOfTheirOwn(t *testing.T) {
+	for _, c := range []struct{ name, conf string }{
+		{object.SysctlForward4, "net/ipv4/conf/"}, {object.SysctlForward6, "net/ipv6/conf/"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := testDriver(t)
+			// lo is a link like any other here.
+			for _, link := range []string{"lo", "default"} {
+				if _, err := write(c.conf+link+"/forwarding", "1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			on := object.Sysctl{Name: c.name, Value: "1"}
+			if r := do(d, reconcile.Step{New: on}); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			if _, err := write(c.conf+"default/forwarding", "0"); err != nil {
+				t.Fatal(err)
+			}
+			if r := do(d, reconcile.Step{Old: on}); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			for p, want := range map[string]string{c.name: "0", c.conf + "lo/forwarding": "1", c.conf + "default/forwarding": "0"} {
+				if got, err := read(p); err != nil || got != want {
+					t.Errorf("%s is %s (%v), want %s", p, got, err, want)
+				}
+			}
+		})
+	}
+}
+
 // TestStrictModeWithoutVRF: the remedy names the module.
 func TestStrictModeWithoutVRF(t *testing.T) {
 	d := testDriver(t)

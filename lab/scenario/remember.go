@@ -17,7 +17,7 @@ var kernelParts = []struct {
 }{
 	{"links", "ip -d -o link show", false},
 	{"addresses", "ip -o addr show", true},
-	{"IPv4 routes", "ip -o route show table all", true},
+	{"IPv4 routes", "ip -4 -o route show table all", true},
 	{"IPv6 routes", "ip -o -6 route show table all", true},
 	{"rules", "ip rule show; ip -6 rule show", false},
 	{"SRv6 tunnel source", "ip sr tunsrc show", false},
