@@ -206,6 +206,7 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 		}
 		r.graph.mu.Unlock()
 	}
+	r.settleTroubles(p)
 	if r.onChange == nil {
 		return
 	}

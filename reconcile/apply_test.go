@@ -186,7 +186,7 @@ func TestUndoOfACommit(t *testing.T) {
 	if err := f.Delete(object.LocalSIDKey(addr("fc00::d4"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Repair(t.Context(), object.LocalSIDKey(addr("fc00::d4"))); err != nil {
+	if _, err := r.Repair(t.Context(), reconcile.Look{Behind: []object.Key{object.LocalSIDKey(addr("fc00::d4"))}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := undo(t.Context()); err != nil {
@@ -272,20 +272,26 @@ func TestDrift(t *testing.T) {
 			if f.Snapshot() == kernel {
 				t.Fatal("nothing drifted")
 			}
-			reports := make(chan []object.Key)
+			reports := make(chan []reconcile.Found, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			var run sync.WaitGroup
 			run.Go(func() {
-				r.Run(ctx, func(drifted []object.Key, err error) {
+				r.Run(ctx, func(found []reconcile.Found, err error) {
 					if err != nil {
 						t.Error(err)
 					}
-					reports <- drifted
+					reports <- found
 				})
 			})
-			r.Wake(tt.wake)
-			if drifted := <-reports; !slices.Contains(drifted, tt.wake) {
-				t.Errorf("%s is not among %v", tt.wake, drifted)
+			r.Notice(reconcile.Look{Behind: []object.Key{tt.wake}})
+			found := <-reports
+			if !slices.ContainsFunc(found, func(f reconcile.Found) bool { return f.Key == tt.wake && f.First }) {
+				t.Errorf("%s is not among %v", tt.wake, found)
+			}
+			for _, f := range found {
+				if f.Err != nil || f.Origin != "/config/"+f.Key.String() {
+					t.Errorf("%s: %s: %v", f.Origin, f.Wrong(), f.Err)
+				}
 			}
 			cancel()
 			run.Wait()

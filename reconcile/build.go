@@ -49,14 +49,49 @@ type builder struct {
 	g     *graph
 	items []item
 	lists map[string]*itemNeeds
+	pending
 
 	// queue are the items whose dependents have to be looked at.
 	queue []int32
 }
 
+// pending says what is to be done about the objects that no change is about.
+type pending struct {
+	leave func(object.Key) bool // not these; nil: all that differ
+
+	// stale are to be made again though they look as they are wanted.
+	stale map[object.Key]struct{}
+
+	// leaveDependents leaves what leave names also where what it needs is rebuilt.
+	leaveDependents bool
+}
+
+func (p pending) leaves(n *node) bool { return p.leave != nil && p.leave(n.key) }
+
+// waits reports whether n is left, or needs what is left and not there: another
+// object in its place is not what it needs.
+func (p pending) waits(n *node) bool {
+	if p.leave == nil {
+		return false
+	}
+	if p.leave(n.key) {
+		return true
+	}
+	l := n.needs[wantSide]
+	if l == nil {
+		return false
+	}
+	for _, on := range l.on {
+		if on.want != nil && on.have == nil && p.waits(on) {
+			return true
+		}
+	}
+	return false
+}
+
 // build works out the items of a plan and its steps in order.
-func (g *graph) build(changes []Change) (Plan, error) {
-	b := &builder{g: g, lists: map[string]*itemNeeds{}}
+func (g *graph) build(changes []Change, rest pending) (Plan, error) {
+	b := &builder{g: g, lists: map[string]*itemNeeds{}, pending: rest}
 	defer b.clear()
 	if err := b.collect(changes); err != nil {
 		return Plan{}, err
@@ -101,8 +136,14 @@ func (b *builder) collect(changes []Change) error {
 		b.add(c.Key, b.g.find(c.Key), c.Want)
 	}
 	for n := range b.g.differ {
-		if n.item == 0 {
+		if n.item == 0 && !b.waits(n) {
 			b.add(n.key, n, Wanted{n.want, n.origin})
+		}
+	}
+	for k := range b.stale {
+		if n := b.g.find(k); n != nil && n.item == 0 && n.have != nil && n.want != nil && !b.leaves(n) {
+			b.add(k, n, Wanted{n.want, n.origin})
+			b.rebuild(n.item - 1)
 		}
 	}
 	return nil
@@ -192,6 +233,9 @@ func (b *builder) spread() {
 				return
 			}
 			if d.item == 0 {
+				if b.leaveDependents && b.leaves(d) {
+					return
+				}
 				b.add(d.key, d, Wanted{d.want, d.origin})
 			}
 			it := &b.items[d.item-1]

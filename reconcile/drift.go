@@ -6,9 +6,79 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"heddle/kernel/object"
 )
+
+// Look says where somebody else may have changed something.
+type Look struct {
+	// Kinds are read again as a whole, and nothing behind them.
+	Kinds []object.Kind
+
+	// Behind are objects, of ours or only needed by ours, that may have changed
+	// and have taken along what needs them. Those that nothing is known of are
+	// passed over.
+	Behind []object.Key
+
+	// Renewed are as Behind; what needs them and survived is made again, because
+	// they are others now under the same name.
+	Renewed []object.Key
+
+	// Seen are single objects as an event showed them, nil for gone. It need not
+	// be the last word on them.
+	Seen map[object.Key]object.Object
+}
+
+func (l *Look) add(m Look) {
+	l.Kinds = append(l.Kinds, m.Kinds...)
+	l.Behind = append(l.Behind, m.Behind...)
+	l.Renewed = append(l.Renewed, m.Renewed...)
+	if l.Seen == nil && len(m.Seen) > 0 {
+		l.Seen = make(map[object.Key]object.Object, len(m.Seen))
+	}
+	maps.Copy(l.Seen, m.Seen)
+	// A storm of events is about the same few objects.
+	if len(l.Kinds)+len(l.Behind)+len(l.Renewed) > lookSize {
+		slices.Sort(l.Kinds)
+		l.Kinds = slices.Compact(l.Kinds)
+		for _, keys := range []*[]object.Key{&l.Behind, &l.Renewed} {
+			slices.SortFunc(*keys, object.Key.Compare)
+			*keys = slices.Compact(*keys)
+		}
+	}
+}
+
+const lookSize = 1024
+
+// Found is an object that was not as it is wanted.
+type Found struct {
+	Key    object.Key
+	Origin string // model path that asks for it, or did; may be empty
+
+	Have object.Object // what the kernel held; nil: nothing
+	Want object.Object // nil: nothing
+
+	// Err is nil when it was put right, and says otherwise why not.
+	Err error
+
+	// First is set when it was in order before, Repeated when Err is what was
+	// reported already.
+	First, Repeated bool
+}
+
+// Wrong says what was found, in the words of iproute2.
+func (f Found) Wrong() string {
+	switch {
+	case f.Have == nil:
+		return fmt.Sprintf("%v is gone", f.Want)
+	case f.Want == nil:
+		return fmt.Sprintf("%v has our mark and is not configured", f.Have)
+	case f.Want.Equal(f.Have):
+		return fmt.Sprintf("what %v needs was made anew", f.Want)
+	}
+	return fmt.Sprintf("%v was changed into %v", f.Want, f.Have)
+}
 
 // Resync reads again what the kernel holds of ours of some kinds, of all when
 // none is given, and returns the keys that were not as last seen. It changes
@@ -47,27 +117,59 @@ func (r *Reconciler) resync(ctx context.Context, kinds []object.Kind) ([]object.
 	return slices.SortedFunc(maps.Keys(now), object.Key.Compare), nil
 }
 
-// Repair reads the objects under keys again, and what may have gone with them,
-// and puts right what is not as it is wanted. It returns the keys that were not
-// as last seen.
-func (r *Reconciler) Repair(ctx context.Context, keys ...object.Key) ([]object.Key, error) {
+// Repair looks where l says and puts right what is not as it is wanted, with all
+// that was found before and is not held back by Trouble. It returns what it
+// found. What cannot be put right keeps nothing else from it. The error is about
+// reading the kernel.
+//
+// Before the first commit nothing is known to be wanted, and nothing is touched.
+func (r *Reconciler) Repair(ctx context.Context, l Look) ([]Found, error) {
 	r.writer.Lock()
 	defer r.writer.Unlock()
-	drifted, err := r.resync(ctx, r.kindsBehind(keys))
+	now := time.Now()
+	behind := map[object.Kind]struct{}{}
+	r.behind(behind, l.Behind)
+	r.behind(behind, l.Renewed)
+	kinds := maps.Clone(behind)
+	for _, k := range l.Kinds {
+		kinds[k] = struct{}{}
+	}
+	drifted, err := r.resync(ctx, slices.Sorted(maps.Keys(kinds)))
 	if err != nil {
 		return nil, err
 	}
-	p, err := r.plan(nil)
-	if err != nil {
-		return drifted, err
+	drifted = append(drifted, r.take(l.Seen, kinds)...)
+	r.renew(l.Renewed)
+	if !r.committed {
+		return nil, nil
 	}
-	_, err = r.apply(ctx, p)
-	return drifted, err
+	r.troubles.prune(now)
+	if r.reportOnly {
+		return r.leaveAll(), nil
+	}
+	found := r.fought(r.troubles.drifted(drifted, now))
+	r.troubles.reconsider(behind, now)
+	mended, err := r.mend(ctx, l.Seen)
+	return append(found, mended...), err
 }
 
-// kindsBehind lists the kinds of keys and of all that needs them.
-func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
-	kinds := map[object.Kind]struct{}{}
+// fought are the objects that are left alone for a while although nothing keeps
+// them from being put right.
+func (r *Reconciler) fought(keys []object.Key) []Found {
+	var found []Found
+	for _, k := range keys {
+		f := Found{Key: k, Err: errors.New(r.Trouble(k)), First: true}
+		if n := r.graph.find(k); n != nil {
+			f.Origin, f.Have, f.Want = n.origin, n.have, n.want
+		}
+		found = append(found, f)
+	}
+	r.tell(keys)
+	return found
+}
+
+// behind adds the kinds of keys and of all that needs them.
+func (r *Reconciler) behind(kinds map[object.Kind]struct{}, keys []object.Key) {
 	seen := map[*node]struct{}{}
 	var visit func(*node)
 	visit = func(n *node) {
@@ -79,24 +181,238 @@ func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
 		n.dependents(visit)
 	}
 	for _, k := range keys {
-		kinds[k.Kind] = struct{}{}
 		if n := r.graph.find(k); n != nil {
 			visit(n)
 		}
 	}
+}
+
+// kindsBehind lists the kinds of keys and of all that needs them.
+func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
+	kinds := map[object.Kind]struct{}{}
+	for _, k := range keys {
+		kinds[k.Kind] = struct{}{}
+	}
+	r.behind(kinds, keys)
 	return slices.Sorted(maps.Keys(kinds))
 }
 
-// Wake says that somebody may have changed the objects under keys. It returns at
-// once: Run looks into it.
-func (r *Reconciler) Wake(keys ...object.Key) {
-	r.wake.Lock()
-	if r.waking == nil {
-		r.waking = map[object.Key]struct{}{}
+// take notes what events have shown of objects of kinds that were not read.
+func (r *Reconciler) take(seen map[object.Key]object.Object, read map[object.Kind]struct{}) []object.Key {
+	now := map[object.Key]object.Object{}
+	for k, o := range seen {
+		if _, ok := read[k.Kind]; ok {
+			continue
+		}
+		var have object.Object
+		if n := r.graph.find(k); n != nil {
+			have = n.have
+		}
+		if (have == nil) != (o == nil) || o != nil && !have.Equal(o) {
+			now[k] = o
+		}
 	}
+	r.note(now)
+	return slices.SortedFunc(maps.Keys(now), object.Key.Compare)
+}
+
+// renew marks what needs keys and is still there.
+func (r *Reconciler) renew(keys []object.Key) {
 	for _, k := range keys {
-		r.waking[k] = struct{}{}
+		if n := r.graph.find(k); n != nil {
+			n.dependents(func(d *node) {
+				if d.have != nil && d.want != nil {
+					r.stale[d.key] = struct{}{}
+				}
+			})
+		}
 	}
+}
+
+// mend carries out all that is to be done. What fails is held back, and the rest
+// is tried again without it.
+func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object) ([]Found, error) {
+	const rounds = 12 // what fails does so one kind after the other
+	var found []Found
+	for round := 0; ; round++ {
+		leave := r.troubles.holding(time.Now())
+		p, err := r.graph.build(nil, pending{leave: leave, stale: r.stale, leaveDependents: true})
+		p.generation = r.generation
+		what := r.foundBy(p)
+		var j journal
+		if err == nil {
+			j, err = r.apply(ctx, p)
+		}
+		if err == nil {
+			return append(found, r.mended(what, leave)...), nil
+		}
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		if len(seen) > 0 {
+			// What an event said may be outdated.
+			kinds := map[object.Kind]struct{}{}
+			for k := range seen {
+				kinds[k.Kind] = struct{}{}
+			}
+			if seen = nil; r.refreshed(ctx, kinds) {
+				continue
+			}
+		}
+		bad := failures(p, j, err)
+		if len(bad) == 0 || round == rounds {
+			bad = map[object.Key]error{}
+			for _, f := range what {
+				bad[f.Key] = err
+			}
+		}
+		if len(bad) == 0 {
+			return found, err
+		}
+		found = append(found, r.failed(what, bad)...)
+	}
+}
+
+func (r *Reconciler) refreshed(ctx context.Context, kinds map[object.Kind]struct{}) bool {
+	_, err := r.resync(ctx, slices.Sorted(maps.Keys(kinds)))
+	return err == nil
+}
+
+// foundBy lists the objects that p has steps for.
+func (r *Reconciler) foundBy(p Plan) []Found {
+	var found []Found
+	for _, t := range p.touched {
+		if t.first >= 0 {
+			found = append(found, Found{Key: t.key, Origin: t.from, Have: p.Steps[t.first].Old, Want: t.want.Object,
+				First: r.troubles.first(t.key)})
+		}
+	}
+	return found
+}
+
+// failures says what of p failed, by key.
+func failures(p Plan, j journal, err error) map[object.Key]error {
+	bad := map[object.Key]error{}
+	for i, res := range j.results {
+		e := res.Err
+		if e == nil {
+			e = readBack(p.Steps[i], res)
+		}
+		if e != nil {
+			bad[p.Steps[i].Key()] = e
+		}
+	}
+	var visit func(error)
+	visit = func(err error) {
+		switch e := any(err).(type) {
+		case *ApplyError: // what its undo did is no reason
+		case *StepError:
+			bad[e.Step.Key()] = e.Err
+		case interface{ Unwrap() error }:
+			visit(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				visit(one)
+			}
+		}
+	}
+	visit(err)
+	return bad
+}
+
+// mended takes note that all is in order but what leave names.
+func (r *Reconciler) mended(what []Found, leave func(object.Key) bool) []Found {
+	maps.DeleteFunc(r.stale, func(k object.Key, _ struct{}) bool { return leave == nil || !leave(k) })
+	for _, f := range what {
+		r.troubles.solved(f.Key)
+	}
+	// What came in order by itself has no step.
+	keys := r.troubles.solvedBut(leave)
+	for _, f := range what {
+		keys = append(keys, f.Key)
+	}
+	r.tell(keys)
+	return what
+}
+
+// failed holds back what failed.
+func (r *Reconciler) failed(what []Found, bad map[object.Key]error) []Found {
+	now := time.Now()
+	var found []Found
+	var keys []object.Key
+	for _, f := range what {
+		if f.Err = bad[f.Key]; f.Err == nil {
+			continue
+		}
+		f.Repeated = r.troubles.failed(f.Key, f.Err.Error(), now)
+		found, keys = append(found, f), append(keys, f.Key)
+		delete(bad, f.Key)
+	}
+	// A step on something that is not among the objects found cannot be left out.
+	for k, err := range bad {
+		f := Found{Key: k, Err: err, First: r.troubles.first(k)}
+		f.Repeated = r.troubles.failed(k, err.Error(), now)
+		found, keys = append(found, f), append(keys, k)
+	}
+	r.tell(keys)
+	return found
+}
+
+// errLeft is why nothing is done about it.
+var errLeft = errors.New("drift is only reported (--drift=report)")
+
+// leaveAll holds back all that is not as it is wanted, for good.
+func (r *Reconciler) leaveAll() []Found {
+	// What was put right by somebody else is in order.
+	var keys []object.Key
+	for _, k := range r.troubles.heldKeys() {
+		n := r.graph.find(k)
+		if n == nil || !r.differs(n) {
+			r.troubles.solved(k)
+			keys = append(keys, k)
+		}
+	}
+	var found []Found
+	leave := func(n *node) {
+		f := Found{Key: n.key, Origin: n.origin, Have: n.have, Want: n.want, Err: errLeft, First: r.troubles.first(n.key)}
+		if f.Repeated = r.troubles.leave(n.key, f.Wrong()); !f.Repeated {
+			found, keys = append(found, f), append(keys, n.key)
+		}
+	}
+	for n := range r.graph.differ {
+		leave(n)
+	}
+	for k := range r.stale {
+		if n := r.graph.find(k); n != nil && n.have != nil && n.want != nil && n.have.Equal(n.want) {
+			leave(n)
+		}
+	}
+	slices.SortFunc(found, func(a, b Found) int { return a.Key.Compare(b.Key) })
+	r.tell(keys)
+	return found
+}
+
+func (r *Reconciler) differs(n *node) bool {
+	_, differs := r.graph.differ[n]
+	_, stale := r.stale[n.key]
+	return differs || stale
+}
+
+// tell says that what is known of keys changed.
+func (r *Reconciler) tell(keys []object.Key) {
+	if r.onChange != nil && len(keys) > 0 {
+		r.onChange(keys)
+	}
+}
+
+// Trouble says why the object under key is not put right at present; empty: there
+// is no reason known. Commits that are not about it leave it alone.
+func (r *Reconciler) Trouble(key object.Key) string { return r.troubles.reason(key) }
+
+// Notice has Run look. It returns at once.
+func (r *Reconciler) Notice(l Look) {
+	r.wake.Lock()
+	r.noticed.add(l)
 	r.wake.Unlock()
 	select {
 	case r.woken <- struct{}{}:
@@ -104,26 +420,74 @@ func (r *Reconciler) Wake(keys ...object.Key) {
 	}
 }
 
-// Run repairs what Wake says until ctx ends, and reports each repair that found
-// something or went wrong. What arrives while one repair runs is one further
-// repair, so that a storm of events does not keep commits waiting.
-func (r *Reconciler) Run(ctx context.Context, report func(drifted []object.Key, err error)) {
+// Run repairs where Notice says until ctx ends, tries again what failed, and
+// reports what it finds. What arrives while one repair runs is one further repair,
+// and of the time repairs take no more than a fifth, so that a storm of events
+// does not keep commits waiting.
+func (r *Reconciler) Run(ctx context.Context, report func(found []Found, err error)) {
+	const share, longest = 4, 2 * time.Second
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.woken:
+		case <-again.C:
 		}
 		r.wake.Lock()
-		keys := slices.Collect(maps.Keys(r.waking))
-		r.waking = nil
+		l := r.noticed
+		r.noticed = Look{}
 		r.wake.Unlock()
-		drifted, err := r.Repair(ctx, keys...)
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+
+		began := time.Now()
+		found, err := r.Repair(ctx, l)
+		took := time.Since(began)
+		if ctx.Err() != nil {
 			return
 		}
-		if len(drifted) > 0 || err != nil {
-			report(drifted, err)
+		if len(found) > 0 || err != nil {
+			report(found, err)
+		}
+		wait := r.troubles.next(time.Now())
+		if err != nil {
+			// The kernel could not be read: the look is still to be taken.
+			r.wake.Lock()
+			r.noticed.add(l)
+			r.wake.Unlock()
+			wait = troubleFirst
+		}
+		if !pause(ctx, min(share*took, longest)) {
+			return
+		}
+		again.Reset(max(wait-share*took, 0))
+	}
+}
+
+// pause waits for d; false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// settleTroubles forgets the troubles of what a plan was about and brought in
+// order.
+func (r *Reconciler) settleTroubles(p Plan) {
+	if r.troubles.none() && len(r.stale) == 0 {
+		return
+	}
+	for _, t := range p.touched {
+		if t.last >= 0 {
+			delete(r.stale, t.key)
+		}
+		if n := r.graph.find(t.key); t.last >= 0 || n == nil || !r.differs(n) {
+			r.troubles.solved(t.key)
 		}
 	}
 }

@@ -35,19 +35,26 @@ type State struct {
 // methods may be called from several goroutines: those that change something
 // wait for each other, those that read do not wait for the kernel.
 type Reconciler struct {
-	driver   Driver
-	onChange func([]object.Key)
+	driver     Driver
+	onChange   func([]object.Key)
+	reportOnly bool
 
 	// writer is held for as long as a change takes: it makes plans, talks to the
 	// driver and guards generation. The graph has a lock of its own for readers.
 	writer     sync.Mutex
 	graph      *graph
 	generation uint64
+	committed  bool // what is wanted is known: what else is there is left over
 
-	// wake guards what Wake hands to Run.
-	wake   sync.Mutex
-	waking map[object.Key]struct{}
-	woken  chan struct{} // capacity 1
+	// stale are the objects that read back as wanted and are not, because what
+	// they need was made anew by somebody else.
+	stale    map[object.Key]struct{}
+	troubles troubles
+
+	// wake guards what Notice hands to Run.
+	wake    sync.Mutex
+	noticed Look
+	woken   chan struct{} // capacity 1
 }
 
 // An Option sets up a Reconciler.
@@ -60,10 +67,16 @@ func OnChange(fn func(keys []object.Key)) Option {
 	return func(r *Reconciler) { r.onChange = fn }
 }
 
+// ReportOnly has drift found, reported and left as it is. A commit that is not
+// about the object leaves it, too.
+func ReportOnly() Option {
+	return func(r *Reconciler) { r.reportOnly = true }
+}
+
 // New returns a Reconciler that works through d. Load comes before anything
 // else.
 func New(d Driver, options ...Option) *Reconciler {
-	r := &Reconciler{driver: d, graph: newGraph(), woken: make(chan struct{}, 1)}
+	r := &Reconciler{driver: d, graph: newGraph(), stale: map[object.Key]struct{}{}, woken: make(chan struct{}, 1)}
 	for _, o := range options {
 		o(r)
 	}
@@ -79,7 +92,8 @@ func (r *Reconciler) Load(ctx context.Context) error {
 
 // Plan works out the steps to a state in which changes are fulfilled, and all
 // that was wanted before as well: an object that somebody else took away, or
-// left over, is among the steps. It touches nothing. Errors are *ConflictError
+// left over, is among the steps, unless Trouble has a word on it. It touches
+// nothing. Errors are *ConflictError
 // and *RingError.
 func (r *Reconciler) Plan(changes []Change) (Plan, error) {
 	r.writer.Lock()
@@ -88,7 +102,7 @@ func (r *Reconciler) Plan(changes []Change) (Plan, error) {
 }
 
 func (r *Reconciler) plan(changes []Change) (Plan, error) {
-	p, err := r.graph.build(changes)
+	p, err := r.graph.build(changes, pending{leave: r.troubles.pending()})
 	p.generation = r.generation
 	return p, err
 }
@@ -105,6 +119,7 @@ func (r *Reconciler) Apply(ctx context.Context, p Plan) error {
 		return ErrStalePlan
 	}
 	_, err := r.apply(ctx, p)
+	r.committed = r.committed || err == nil
 	return err
 }
 
@@ -124,6 +139,7 @@ func (r *Reconciler) Commit(ctx context.Context, changes []Change) (undo func(co
 	if err != nil {
 		return nil, err
 	}
+	r.committed = true
 	after := r.generation
 	return func(ctx context.Context) error {
 		r.writer.Lock()
@@ -169,6 +185,13 @@ func (r *Reconciler) Leftovers() []object.Object {
 	}
 	r.graph.mu.RUnlock()
 	return objects
+}
+
+// Knows reports whether anything of ours is, or needs, the object under key.
+func (r *Reconciler) Knows(key object.Key) bool {
+	r.graph.mu.RLock()
+	defer r.graph.mu.RUnlock()
+	return r.graph.find(key) != nil
 }
 
 // Get returns what is known of key; false: nothing of ours, nothing wanted.

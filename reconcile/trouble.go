@@ -1,0 +1,234 @@
+package reconcile
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"heddle/kernel/object"
+)
+
+// How repairs are repeated.
+const (
+	// A repair that fails is tried again after troubleFirst, and each time after
+	// twice as long, up to troubleMost.
+	troubleFirst = 200 * time.Millisecond
+	troubleMost  = 30 * time.Second
+
+	// An object that drifts fightFree times, each within fightWindow of the last,
+	// is being fought over: its repairs are delayed in the same way.
+	fightFree   = 5
+	fightWindow = time.Minute
+)
+
+func backOff(times int) time.Duration {
+	d := troubleFirst
+	for ; times > 1 && d < troubleMost; times-- {
+		d *= 2
+	}
+	return min(d, troubleMost)
+}
+
+// trouble is what is remembered of an object that drifted.
+type trouble struct {
+	reason string // why it is not put right; empty: it is
+
+	drifts int       // without rest in between
+	tries  int       // that failed in a row
+	last   time.Time // when it drifted, or was tried
+	next   time.Time // it is left alone until then; zero: for good
+}
+
+func (t *trouble) holds(now time.Time) bool {
+	return t.reason != "" && (t.next.IsZero() || now.Before(t.next))
+}
+
+// troubles are those of all objects. The writer changes them, anybody may ask.
+type troubles struct {
+	mu    sync.RWMutex
+	byKey map[object.Key]*trouble
+}
+
+func (s *troubles) reason(k object.Key) string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if t := s.byKey[k]; t != nil {
+		return t.reason
+	}
+	return ""
+}
+
+// holding returns what tells the keys that are to be left alone at present; nil:
+// none is.
+func (s *troubles) holding(now time.Time) func(object.Key) bool {
+	return s.which(func(t *trouble) bool { return t.holds(now) })
+}
+
+// pending is holding for commits: what is due to be tried again is no business of
+// theirs either.
+func (s *troubles) pending() func(object.Key) bool {
+	return s.which(func(t *trouble) bool { return t.reason != "" })
+}
+
+func (s *troubles) which(fits func(*trouble) bool) func(object.Key) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var held map[object.Key]struct{}
+	for k, t := range s.byKey {
+		if fits(t) {
+			if held == nil {
+				held = map[object.Key]struct{}{}
+			}
+			held[k] = struct{}{}
+		}
+	}
+	if held == nil {
+		return nil
+	}
+	return func(k object.Key) bool {
+		_, ok := held[k]
+		return ok
+	}
+}
+
+// heldKeys are those with a reason.
+func (s *troubles) heldKeys() []object.Key {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var keys []object.Key
+	for k, t := range s.byKey {
+		if t.reason != "" {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func (s *troubles) of(k object.Key) *trouble {
+	t := s.byKey[k]
+	if t == nil {
+		if s.byKey == nil {
+			s.byKey = map[object.Key]*trouble{}
+		}
+		t = &trouble{}
+		s.byKey[k] = t
+	}
+	return t
+}
+
+// drifted counts, and returns the keys that are left alone from now on because
+// somebody else fights for them.
+func (s *troubles) drifted(keys []object.Key, now time.Time) []object.Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fought []object.Key
+	for _, k := range keys {
+		t := s.of(k)
+		if t.drifts++; t.drifts > fightFree && t.tries == 0 && !t.holds(now) {
+			delay := backOff(t.drifts - fightFree)
+			t.reason = fmt.Sprintf("somebody else has changed it %d times in a row: it is put right %v after the last time", t.drifts, delay)
+			t.next = now.Add(delay)
+			fought = append(fought, k)
+		}
+		t.last = now
+	}
+	return fought
+}
+
+// reconsider has what failed, of some kinds, tried again now that something
+// changed.
+func (s *troubles) reconsider(kinds map[object.Kind]struct{}, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, t := range s.byKey {
+		if _, ok := kinds[k.Kind]; ok && t.tries > 0 && !t.next.IsZero() {
+			t.next = now
+		}
+	}
+}
+
+// failed holds k back for a while.
+func (s *troubles) failed(k object.Key, reason string, now time.Time) (repeated bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.of(k)
+	repeated = t.reason == reason
+	t.tries++
+	t.reason, t.last, t.next = reason, now, now.Add(backOff(t.tries))
+	return repeated
+}
+
+// leave holds k back for good.
+func (s *troubles) leave(k object.Key, reason string) (repeated bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.of(k)
+	repeated = t.reason == reason
+	t.reason, t.next = reason, time.Time{}
+	return repeated
+}
+
+// first reports whether k was in order, as far as was reported.
+func (s *troubles) first(k object.Key) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t := s.byKey[k]
+	return t == nil || t.reason == "" && t.tries == 0
+}
+
+// solved says that k is in order.
+func (s *troubles) solved(k object.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.byKey[k]; t != nil {
+		t.reason, t.tries = "", 0
+	}
+}
+
+// solvedBut says that all is in order but what leave names, and returns what was
+// not before.
+func (s *troubles) solvedBut(leave func(object.Key) bool) []object.Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []object.Key
+	for k, t := range s.byKey {
+		if t.reason != "" && (leave == nil || !leave(k)) {
+			t.reason, t.tries = "", 0
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func (s *troubles) none() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.byKey) == 0
+}
+
+// prune forgets what has been quiet.
+func (s *troubles) prune(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, t := range s.byKey {
+		if t.reason == "" && now.Sub(t.last) > fightWindow {
+			delete(s.byKey, k)
+		}
+	}
+}
+
+// next is how long it is until something is to be tried again, or forgotten.
+func (s *troubles) next(now time.Time) time.Duration {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	wait := time.Hour
+	for _, t := range s.byKey {
+		switch {
+		case t.reason == "":
+			wait = min(wait, fightWindow)
+		case !t.next.IsZero():
+			wait = min(wait, t.next.Sub(now))
+		}
+	}
+	return max(wait, 0)
+}
