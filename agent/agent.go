@@ -31,6 +31,7 @@ type Config struct {
 	Listen   string // TCP address of the gNMI server; empty for none
 	Unix     string // path of its unix socket; empty for none
 	StateDir string
+	Drift    DriftMode
 	Log      *slog.Logger
 }
 
@@ -47,6 +48,7 @@ type Agent struct {
 	dirty   *dirty
 	store   *datastore.Store
 	tel     *telemetry.Telemetry
+	drift   *drift
 
 	// turn is taken by a commit and the state made after it, and by state made
 	// without a commit: what is in the middle of a commit is not state.
@@ -88,6 +90,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err := a.wire(a.kernel, kernelView{a.kernel}); err != nil {
 		return nil, err
 	}
+	a.drift.net = a.kernel.Net
 	return a, nil
 }
 
@@ -98,7 +101,12 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 		return fmt.Errorf("compile the model: %w", err)
 	}
 	counters := telemetry.NewCounters(view)
-	a.rec = reconcile.New(counting{driver, counters}, reconcile.OnChange(a.dirty.add))
+	options := []reconcile.Option{reconcile.OnChange(a.dirty.add)}
+	if a.cfg.Drift == DriftReport {
+		options = append(options, reconcile.ReportOnly())
+	}
+	a.rec = reconcile.New(counting{driver, counters}, options...)
+	a.drift = &drift{rec: a.rec, log: a.log, told: a.dirty.signal, links: map[string]int{}}
 	model, err := translators.NewModel(a.schema)
 	if err != nil {
 		return fmt.Errorf("find the model's nodes: %w", err)
@@ -116,7 +124,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		Counters: counters,
+		Counters: counters, Drift: a.drift.counts,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started,
@@ -140,6 +148,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer cancel(nil)
 
+	events, err := a.drift.open(ctx)
+	if err != nil {
+		return err
+	}
+	background("drift", func(ctx context.Context) error { return a.drift.watch(ctx, events) })
 	if err := a.rec.Load(ctx); err != nil {
 		return fmt.Errorf("read what the kernel holds of ours: %w", err)
 	}
@@ -156,6 +169,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	background("state", a.followKernel)
+	background("repair", func(ctx context.Context) error {
+		a.rec.Run(ctx, a.drift.report)
+		return nil
+	})
 	background("serve", a.serve)
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {

@@ -78,6 +78,9 @@ func (a *applier) Have(k object.Key) object.Object {
 	return s.Have
 }
 
+// Trouble implements telemetry.Actual.
+func (a *applier) Trouble(k object.Key) string { return a.kernel.Trouble(k) }
+
 // dirty collects what has other state now until somebody makes that anew: the
 // keys of kernel objects that changed, and the entries that asked for something
 // else, or for nothing any more.

@@ -164,7 +164,7 @@ func fresh(t rapid.TB, a *Agent, view telemetry.Kernel) string {
 	t.Helper()
 	tel, err := telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		System: telemetry.System{AgentStart: a.started},
+		System: telemetry.System{AgentStart: a.started}, Drift: a.drift.counts,
 	})
 	if err != nil {
 		t.Fatal(err)

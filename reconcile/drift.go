@@ -30,26 +30,38 @@ type Look struct {
 	Seen map[object.Key]object.Object
 }
 
-func (l *Look) add(m Look) {
-	l.Kinds = append(l.Kinds, m.Kinds...)
-	l.Behind = append(l.Behind, m.Behind...)
-	l.Renewed = append(l.Renewed, m.Renewed...)
-	if l.Seen == nil && len(m.Seen) > 0 {
-		l.Seen = make(map[object.Key]object.Object, len(m.Seen))
-	}
-	maps.Copy(l.Seen, m.Seen)
-	// A storm of events is about the same few objects.
-	if len(l.Kinds)+len(l.Behind)+len(l.Renewed) > lookSize {
-		slices.Sort(l.Kinds)
-		l.Kinds = slices.Compact(l.Kinds)
-		for _, keys := range []*[]object.Key{&l.Behind, &l.Renewed} {
-			slices.SortFunc(*keys, object.Key.Compare)
-			*keys = slices.Compact(*keys)
-		}
-	}
+// noticed collects looks until somebody takes them.
+type noticed struct {
+	kinds           map[object.Kind]struct{}
+	behind, renewed map[object.Key]struct{}
+	seen            map[object.Key]object.Object
 }
 
-const lookSize = 1024
+func (n *noticed) add(l Look) {
+	n.kinds = with(n.kinds, l.Kinds)
+	n.behind = with(n.behind, l.Behind)
+	n.renewed = with(n.renewed, l.Renewed)
+	if n.seen == nil && len(l.Seen) > 0 {
+		n.seen = make(map[object.Key]object.Object, len(l.Seen))
+	}
+	maps.Copy(n.seen, l.Seen)
+}
+
+func with[K comparable](set map[K]struct{}, keys []K) map[K]struct{} {
+	if set == nil && len(keys) > 0 {
+		set = make(map[K]struct{}, len(keys))
+	}
+	for _, k := range keys {
+		set[k] = struct{}{}
+	}
+	return set
+}
+
+func (n *noticed) take() Look {
+	l := Look{slices.Collect(maps.Keys(n.kinds)), slices.Collect(maps.Keys(n.behind)), slices.Collect(maps.Keys(n.renewed)), n.seen}
+	*n = noticed{}
+	return l
+}
 
 // Found is an object that was not as it is wanted.
 type Found struct {
@@ -70,6 +82,8 @@ type Found struct {
 // Wrong says what was found, in the words of iproute2.
 func (f Found) Wrong() string {
 	switch {
+	case f.Have == nil && f.Want == nil:
+		return "it cannot be put right"
 	case f.Have == nil:
 		return fmt.Sprintf("%v is gone", f.Want)
 	case f.Want == nil:
@@ -138,7 +152,11 @@ func (r *Reconciler) Repair(ctx context.Context, l Look) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	drifted = append(drifted, r.take(l.Seen, kinds)...)
+	seen, err := r.take(ctx, l.Seen, kinds)
+	if err != nil {
+		return nil, err
+	}
+	drifted = append(drifted, seen...)
 	r.renew(l.Renewed)
 	if !r.committed {
 		return nil, nil
@@ -197,23 +215,30 @@ func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
 	return slices.Sorted(maps.Keys(kinds))
 }
 
-// take notes what events have shown of objects of kinds that were not read.
-func (r *Reconciler) take(seen map[object.Key]object.Object, read map[object.Kind]struct{}) []object.Key {
+// take notes what events have shown of objects of kinds that were not read. What
+// nobody wants is read for certain: it may have been ours until now.
+func (r *Reconciler) take(ctx context.Context, seen map[object.Key]object.Object, read map[object.Kind]struct{}) ([]object.Key, error) {
 	now := map[object.Key]object.Object{}
+	unsure := map[object.Kind]struct{}{}
 	for k, o := range seen {
 		if _, ok := read[k.Kind]; ok {
 			continue
 		}
-		var have object.Object
+		var have, want object.Object
 		if n := r.graph.find(k); n != nil {
-			have = n.have
+			have, want = n.have, n.want
 		}
-		if (have == nil) != (o == nil) || o != nil && !have.Equal(o) {
+		switch {
+		case o == nil && have == nil, o != nil && have != nil && have.Equal(o):
+		case o != nil && want == nil:
+			unsure[k.Kind] = struct{}{}
+		default:
 			now[k] = o
 		}
 	}
 	r.note(now)
-	return slices.SortedFunc(maps.Keys(now), object.Key.Compare)
+	more, err := r.resync(ctx, slices.Sorted(maps.Keys(unsure)))
+	return slices.AppendSeq(more, maps.Keys(now)), err
 }
 
 // renew marks what needs keys and is still there.
@@ -436,8 +461,7 @@ func (r *Reconciler) Run(ctx context.Context, report func(found []Found, err err
 		case <-again.C:
 		}
 		r.wake.Lock()
-		l := r.noticed
-		r.noticed = Look{}
+		l := r.noticed.take()
 		r.wake.Unlock()
 
 		began := time.Now()

@@ -53,7 +53,7 @@ type Reconciler struct {
 
 	// wake guards what Notice hands to Run.
 	wake    sync.Mutex
-	noticed Look
+	noticed noticed
 	woken   chan struct{} // capacity 1
 }
 

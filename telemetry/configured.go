@@ -127,7 +127,12 @@ func (t *Telemetry) programmed(cfg schema.Tree, k schema.EntryKey) (have []objec
 		if h != nil {
 			have = append(have, h)
 		}
-		if reason == nil && (h == nil || !w.Equal(h)) {
+		if reason != nil {
+			continue
+		}
+		if why := t.actual.Trouble(w.Key()); why != "" {
+			reason = &why
+		} else if h == nil || !w.Equal(h) {
 			reason = ptr(fmt.Sprintf("the kernel does not hold %v", w))
 		}
 	}
@@ -230,10 +235,19 @@ func (t *Telemetry) locatorEntry(cfg schema.Tree, k schema.EntryKey, e *config.N
 // deviceEntry is the root: the system's own state.
 func (t *Telemetry) deviceEntry(revision uint64) schema.GoStruct {
 	s := t.system
-	return &state.Device{System: &state.System{
+	e := &state.System{
 		Hostname: &s.Hostname, SoftwareVersion: &s.Version, KernelRelease: &s.KernelRelease,
 		BootTime:       ptr(uint64(s.Boot.UnixNano())),
 		AgentStartTime: ptr(uint64(s.AgentStart.UnixNano())),
 		ConfigRevision: &revision,
-	}}
+	}
+	if t.drift != nil {
+		d := t.drift()
+		e.Drift = &state.System_Drift{Detected: &d.Detected, Repaired: &d.Repaired, Failed: &d.Failed}
+		if !d.At.IsZero() {
+			e.Drift.LastObject, e.Drift.LastReason = &d.Object, &d.Reason
+			e.Drift.LastTime = ptr(uint64(d.At.UnixNano()))
+		}
+	}
+	return &state.Device{System: e}
 }

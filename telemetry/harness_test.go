@@ -172,6 +172,7 @@ type wants struct {
 	wanted   map[string][]object.Object
 	withheld map[string]string
 	have     map[object.Key]object.Object
+	trouble  map[object.Key]string
 	asked    []string // the entries that were asked for
 }
 
@@ -182,6 +183,8 @@ func (w *wants) Wanted(_ schema.Tree, k schema.EntryKey) ([]object.Object, strin
 }
 
 func (w *wants) Have(k object.Key) object.Object { return w.have[k] }
+
+func (w *wants) Trouble(k object.Key) string { return w.trouble[k] }
 
 // hold makes the objects wanted by an entry, and has the kernel hold them.
 func (w *wants) hold(path string, objects ...object.Object) {

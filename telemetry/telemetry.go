@@ -49,6 +49,19 @@ type Intent interface {
 // Actual is what the kernel was last read to hold, nil for nothing.
 type Actual interface {
 	Have(key object.Key) object.Object
+
+	// Trouble says why the object is not as the configuration asks, "" if it is,
+	// or if the reason is not known.
+	Trouble(key object.Key) string
+}
+
+// Drift is what somebody else changed of what the configuration asks for.
+type Drift struct {
+	Detected, Repaired, Failed uint64
+
+	// Of the object that was found last; At is zero when none was.
+	Object, Reason string
+	At             time.Time
 }
 
 // System describes the machine and the agent.
@@ -68,6 +81,9 @@ type Config struct {
 
 	// Counters is who sees the SIDs being written; nil if nobody does.
 	Counters *Counters
+
+	// Drift is asked for each time that state is made; nil: nobody watches.
+	Drift func() Drift
 }
 
 // Telemetry is the state tree with its sources.
@@ -81,6 +97,7 @@ type Telemetry struct {
 	nodes    nodes
 	store    *store
 	counters *Counters
+	drift    func() Drift
 
 	// Of links and of counters, one reading at a time: what is read later is
 	// published later.
@@ -103,7 +120,7 @@ func New(c Config) (*Telemetry, error) {
 	t := &Telemetry{
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
 		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
-		cfg: schema.Entries{}, members: newMembers(),
+		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift,
 	}
 	if t.counters == nil {
 		t.counters = NewCounters(c.Kernel)

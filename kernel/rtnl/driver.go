@@ -60,6 +60,7 @@ type Driver struct {
 	genl    *conn
 	seg6    uint16 // generic netlink family, 0: not asked yet
 	retried int    // messages sent again after a passing shortage
+	own     ownLinks
 
 	stateMu sync.Mutex // guards state, the socket that telemetry reads through
 	state   *conn

@@ -46,6 +46,7 @@ func (d *Driver) doLink(ctx context.Context, s reconcile.Step) (object.Object, e
 	if err != nil {
 		return nil, describe(opCreate, l.String(), err)
 	}
+	d.noteOwn(ctx, l, &d.own.made)
 	if !l.Equal(got) {
 		err := error(&DroppedError{Object: l.String(), Dropped: "settings", Held: got.String()})
 		return nil, errors.Join(err, describe("take back", l.String(), d.deleteLink(ctx, l)))
@@ -152,6 +153,7 @@ func (d *Driver) deleteLink(ctx context.Context, l object.Link) error {
 	if !l.Creates() {
 		return d.markLink(ctx, l, "")
 	}
+	d.noteOwn(ctx, l, &d.own.ended)
 	c := d.query
 	h := c.begin(unix.RTM_DELLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
 	native.PutUint32(h[4:], uint32(have.index))

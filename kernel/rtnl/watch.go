@@ -31,6 +31,7 @@ type Event struct {
 	Gone bool // it is there no more
 
 	Link    LinkState    // EventLink; without statistics
+	Before  LinkState    // EventLink: as it was until now; Index 0 when it is new
 	Address AddressState // EventAddress
 	Route   object.Object
 
@@ -230,9 +231,13 @@ func (w *watch) linkEvent(m *message) (Event, bool) {
 		return Event{}, false
 	}
 	old := w.links.byIndex[l.index]
+	var before LinkState
+	if old != nil {
+		before = w.view().state(old)
+	}
 	w.links.apply(m)
 	l.stats = LinkCounters{}
-	e := Event{Kind: EventLink, Gone: m.typ == unix.RTM_DELLINK, Link: w.view().state(l), Keys: linkKeys(l.name)}
+	e := Event{Before: before, Kind: EventLink, Gone: m.typ == unix.RTM_DELLINK, Link: w.view().state(l), Keys: linkKeys(l.name)}
 	if old != nil && old.name != l.name {
 		e.Keys = append(e.Keys, linkKeys(old.name)...)
 	}
