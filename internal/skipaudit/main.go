@@ -105,14 +105,20 @@ func (a *audit) read(where string, r io.Reader) error {
 	return s.Err()
 }
 
-// reason is what the test said when it skipped: the last line that is not one
-// of go test's own.
+// reason is what the test said when it skipped: a line "SKIP NAME: REASON", which
+// scenarios print because their script follows, else the last line that is not
+// one of go test's own.
 func reason(output string) string {
 	last := "no reason given"
 	for _, line := range strings.Split(output, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
 			continue
+		}
+		if text, ok := strings.CutPrefix(line, "SKIP "); ok {
+			if _, text, ok := strings.Cut(text, ": "); ok {
+				return text
+			}
 		}
 		if _, text, ok := strings.Cut(line, ".go:"); ok {
 			if _, text, ok := strings.Cut(text, ": "); ok {

@@ -26,6 +26,11 @@ func TestAudit(t *testing.T) {
 			[]string{"skipped: heddle/kernel/rtnl TestVRF on host: needs vrf: operation not supported", "2 passed, 0 failed, 1 skipped"}},
 		{"ran nowhere", `{"Action":"skip","Package":"heddle/kernel/rtnl","Test":"TestVRF"}`, 1,
 			[]string{"RAN NOWHERE: heddle/kernel/rtnl TestVRF on lab-6.1: no reason given", "1 tests were skipped on every kernel"}},
+		{"a scenario", `{"Action":"output","Package":"p","Test":"T/x","Output":"SKIP T/x: kernel 6.1 has vrf: boot without\n"}
+{"Action":"output","Package":"p","Test":"T/x","Output":"        > lacks vrf\n"}
+{"Action":"skip","Package":"p","Test":"T/x"}
+{"Action":"pass","Package":"heddle/kernel/rtnl","Test":"TestVRF"}`, 1,
+			[]string{"RAN NOWHERE: p T/x on lab-6.1: kernel 6.1 has vrf: boot without"}},
 		{"failed", `{"Action":"fail","Package":"heddle/kernel/rtnl","Test":"TestVRF"}`, 1, []string{"1 passed, 1 failed, 1 skipped"}},
 	}
 	for _, tt := range tests {
