@@ -36,7 +36,7 @@ type machineFlags struct {
 func (m *machineFlags) register(fs *flag.FlagSet, root string) {
 	fs.StringVar(&m.kernel, "kernel", "6.1", "kernel: 6.1, 6.12, sid, or suite:`NAME` of Debian")
 	fs.IntVar(&m.memory, "memory", 1024, "memory of the machine in MiB")
-	fs.IntVar(&m.cpus, "cpus", 2, "processors of the machine")
+	fs.IntVar(&m.cpus, "cpus", 1, "processors of the machine; with more than one, emulated kernels crash now and then")
 	fs.DurationVar(&m.bootIn, "boot-timeout", 3*time.Minute, "how long a boot may take")
 	fs.Var(&m.tools, "tool", "another `PROGRAM` of this computer to have in the machine; may be repeated")
 	fs.Var(&m.without, "without-module", "a `MODULE` that the machine's kernel is to lack; may be repeated")
