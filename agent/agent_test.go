@@ -37,6 +37,7 @@ import (
 type router struct {
 	t      *testing.T
 	dir    string
+	drift  DriftMode
 	agent  *Agent
 	stop   func() error
 	client gpb.GNMIClient
@@ -108,7 +109,7 @@ func (r *router) expectKernel(want string) {
 func (r *router) start() {
 	r.t.Helper()
 	sock := filepath.Join(r.dir, "gnmi.sock")
-	a, err := New(Config{StateDir: r.dir, Unix: sock})
+	a, err := New(Config{StateDir: r.dir, Unix: sock, Drift: r.drift})
 	if err != nil {
 		r.t.Fatal(err)
 	}

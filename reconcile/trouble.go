@@ -15,11 +15,20 @@ const (
 	troubleFirst = 200 * time.Millisecond
 	troubleMost  = 30 * time.Second
 
-	// An object that drifts fightFree times, each within fightWindow of the last,
-	// is being fought over: its repairs are delayed in the same way.
+	// An object that drifts more than fightFree times in a row, each within
+	// fightWindow of the last, is being fought over: its repairs are delayed in the
+	// same way.
 	fightFree   = 5
-	fightWindow = time.Minute
+	fightWindow = 10 * time.Second
 )
+
+// window is for how long a drift counts as one of those before.
+func (t *trouble) window() time.Duration {
+	if t.drifts > fightFree {
+		return fightWindow + backOff(t.drifts-fightFree)
+	}
+	return fightWindow
+}
 
 func backOff(times int) time.Duration {
 	d := troubleFirst
@@ -211,7 +220,7 @@ func (s *troubles) prune(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, t := range s.byKey {
-		if t.reason == "" && now.Sub(t.last) > fightWindow {
+		if t.reason == "" && now.Sub(t.last) > t.window() {
 			delete(s.byKey, k)
 		}
 	}
@@ -225,7 +234,7 @@ func (s *troubles) next(now time.Time) time.Duration {
 	for _, t := range s.byKey {
 		switch {
 		case t.reason == "":
-			wait = min(wait, fightWindow)
+			wait = min(wait, t.window())
 		case !t.next.IsZero():
 			wait = min(wait, t.next.Sub(now))
 		}
