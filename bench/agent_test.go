@@ -1,0 +1,297 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+
+	"heddle/agent"
+)
+
+// tappedEnv has this binary, started again, be an agent that can be asked for
+// profiles: its value is the state directory.
+const tappedEnv = "HEDDLE_BENCH_AGENT"
+
+// heddled is the product's binary, built from this tree; HEDDLED names another.
+var heddled = sync.OnceValues(func() (string, error) {
+	if file := os.Getenv("HEDDLED"); file != "" {
+		return file, nil
+	}
+	file := filepath.Join(os.TempDir(), fmt.Sprintf("heddled-bench-%d", os.Getpid()))
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "heddle/cmd/heddled")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build heddled: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(tappedEnv); dir != "" {
+		if err := runTapped(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "agent:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("heddled-bench-%d", os.Getpid())))
+	os.Exit(code)
+}
+
+// runTapped runs an agent that takes commands on its standard input, one a line,
+// and answers each with a line: "profile FILE", "stop", "heap FILE".
+func runTapped(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go tap(os.Stdin, os.Stdout)
+	return agent.Run(ctx, agent.Config{StateDir: dir, Unix: filepath.Join(dir, "gnmi.sock"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+}
+
+func tap(in io.Reader, out io.Writer) {
+	var profile *os.File
+	for s := bufio.NewScanner(in); s.Scan(); {
+		command, file, _ := strings.Cut(s.Text(), " ")
+		answer, err := "", error(nil)
+		switch command {
+		case "profile":
+			if profile, err = os.Create(file); err == nil {
+				err = pprof.StartCPUProfile(profile)
+			}
+		case "stop":
+			pprof.StopCPUProfile()
+			err = profile.Close()
+		case "heap":
+			answer, err = heap(file)
+		}
+		if err != nil {
+			answer = "error: " + err.Error()
+		}
+		fmt.Fprintln(out, answer)
+	}
+}
+
+// heap is the octets in use once the garbage is gone. A profile of them goes to
+// the file if there is one.
+func heap(file string) (string, error) {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what finalizers let go of
+	runtime.ReadMemStats(&m)
+	if file != "" {
+		f, err := os.Create(file)
+		if err != nil {
+			return "", err
+		}
+		if err := errors.Join(pprof.WriteHeapProfile(f), f.Close()); err != nil {
+			return "", err
+		}
+	}
+	return strconv.FormatUint(m.HeapAlloc, 10), nil
+}
+
+// process is an agent that runs, and a client to it.
+type process struct {
+	t        testing.TB
+	dir      string // its state directory
+	cmd      *exec.Cmd
+	conn     *grpc.ClientConn
+	client   gpb.GNMIClient
+	commands io.Writer // of one that is tapped
+	answers  *bufio.Reader
+	// ready is the time from starting the program to its first answer.
+	ready time.Duration
+}
+
+// start runs heddled in a namespace, or a tapped agent.
+func start(n *namespace, dir string, tapped bool) *process {
+	n.t.Helper()
+	p := &process{t: n.t, dir: dir}
+	file, err := heddled()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	sock := filepath.Join(dir, "gnmi.sock")
+	p.cmd = exec.Command(file, "-listen", "", "-unix", sock, "-state-dir", dir)
+	if tapped {
+		p.cmd = exec.Command("/proc/self/exe")
+		p.cmd.Env = append(os.Environ(), tappedEnv+"="+dir)
+		if p.commands, err = p.cmd.StdinPipe(); err != nil {
+			n.t.Fatal(err)
+		}
+		out, err := p.cmd.StdoutPipe()
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		p.answers = bufio.NewReader(out)
+	}
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	serves, ended := make(chan struct{}), make(chan string)
+	begun := time.Now()
+	n.in(p.cmd.Start)
+	go func() {
+		var all strings.Builder
+		told := false
+		for s := bufio.NewScanner(log); s.Scan(); {
+			fmt.Fprintln(&all, s.Text())
+			if strings.Contains(s.Text(), "gNMI over a unix socket") && !told {
+				told = true
+				close(serves)
+			}
+		}
+		ended <- all.String()
+	}()
+	select {
+	case <-serves:
+	case log := <-ended:
+		n.t.Fatalf("heddled ended:\n%s", log)
+	}
+	go func() { <-ended }()
+	p.conn, err = grpc.NewClient("unix://"+sock, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)), grpc.WithNoProxy())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	p.client = gpb.NewGNMIClient(p.conn)
+	if _, err := p.client.Capabilities(context.Background(), &gpb.CapabilityRequest{}, grpc.WaitForReady(true)); err != nil {
+		n.t.Fatal(err)
+	}
+	p.ready = time.Since(begun)
+	n.t.Cleanup(p.stop)
+	return p
+}
+
+// stop ends the agent; the kernel keeps what is configured.
+func (p *process) stop() {
+	if p.cmd == nil {
+		return
+	}
+	p.t.Helper()
+	err := errors.Join(p.conn.Close(), p.cmd.Process.Signal(syscall.SIGTERM), p.cmd.Wait())
+	if p.cmd = nil; err != nil {
+		p.t.Errorf("end heddled: %v", err)
+	}
+}
+
+// ask sends a tapped agent a command and gives the answer.
+func (p *process) ask(command string) string {
+	p.t.Helper()
+	if _, err := fmt.Fprintln(p.commands, command); err != nil {
+		p.t.Fatal(err)
+	}
+	answer, err := p.answers.ReadString('\n')
+	if err != nil || strings.HasPrefix(answer, "error") {
+		p.t.Fatalf("%s: %s %v", command, answer, err)
+	}
+	return strings.TrimSpace(answer)
+}
+
+// status reads a field of /proc/PID/status that is in kB, in octets.
+func (p *process) status(field string) float64 {
+	p.t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); f[0] == field+":" {
+			kB, err := strconv.ParseFloat(f[1], 64)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return kB * 1024
+		}
+	}
+	p.t.Fatalf("no %s", field)
+	return 0
+}
+
+// resetPeak has VmHWM count from now on.
+func (p *process) resetPeak() {
+	p.t.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// configure gives the agent the configuration of a node without SIDs.
+func (p *process) configure() {
+	p.t.Helper()
+	req := &gpb.SetRequest{}
+	for _, u := range node {
+		req.Update = append(req.Update, update(p.t, u[0], ietf([]byte(u[1]))))
+	}
+	p.set(req)
+}
+
+func (p *process) set(req *gpb.SetRequest) {
+	p.t.Helper()
+	if _, err := p.client.Set(context.Background(), req); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) remove(at string) {
+	p.t.Helper()
+	p.set(&gpb.SetRequest{Delete: []*gpb.Path{path(p.t, at)}})
+}
+
+// timed sends a request that is encoded already, and says how long the answer
+// took and how large it is. Neither is decoded.
+func (p *process) timed(method string, request []byte) (time.Duration, int) {
+	p.t.Helper()
+	var answer size
+	begun := time.Now()
+	err := p.conn.Invoke(context.Background(), "/gnmi.gNMI/"+method, octets(request), &answer, grpc.ForceCodecV2(asIs{}))
+	took := time.Since(begun)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return took, int(answer)
+}
+
+// octets is a message that is not looked into, size the length of one, asIs the
+// codec of both.
+type (
+	octets []byte
+	size   int
+)
+
+type asIs struct{}
+
+var _ encoding.CodecV2 = asIs{}
+
+func (asIs) Name() string { return "proto" }
+
+func (asIs) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.(octets))}, nil
+}
+
+func (asIs) Unmarshal(data mem.BufferSlice, v any) error {
+	*v.(*size) = size(data.Len())
+	return nil
+}
