@@ -35,6 +35,8 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
         or - for standard input
   heddle watch [--once] [--sample 1s] PATH...
         what the paths hold, and every change
+  heddle drift
+        what others changed of what is configured, and what became of it
   heddle capabilities
         models, encodings and version of the target
 
@@ -90,7 +92,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, watch or capabilities; --help tells more")
+		return wrongUsage("no command: use get, set, watch, drift or capabilities; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -100,12 +102,14 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.set(ctx)
 	case "watch":
 		return c.watch(ctx)
+	case "drift":
+		return c.drift(ctx)
 	case "capabilities":
 		return c.capabilities(ctx)
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, watch or capabilities", rest[0])
+	return wrongUsage("unknown command %q: use get, set, watch, drift or capabilities", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

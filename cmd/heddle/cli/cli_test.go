@@ -103,6 +103,7 @@ func TestCommands(t *testing.T) {
 		{name: "get over TLS, unknown authority", args: []string{"--target", tcp, "--timeout", "5s", "get", "/"}, code: 1, err: "certificate"},
 		{name: "watch once", args: []string{"--target", unix, "watch", "--once", "--json", "/interfaces/interface[name=a]/config/mtu"}, out: `{"time":"...`},
 		{name: "capabilities", args: []string{"--target", unix, "capabilities"}, out: "gNMI 0.10.0, encodings JSON JSON_IETF PROTO\n..."},
+		{name: "drift with an argument", args: []string{"drift", "/"}, code: 2, err: "no argument"},
 		{name: "refused", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/mtu=70000"}, code: 1, err: "/interfaces/interface[name=a]/config/mtu"},
 		{name: "delete", args: []string{"--target", unix, "set", "--delete", "/interfaces/interface[name=*]"}, out: "DELETE /interfaces/interface[name=*]\ncommitted ..."},
 		{name: "neither JSON nor file", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/description=text"}, code: 2, err: `'"text"'`},
