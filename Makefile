@@ -52,7 +52,7 @@ generate: deps ## build gen/ from yang/
 	$(GO) generate ./gen/...
 
 generate-check: generate ## fail when gen/ is not what yang/ gives
-	@git diff --exit-code --stat -- gen || { echo "gen/ differs from what yang/ gives: commit the result of make generate"; exit 1; }
+	@test -z "$$(git status --porcelain -- gen)" || { echo "gen/ differs from what yang/ gives: commit the result of make generate"; exit 1; }
 
 clean: ## remove build outputs; the cache of kernels stays in .cache
 	rm -rf $(BUILD)

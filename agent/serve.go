@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"syscall"
 
 	"heddle/agent/gnmi"
 	"heddle/internal/feed"
@@ -82,6 +83,8 @@ func classify(err error) gnmi.Failure {
 	switch {
 	case apply != nil && apply.Undo != nil:
 		f.Kind = gnmi.Incomplete
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		f.Kind, f.Remedy = gnmi.Exhausted, "make room for the state directory"
 	case errors.As(err, &unsupported):
 		f.Kind, f.Remedy = gnmi.Unsupported, unsupported.Remedy
 	case errors.As(err, &conflict):

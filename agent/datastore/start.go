@@ -151,6 +151,10 @@ func (s *Store) load() (*loaded, *StartupError) {
 	if logErr != nil {
 		return l, &StartupError{File: logName, Reason: logErr.Error(), Err: logErr}
 	}
+	if data == nil && headErr == nil && head.Generation > 0 {
+		return l, &StartupError{File: startupName,
+			Reason: fmt.Sprintf("it is missing, and %s continues generation %d of it: put it back, or remove %s too to start from nothing", logName, head.Generation, logName)}
+	}
 	if serr := s.pickLog(l, logData, head, headErr); serr != nil {
 		return l, serr
 	}

@@ -280,13 +280,20 @@ func TestPreviousPutBack(t *testing.T) {
 func TestStartupRemoved(t *testing.T) {
 	fs := pair(t)
 	delete(fs.names, startupName)
-	var log bytes.Buffer
-	r := start(t, fs, &kernel{}, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-	if r.Snapshot().Len() != 0 || !strings.Contains(log.String(), logName+unusedSuffix) {
-		t.Errorf("%d entries, log %s", r.Snapshot().Len(), &log)
+	k := &kernel{}
+	_, err := open(t, fs, k).Start(t.Context())
+	var bad *StartupError
+	if !errors.As(err, &bad) || !strings.Contains(bad.Error(), logName) || bad.Previous == nil {
+		t.Fatalf("start with a log and nothing that it continues: %v", err)
 	}
-	if len(fs.get(t, logName+unusedSuffix)) == 0 {
-		t.Error("the log without its configuration is gone")
+	if len(fs.get(t, logName)) == 0 {
+		t.Error("the log is gone")
+	}
+	// Who means it removes both.
+	delete(fs.names, logName)
+	r := start(t, fs, &kernel{})
+	if r.Snapshot().Len() != 0 {
+		t.Errorf("%d entries", r.Snapshot().Len())
 	}
 	r.must(link(t, "e3", "anew"))
 	if got, _ := reopened(t, r.fs.reboot(loseAll)); got != text(t, r.Snapshot()) {

@@ -39,6 +39,8 @@ const (
 	Missing
 	// Invalid: the configuration contradicts itself.
 	Invalid
+	// Exhausted: there is no room for the records that a change needs.
+	Exhausted
 	// Incomplete: the kernel could not be put back as it was.
 	Incomplete
 )
@@ -52,6 +54,7 @@ var failures = map[FailureKind]struct {
 	Conflict:    {"FOREIGN_OBJECT", codes.FailedPrecondition},
 	Missing:     {"OBJECT_MISSING", codes.FailedPrecondition},
 	Invalid:     {"CONFLICT", codes.InvalidArgument},
+	Exhausted:   {"NO_SPACE", codes.ResourceExhausted},
 	Incomplete:  {"UNDO_INCOMPLETE", codes.Internal},
 }
 
@@ -137,10 +140,11 @@ func (s *Server) statusOf(err error, c call) error {
 		return err
 	}
 	switch {
-	case errors.As(err, &validation):
-		return validationStatus(validation, c)
+	// Before the validation error: it may be what is wrong with the file.
 	case errors.As(err, &startup):
 		return withDetails(codes.FailedPrecondition, err, info("STARTUP_NOT_LOADED", startup.Path, ""))
+	case errors.As(err, &validation):
+		return validationStatus(validation, c)
 	case errors.As(err, &persist):
 		return persistStatus(persist)
 	case errors.As(err, &apply):

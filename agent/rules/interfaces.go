@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"strings"
+
 	"cmp"
 	"fmt"
 	"net/netip"
@@ -126,6 +128,36 @@ func mtuForIPv6(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 			"set 1280 or more, or delete the IPv6 addresses")
 		return false
 	})
+	// Below 1280 octets Linux takes IPv6 off the link, and what goes over it.
+	c.Referrers(k, func(r schema.EntryKey) bool {
+		if !c.carriesIPv6(r) {
+			return true
+		}
+		c.fail(k, "config/mtu", text(*i.Mtu), "IPv6 needs 1280 octets, and "+c.Text(r)+" sends IPv6 over the interface",
+			"set 1280 or more, or delete that first")
+		return false
+	})
+}
+
+// carriesIPv6 reports whether an entry that refers to an interface needs IPv6 on
+// it.
+func (c *check) carriesIPv6(k schema.EntryKey) bool {
+	e, ok := c.Get(k)
+	if !ok {
+		return false
+	}
+	switch e := e.(type) {
+	case *translators.SRv6Interface, *translators.SID:
+		return true
+	case *translators.NextHop:
+		if e.Srv6Encapsulation != nil && len(e.Srv6Encapsulation.SegmentList) > 0 {
+			return true
+		}
+		gateway, _ := e.NextHop.(translators.UnionString)
+		static, _ := k.Parent()
+		return strings.Contains(string(gateway), ":") || strings.Contains(strings.Join(static.Values(), ""), ":")
+	}
+	return false
 }
 
 func subinterfaceZero(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
