@@ -16,6 +16,7 @@ import (
 	"heddle/agent/datastore"
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
+	"heddle/kernel/prior"
 	"heddle/reconcile"
 	"heddle/schema"
 	"heddle/telemetry"
@@ -31,6 +32,12 @@ type Config struct {
 	Listen   string // TCP address of the gNMI server; empty for none
 	Unix     string // path of its unix socket; empty for none
 	StateDir string
+
+	// ClientCA is a PEM file: clients over TCP must then show a certificate that
+	// one of its authorities signed. TLSNames are further names and addresses
+	// that the certificate made at first start is for.
+	ClientCA string
+	TLSNames []string
 	Drift    DriftMode
 	Log      *slog.Logger
 }
@@ -49,6 +56,10 @@ type Agent struct {
 	store   *datastore.Store
 	tel     *telemetry.Telemetry
 	drift   *drift
+
+	// scope names the life of the kernel state that counters belong to.
+	scope    string
+	counters *telemetry.Counters
 
 	// turn is taken by a commit and the state made after it, and by state made
 	// without a commit: what is in the middle of a commit is not state.
@@ -84,6 +95,9 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
+	if a.scope, err = prior.Scope(); err != nil {
+		return nil, fmt.Errorf("name this life of the network namespace: %w", err)
+	}
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
@@ -100,12 +114,14 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 	if a.schema, err = schema.Heddle(); err != nil {
 		return fmt.Errorf("compile the model: %w", err)
 	}
-	counters := telemetry.NewCounters(view)
+	a.counters = telemetry.NewCounters(telemetry.CountersConfig{
+		Kernel: view, Log: a.log, File: filepath.Join(a.cfg.StateDir, "sid-counters"), Scope: a.scope,
+	})
 	options := []reconcile.Option{reconcile.OnChange(a.dirty.add)}
 	if a.cfg.Drift == DriftReport {
 		options = append(options, reconcile.ReportOnly())
 	}
-	a.rec = reconcile.New(counting{driver, counters}, options...)
+	a.rec = reconcile.New(counting{driver, a.counters, a.log}, options...)
 	a.drift = &drift{rec: a.rec, log: a.log, told: a.dirty.signal, links: map[string]int{}}
 	model, err := translators.NewModel(a.schema)
 	if err != nil {
@@ -124,7 +140,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		Counters: counters, Drift: a.drift.counts,
+		Counters: a.counters, Drift: a.drift.counts,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started,
@@ -148,6 +164,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer cancel(nil)
 
+	doors, err := a.openDoors(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = closeAll(doors.listeners) }() // those that serve has not closed itself
 	events, err := a.drift.open(ctx)
 	if err != nil {
 		return err
@@ -173,7 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.rec.Run(ctx, a.drift.report)
 		return nil
 	})
-	background("serve", a.serve)
+	background("serve", func(ctx context.Context) error { return a.serve(ctx, doors) })
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
@@ -186,6 +207,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) start(ctx context.Context) error {
 	res, err := a.store.Start(ctx)
 	var bad *datastore.StartupError
+	loaded := err == nil
 	switch {
 	case errors.As(err, &bad):
 		a.log.Error("the saved configuration does not run: the kernel is as it was, and a replace of / mends it", "error", err)
@@ -195,6 +217,9 @@ func (a *Agent) start(ctx context.Context) error {
 		a.log.Info("configuration runs", "revision", res.Revision, "entries", a.store.Snapshot().Len())
 	}
 	a.refreshState(a.allEntries())
+	if loaded {
+		a.counters.Settle()
+	}
 	return nil
 }
 

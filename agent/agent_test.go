@@ -58,6 +58,7 @@ func newRouter(t *testing.T) *router {
 		}
 		r.ip("link set " + l + " up")
 	}
+	r.settled()
 	r.ip("-6 neigh add 2001:db8:13::9 lladdr 02:00:00:00:00:09 dev e1")
 	return r
 }

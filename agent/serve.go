@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"path/filepath"
@@ -18,38 +19,55 @@ import (
 	"heddle/yang"
 )
 
-// serve answers gNMI until the context ends.
-func (a *Agent) serve(ctx context.Context) error {
-	cfg := gnmi.Config{
-		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: a.tel,
-		Store: a, Aliases: yang.Compatible(), Classify: classify, Log: a.log,
-	}
-	var listeners []net.Listener
+// doors are the listeners of an agent, open before anything else happens: an
+// address that is taken must not be found out after the kernel was changed.
+type doors struct {
+	listeners []net.Listener
+	tls       *tls.Config
+}
+
+func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(d.listeners))
+		}
+	}()
 	if a.cfg.Listen != "" {
-		var err error
-		if cfg.TLS, err = (gnmi.TLSFiles{Dir: filepath.Join(a.cfg.StateDir, "tls")}).Load(); err != nil {
-			return err
+		files := gnmi.TLSFiles{Dir: filepath.Join(a.cfg.StateDir, "tls"), Names: a.cfg.TLSNames, ClientCA: a.cfg.ClientCA}
+		if d.tls, err = files.Load(); err != nil {
+			return d, err
 		}
 		l, err := gnmi.ListenTCP(ctx, a.cfg.Listen)
 		if err != nil {
-			return err
+			return d, err
 		}
-		listeners = append(listeners, l)
-		a.log.Info("gNMI over TLS", "address", l.Addr().String(), "certificate", filepath.Join(a.cfg.StateDir, "tls", "cert.pem"))
+		d.listeners = append(d.listeners, l)
+		a.log.Info("gNMI over TLS", "address", l.Addr().String(), "certificate", files.CertFile())
+		if a.cfg.ClientCA == "" {
+			a.log.Warn("whoever reaches this address may configure this router: --client-ca demands certificates of clients, --listen '' closes it", "address", l.Addr().String())
+		}
 	}
 	if a.cfg.Unix != "" {
 		l, err := gnmi.ListenUnix(ctx, a.cfg.Unix)
 		if err != nil {
-			return errors.Join(err, closeAll(listeners))
+			return d, err
 		}
-		listeners = append(listeners, l)
+		d.listeners = append(d.listeners, l)
 		a.log.Info("gNMI over a unix socket", "path", a.cfg.Unix)
 	}
-	srv, err := gnmi.New(cfg)
+	return d, nil
+}
+
+// serve answers gNMI until the context ends.
+func (a *Agent) serve(ctx context.Context, d doors) error {
+	srv, err := gnmi.New(gnmi.Config{
+		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: a.tel,
+		Store: a, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Log: a.log,
+	})
 	if err != nil {
-		return errors.Join(err, closeAll(listeners))
+		return err
 	}
-	return srv.Serve(ctx, listeners...)
+	return srv.Serve(ctx, d.listeners...)
 }
 
 func closeAll(listeners []net.Listener) error {

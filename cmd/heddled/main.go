@@ -40,6 +40,11 @@ func parse(args []string) (agent.Config, error) {
 	fs := flag.NewFlagSet("heddled", flag.ContinueOnError)
 	fs.StringVar(&cfg.Listen, "listen", "127.0.0.1:9339", "TCP `address` of the gNMI server (TLS); empty for none")
 	fs.StringVar(&cfg.Unix, "unix", "/run/heddle/gnmi.sock", "unix socket `path` of the gNMI server, for root; empty for none")
+	fs.StringVar(&cfg.ClientCA, "client-ca", "", "PEM `file` of authorities: clients over TCP must show a certificate that one of them signed")
+	fs.Func("tls-name", "further `name` or address of the certificate that is made at first start; may be repeated", func(s string) error {
+		cfg.TLSNames = append(cfg.TLSNames, s)
+		return nil
+	})
 	fs.StringVar(&cfg.StateDir, "state-dir", "/var/lib/heddle", "`folder` of the saved configuration, the certificate and what is to be given back")
 	fs.TextVar(&cfg.Drift, "drift", agent.DriftRepair, "what to do when somebody else changes in the kernel what the configuration asks for: `repair` it, or report it only")
 	fs.TextVar(&level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
