@@ -20,6 +20,7 @@ import (
 type namespace struct {
 	t     testing.TB
 	calls chan func()
+	cpu   float64 // processor time of the last call of ip, in seconds
 }
 
 func newNamespace(t testing.TB) *namespace {
@@ -86,6 +87,7 @@ func (n *namespace) ip(stdin io.Reader, args ...string) (string, error) {
 		cmd := exec.Command("ip", args...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &out
 		ended = cmd.Run()
+		n.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 		if exit := (*exec.ExitError)(nil); errors.As(ended, &exit) || ended == nil {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -29,7 +30,7 @@ func rounds(t testing.TB) int {
 func record(b *testing.B, r Result) {
 	b.Helper()
 	if r.Text == "" {
-		b.ReportMetric(r.Median(), r.Name+"-"+r.Unit)
+		b.ReportMetric(r.Median(), fmt.Sprintf("%s-%d-%s", r.Name, r.Count, r.Unit))
 	}
 	if file := os.Getenv("BENCHRESULTS"); file != "" {
 		if err := Append(file, r); err != nil {
