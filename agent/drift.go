@@ -190,8 +190,10 @@ func (d *drift) lookAtLink(e rtnl.Event) (l reconcile.Look) {
 		l.Kinds = append(l.Kinds, object.KindLink)
 		l.Behind = append(l.Behind, key, object.LinkKey(was.Name))
 	}
-	// Down takes addresses and routes along, and so does moving to a VRF.
-	if was.Up != is.Up || was.Master != is.Master || was.MTU >= minMTUIPv6 != (is.MTU >= minMTUIPv6) {
+	// Down takes addresses and routes along, and so does moving to a VRF. Up takes
+	// nothing, but what could not be put right while it was down can be now.
+	up := !was.Up && is.Up && d.rec.Troubled()
+	if up || was.Up && !is.Up || was.Master != is.Master || was.MTU >= minMTUIPv6 != (is.MTU >= minMTUIPv6) {
 		l.Behind = append(l.Behind, key)
 	}
 	if was.MTU != is.MTU {

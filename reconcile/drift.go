@@ -434,6 +434,9 @@ func (r *Reconciler) tell(keys []object.Key) {
 // is no reason known. Commits that are not about it leave it alone.
 func (r *Reconciler) Trouble(key object.Key) string { return r.troubles.reason(key) }
 
+// Troubled reports whether there may be an object with a Trouble.
+func (r *Reconciler) Troubled() bool { return !r.troubles.none() }
+
 // Notice has Run look. It returns at once.
 func (r *Reconciler) Notice(l Look) {
 	r.wake.Lock()
