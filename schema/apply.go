@@ -22,6 +22,8 @@ import (
 // as RFC 7950 section 7.9 has it: Validate refuses both together.) A delete
 // with wildcards above the last list walks the entries below the first one.
 //
+// A leaf set to its default becomes unset: see the package.
+//
 // On error (joined *PathError and *ValueError) changes is nil.
 func (s *Schema) Apply(base Tree, edits []Edit) (changes []Change, err error) {
 	t := &txn{s: s, base: base}
@@ -241,6 +243,7 @@ func (t *txn) changes() []Change {
 // settle brings pd into final form and reports whether it differs from base.
 func (pd *pending) settle() bool {
 	if pd.owned {
+		pd.plan.dropDefaults(pd.cur)
 		pd.plan.prune(pd.cur)
 		if pd.key == "" && pd.plan.root.empty(pd.cur) {
 			pd.cur = nil

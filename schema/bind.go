@@ -23,6 +23,7 @@ type entryPlan struct {
 	leafs []leafAt    // what Leaves reports, in schema order
 
 	// configuration only
+	defaults  []defaultAt
 	mandatory []*Node
 	counted   []*slot // leaf-lists with min- or max-elements
 	refs      []*refPlan
@@ -37,6 +38,12 @@ func (ep *entryPlan) isType(g GoStruct) bool { return reflect.TypeOf(g) == ep.pt
 type leafAt struct {
 	node *Node
 	slot *slot
+}
+
+// defaultAt is a leaf with a default, and a field that holds it.
+type defaultAt struct {
+	slot  *slot
+	field unsafe.Pointer
 }
 
 // contPlan is a generated struct inside an entry: the entry itself or a

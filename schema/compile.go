@@ -176,7 +176,6 @@ func (c *compiler) finishNodes(n *Node) {
 	if up := n.Parent; up != nil {
 		sameEntry := n.Kind != List && up.Parent != nil
 		n.plan.inCase = len(n.plan.cases) > 0 || sameEntry && up.Kind != List && up.plan.inCase
-		n.plan.inPresence = sameEntry && up.Kind != List && (up.Presence || up.plan.inPresence)
 		n.plan.mirrored = isMirrored(n)
 		n.plan.differs = n.Module != n.Parent.Module
 		n.plan.plain = []byte(`"` + n.Name + `":`)
@@ -300,6 +299,7 @@ func (c *compiler) finish() error {
 		}
 		c.planLeafs(ep, ep.node)
 		if ep.bind == inConfig {
+			c.planDefaults(ep)
 			c.planChecks(ep, ep.node)
 			c.planRefs(ep)
 		}
@@ -377,6 +377,19 @@ func (n *Node) defaultValue() (Value, bool) {
 		return ListValue(n.Default), true
 	}
 	return n.Default[0], true
+}
+
+// planDefaults makes the fields that dropDefaults compares with.
+func (c *compiler) planDefaults(ep *entryPlan) {
+	for _, s := range ep.slots {
+		if s.key >= 0 || !s.node.hasDefault() {
+			continue
+		}
+		v, _ := s.node.defaultValue()
+		d := defaultAt{slot: s, field: newStruct(s.typ)}
+		s.store(d.field, s.cell(v))
+		ep.defaults = append(ep.defaults, d)
+	}
 }
 
 // planLeafs lists the leaves of an entry in schema order.

@@ -509,7 +509,8 @@ func kindName(k jsontext.Kind) string {
 }
 
 // DecodeEntry decodes the own content of one configuration entry as
-// EncodeEntry wrote it: no child lists. The keys may be absent from data.
+// EncodeEntry wrote it: no child lists. The keys may be absent from data;
+// leaves with their default become unset.
 func (s *Schema) DecodeEntry(k EntryKey, data []byte) (GoStruct, error) {
 	n := s.nodeOf(k)
 	if n == nil || n.plan.entryPlan[inConfig] == nil {
@@ -526,6 +527,7 @@ func (s *Schema) DecodeEntry(k EntryKey, data []byte) (GoStruct, error) {
 	}
 	plan := n.plan.entryPlan[inConfig]
 	plan.fillKeys(fresh, k)
+	plan.dropDefaults(fresh)
 	plan.prune(fresh)
 	return structAt(plan.typ, fresh), nil
 }

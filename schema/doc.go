@@ -24,6 +24,18 @@
 // container before a "state" container. EntryKeys sort in the same order, so
 // one ordered scan of a Tree is enough to print a document.
 //
+// # Defaults
+//
+// A configuration leaf that is set to its default is the same as one that is
+// not set: Apply and DecodeEntry leave it unset, and a container that holds
+// nothing else is absent, unless it is a presence container. On request defaults
+// are shown and count in differences where they are in use: in an entry, and
+// in those of its containers that hold something in that entry (its child lists
+// do not count). So a document written with Defaults reads back as no change.
+// In cases of a choice, where to be set is to be chosen, defaults are stored
+// when given and not shown when not. A leaf-list that is set to its default is
+// unset, too: a later update gives it the values of that update alone.
+//
 // # Errors
 //
 // A *PathError is about the path of a request, a *ValueError about its

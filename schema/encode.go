@@ -41,7 +41,7 @@ func (f Filter) binding(bind int) bool {
 type EncodeOptions struct {
 	Encoding Encoding
 	Filter   Filter
-	Defaults bool // include configuration leaves whose default is in use
+	Defaults bool // include configuration leaves whose default is in use: see the package
 	Indent   bool // for people; default compact. Not streamed
 	// ModuleNames renames modules on output (use_models); nil keeps ours.
 	ModuleNames map[string]string
@@ -301,17 +301,26 @@ func (e *encoder) leafValue(n *Node, ent *entity) bool {
 	return false
 }
 
-// defaultInUse reports whether unset leaf n has its default value in the
-// configuration entry p. Leaves of a choice are left out, and the root always
-// exists.
+// defaultInUse reports whether unset leaf n counts as having its default value
+// in the configuration entry p: if the entry holds it itself, or else if the
+// container around it holds something. A default in a container that nobody
+// configured says what would be, not what is. Leaves of a choice are left out,
+// and the root always exists.
 func (n *Node) defaultInUse(p unsafe.Pointer) bool {
-	if len(n.Default) == 0 || !n.Config || n.plan.inCase {
+	s := n.plan.slot[inConfig]
+	if !n.hasDefault() || s == nil {
 		return false
 	}
-	if p == nil {
-		return n.plan.entry.Parent == nil && !n.plan.inPresence
+	if p == nil || s.cont.parent == nil {
+		return s.cont.parent == nil && (p != nil || n.plan.entry.Parent == nil)
 	}
-	return !n.plan.inPresence || !n.plan.entry.plan.entryPlan[inConfig].absent(n, p)
+	at := s.cont.at(p)
+	return at != nil && (s.cont.presence || !s.cont.empty(at))
+}
+
+// hasDefault reports whether n is the same unset as with its default value.
+func (n *Node) hasDefault() bool {
+	return len(n.Default) > 0 && n.Config && !n.plan.inCase && !n.IsKey()
 }
 
 // list writes the entries of a list under k as an array, unless there are

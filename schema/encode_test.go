@@ -34,6 +34,8 @@ func TestEncode(t *testing.T) {
 	s := zoo(t)
 	config, state := zooTrees(t, s)
 	both := []Tree{config, state}
+	opened := Entries{}
+	opened.Put(apply(t, s, opened, Edit{Op: Update, JSON: []byte(`{"settings":{"config":{"open":false}}}`)}))
 	for _, tc := range []struct {
 		at    string
 		o     EncodeOptions
@@ -77,8 +79,11 @@ func TestEncode(t *testing.T) {
 		{"/animals/animal[name=b]/toys", EncodeOptions{}, both, `-`},
 		{"/animals/animal[name=z]", EncodeOptions{Defaults: true}, both, `-`},
 		{"/settings", EncodeOptions{}, both, `-`},
-		{"/settings", EncodeOptions{Defaults: true}, both, `{"config":{"days":["sat","sun"],"motto":"look, don't touch"}}`},
-		{"/settings/config", EncodeOptions{Defaults: true, Indent: true}, both, "{\n  \"days\": [\n    \"sat\",\n    \"sun\"\n  ],\n  \"motto\": \"look, don't touch\"\n}"},
+		{"/settings", EncodeOptions{Defaults: true}, both, `-`},
+		{"/settings/config/motto", EncodeOptions{Defaults: true}, both, `-`},
+		{"/settings", EncodeOptions{Defaults: true}, []Tree{opened, state}, `{"config":{"days":["sat","sun"],"motto":"look, don't touch","open":false}}`},
+		{"/settings/config/motto", EncodeOptions{Defaults: true}, []Tree{opened, state}, `"look, don't touch"`},
+		{"/settings/config", EncodeOptions{Defaults: true, Indent: true}, []Tree{opened}, "{\n  \"days\": [\n    \"sat\",\n    \"sun\"\n  ],\n  \"motto\": \"look, don't touch\",\n  \"open\": false\n}"},
 		{"/log/hits/hit[id=7]", EncodeOptions{}, both, `{"id":7,"state":{"id":7,"n":1}}`},
 		{"/log", EncodeOptions{Filter: Config}, both, `-`},
 	} {

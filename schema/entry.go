@@ -206,6 +206,16 @@ func (ep *entryPlan) prune(p unsafe.Pointer) {
 	}
 }
 
+// dropDefaults unsets the leaves of an owned entry that hold their default.
+func (ep *entryPlan) dropDefaults(p unsafe.Pointer) {
+	for i := range ep.defaults {
+		d := &ep.defaults[i]
+		if f := d.slot.at(p); f != nil && d.slot.isSet(f) && d.slot.codec.equal(f, d.field) {
+			d.slot.clear(f)
+		}
+	}
+}
+
 // empty reports whether a container's struct holds nothing.
 func (cp *contPlan) empty(p unsafe.Pointer) bool {
 	for _, s := range cp.slots {

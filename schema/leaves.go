@@ -7,7 +7,7 @@ import (
 // LeafOptions selects what Leaves and Diff report.
 type LeafOptions struct {
 	Filter   Filter
-	Defaults bool  // configuration leaves whose default is in use count as set
+	Defaults bool  // configuration leaves whose default is in use count as set: see the package
 	Under    *Node // nil or a node held by the entry: only leaves at or under it
 }
 

@@ -49,28 +49,27 @@ const (
 
 // nodePlan is what the package precomputes for a node.
 type nodePlan struct {
-	schema     *Schema
-	id         int              // unique in the schema, from 0
-	entry      *Node            // see Node.Entry
-	byName     map[string]*Node // children by bare name
-	accepted   map[string]*Node // children by every accepted name: bare, qualified, alias-qualified
-	order      int              // position among the parent's children
-	plain      []byte           // `"name":`
-	qualified  []byte           // `"module:name":`
-	differs    bool             // the module is not the parent's (or the parent is the root)
-	cont       [bindings]*contPlan
-	slot       [bindings]*slot
-	entryPlan  [bindings]*entryPlan
-	cases      []caseOf // the choices the node is in
-	isKey      bool     // a list key, as a direct child of the list
-	keyOf      *Node    // config/name or state/name: the key leaf it stands for
-	minElems   uint64
-	maxElems   uint64 // 0: unbounded
-	orderUser  bool
-	lists      []*Node // lists at or under the node in the same entry, in order
-	mirrored   bool    // state/x with a config/x beside it
-	inCase     bool    // the node or one above it in the entry is in a case of a choice
-	inPresence bool    // a presence container lies above it in the entry
+	schema    *Schema
+	id        int              // unique in the schema, from 0
+	entry     *Node            // see Node.Entry
+	byName    map[string]*Node // children by bare name
+	accepted  map[string]*Node // children by every accepted name: bare, qualified, alias-qualified
+	order     int              // position among the parent's children
+	plain     []byte           // `"name":`
+	qualified []byte           // `"module:name":`
+	differs   bool             // the module is not the parent's (or the parent is the root)
+	cont      [bindings]*contPlan
+	slot      [bindings]*slot
+	entryPlan [bindings]*entryPlan
+	cases     []caseOf // the choices the node is in
+	isKey     bool     // a list key, as a direct child of the list
+	keyOf     *Node    // config/name or state/name: the key leaf it stands for
+	minElems  uint64
+	maxElems  uint64 // 0: unbounded
+	orderUser bool
+	lists     []*Node // lists at or under the node in the same entry, in order
+	mirrored  bool    // state/x with a config/x beside it
+	inCase    bool    // the node or one above it in the entry is in a case of a choice
 }
 
 // Child returns the child of that name, nil if there is none. The name carries

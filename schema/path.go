@@ -292,10 +292,11 @@ func (s *Schema) ParseQuery(text string) ([]Path, error) {
 // ResolveQuery is Resolve for Get, Subscribe and Delete: the names "*" (one
 // level) and "..." (any number of levels) are allowed and expand to one Path
 // for each schema path they stand for, without paths already covered by
-// another. It fails with NotFound if nothing matches.
+// another. Behind such a name, keys select the lists that have them and to
+// whose types the values fit. If nothing matches, the error is of the branch
+// that went farthest, or NotFound.
 func (s *Schema) ResolveQuery(elems []NameElem) ([]Path, error) {
-	wild := func(e NameElem) bool { return e.Name == "*" || e.Name == "..." }
-	if !slices.ContainsFunc(elems, wild) {
+	if !slices.ContainsFunc(elems, func(e NameElem) bool { return e.anyName() }) {
 		p, err := s.Resolve(elems)
 		if err != nil {
 			return nil, err
@@ -305,6 +306,9 @@ func (s *Schema) ResolveQuery(elems []NameElem) ([]Path, error) {
 	q := query{s: s, elems: elems, seen: map[*Node]bool{}}
 	if err := q.expand(s.root, nil, 0); err != nil {
 		return nil, err
+	}
+	if len(q.found) == 0 && q.miss != nil {
+		return nil, q.miss
 	}
 	if len(q.found) == 0 {
 		return nil, &PathError{Path: elemsText(elems), Code: NotFound, Reason: "no node of the schema matches"}
@@ -331,7 +335,34 @@ type query struct {
 	elems []NameElem
 	found []Path
 	seen  map[*Node]bool
+	miss  error // the most telling reason why a branch behind a wildcard was left
+	told  int   // how telling: see skip
 }
+
+// anyName reports whether an element stands for any name.
+func (e *NameElem) anyName() bool { return e.Name == "*" || e.Name == "..." }
+
+// behind reports whether elems[i] has a wildcard name before it: then other
+// branches may fit where one does not.
+func (q *query) behind(i int) bool {
+	return slices.ContainsFunc(q.elems[:i], func(e NameElem) bool { return e.anyName() })
+}
+
+// skip leaves a branch at elems[i]. Its reason is the more telling the farther
+// the branch led; a name that is missing right behind a wildcard tells nothing.
+func (q *query) skip(i, kind int, err error) error {
+	if told := i*3 + kind; q.miss == nil || told > q.told {
+		q.miss, q.told = err, told
+	}
+	return nil
+}
+
+// Kinds of misses, from the least telling.
+const (
+	missName = iota
+	missKey
+	missValue
+)
 
 func (q *query) expand(n *Node, p Path, i int) error {
 	if i == len(q.elems) {
@@ -366,11 +397,14 @@ func (q *query) expand(n *Node, p Path, i int) error {
 	}
 	c := n.plan.accepted[e.Name]
 	if c == nil {
-		if slices.ContainsFunc(q.elems[:i], func(e NameElem) bool { return e.Name == "*" || e.Name == "..." }) {
-			return nil // behind a wildcard: other branches may have it
-		}
 		_, err := q.s.step(n, q.elems, i)
-		return err
+		switch {
+		case !q.behind(i):
+			return err
+		case q.elems[i-1].anyName():
+			return nil
+		}
+		return q.skip(i, missName, err)
 	}
 	return q.into(c, p, i)
 }
@@ -379,15 +413,30 @@ func (q *query) into(c *Node, p Path, i int) error {
 	el := Elem{Node: c}
 	if len(q.elems[i].Keys) > 0 {
 		keys, err := q.s.resolveKeys(c, q.elems, i)
-		if err != nil {
-			if q.elems[i].Name == "*" {
-				return nil // keys after a wildcard name only select lists that have them
-			}
+		switch {
+		case err == nil:
+		case c.takesKeys(q.elems[i].Keys) && q.behind(i+1):
+			return q.skip(i, missValue, err)
+		case q.elems[i].anyName():
+			return nil
+		case q.behind(i):
+			return q.skip(i, missKey, err)
+		default:
 			return err
 		}
 		el.Keys = keys
 	}
 	return q.expand(c, append(p, el), i+1)
+}
+
+// takesKeys reports whether n is a list that has keys of these names.
+func (n *Node) takesKeys(given map[string]string) bool {
+	for name := range given {
+		if !slices.ContainsFunc(n.Keys, func(k *Node) bool { return name == k.Name || name == k.Module+":"+k.Name }) {
+			return false
+		}
+	}
+	return n.Kind == List
 }
 
 // ParseElems splits gNMI path text into elements without looking at the

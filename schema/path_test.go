@@ -129,6 +129,9 @@ func TestResolveQuery(t *testing.T) {
 		{"/animals/animal/notes/*[seq=01]", "/animals/animal/notes/note[seq=1]"},
 		{"/animals/.../nothing", ""},
 		{"/beasts/*", ""},
+		{"/.../note[seq=1]/config/text", "/animals/animal/notes/note[seq=1]/config/text"},
+		{"/.../animal[name=a]/config/legs", "/animals/animal[name=a]/config/legs"},
+		{"/*/*[name=a]/name", "/animals/animal[name=a]/name"},
 	} {
 		elems, err := ParseElems(tc.in)
 		if err != nil {
@@ -141,6 +144,35 @@ func TestResolveQuery(t *testing.T) {
 		}
 		if strings.Join(got, " ") != tc.want || (err == nil) != (tc.want != "") {
 			t.Errorf("%s: got %s, %v, want %s", tc.in, got, err, tc.want)
+		}
+	}
+}
+
+// What fits nowhere is refused for the branch that went farthest.
+func TestResolveQueryReasons(t *testing.T) {
+	s := zoo(t)
+	for _, tc := range []struct {
+		in, want string
+		code     Code
+	}{
+		{"/.../animal[id=a]/config", "unknown key, animal has the keys name", BadKey},
+		{"/.../note[seq=300]/config", "300", BadKey},
+		{"/animals/animal/*[seq=300]", "no node of the schema matches", NotFound},
+		{"/animals/animal/notes/*[seq=300]", "300", BadKey},
+		{"/.../animal[name=a]/config/wings", "no such node, config has", NotFound},
+		{"/.../wings", "no node of the schema matches", NotFound},
+	} {
+		_, err := s.ParseQuery(tc.in)
+		var pe *PathError
+		if !errors.As(err, &pe) || pe.Code != tc.code || !strings.Contains(pe.Reason, tc.want) {
+			t.Errorf("%s: got %v, want %s", tc.in, err, tc.want)
+		}
+	}
+	// Lists of the same name with other keys are other lists.
+	for _, in := range []string{"/.../interface[name=e1]/state/mtu", "/*/interface[name=e1]/state/mtu"} {
+		paths, err := heddleSchema(t).ParseQuery(in)
+		if err != nil || len(paths) != 1 || paths[0].String() != "/interfaces/interface[name=e1]/state/mtu" {
+			t.Errorf("%s: got %v, %v", in, paths, err)
 		}
 	}
 }
