@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 
 	"heddle/kernel/object"
@@ -14,6 +15,7 @@ import (
 type counting struct {
 	reconcile.Driver
 	counters *telemetry.Counters
+	log      *slog.Logger
 }
 
 // Do implements reconcile.Driver.
@@ -28,7 +30,12 @@ func (c counting) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Re
 			sids, at = append(sids, old.SID), append(at, i)
 		}
 	}
-	written := c.counters.Writing(ctx, sids)
+	written, err := c.counters.Writing(ctx, sids)
+	if err != nil {
+		// No reason to refuse the write, which says itself what is wrong with the
+		// kernel.
+		c.log.Warn("SIDs are written without a last look at their counters: what these counted since the last one is lost", "error", err)
+	}
 	results := c.Driver.Do(ctx, steps)
 	written(func(i int) bool { return at[i] < len(results) && results[at[i]].Err == nil })
 	return results

@@ -23,6 +23,7 @@ import (
 	"heddle/agent/datastore"
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
+	"heddle/reconcile"
 	"heddle/schema"
 	"heddle/telemetry"
 )
@@ -115,7 +116,14 @@ func (v fakeView) Watch(context.Context) (<-chan telemetry.LinkEvent, error) { r
 func fakeAgent(t rapid.TB, fake *kerneltest.Fake, dir string, foreign ...string) *Agent {
 	t.Helper()
 	a := newAgent(Config{StateDir: dir, Log: slog.New(slog.DiscardHandler)})
-	if err := a.wire(fake, fakeView{fake, append([]string{"lo"}, foreign...)}); err != nil {
+	startOn(t, a, fake, fakeView{fake, append([]string{"lo"}, foreign...)})
+	return a
+}
+
+// startOn starts an agent on a kernel as far as it can be without one that serves.
+func startOn(t rapid.TB, a *Agent, driver reconcile.Driver, view telemetry.Kernel) {
+	t.Helper()
+	if err := a.wire(driver, view); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.rec.Load(context.Background()); err != nil {
@@ -124,7 +132,6 @@ func fakeAgent(t rapid.TB, fake *kerneltest.Fake, dir string, foreign ...string)
 	if err := a.start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	return a
 }
 
 func edit(t rapid.TB, sc *schema.Schema, op schema.Op, path, doc string) schema.Edit {

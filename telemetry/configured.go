@@ -32,6 +32,7 @@ func (t *Telemetry) Configured(cfg schema.Tree, revision uint64, entries []schem
 	t.addConfigured(b, t.nodes.defaultInstance)
 	b.updates = append(b.updates, update{"", t.deviceEntry(revision)})
 	t.store.apply(b.updates)
+	t.counters.flush()
 }
 
 // batch is the state that is being made.

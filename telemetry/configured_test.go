@@ -46,7 +46,7 @@ func TestSID(t *testing.T) {
 	w.expect(path+"/state/description", `"transit"`)
 
 	// Replaced.
-	written := w.tel.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written, _ := w.tel.counters.Writing(context.Background(), []netip.Addr{sidA})
 	kernelHas(0)
 	written(func(int) bool { return true })
 	w.wants.hold(path, &object.LocalSID{SID: sidA, Table: object.TableMain, Behavior: object.EndDT6, VRFTable: object.TableMain, Dev: "sr0"})
@@ -61,7 +61,7 @@ func TestSID(t *testing.T) {
 	w.wants.hold(path)
 	delete(w.wants.have, object.LocalSIDKey(sidA))
 	w.wants.withheld[path] = "network instance DEFAULT is disabled"
-	written = w.tel.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written, _ = w.tel.counters.Writing(context.Background(), []netip.Addr{sidA})
 	w.kernel.set(func(k *kernel) { delete(k.counters, sidA) })
 	written(func(int) bool { return true })
 	w.commit(w.edit(schema.Update, inDefault+"/config", `{"enabled": false}`))
@@ -291,7 +291,7 @@ func TestConcurrent(t *testing.T) {
 				l.Up = i%2 == 1
 				k.links["e1"] = l
 			})
-			written := w.tel.counters.Writing(ctx, []netip.Addr{sidA})
+			written, _ := w.tel.counters.Writing(ctx, []netip.Addr{sidA})
 			w.kernel.set(func(k *kernel) { k.counters[sidA] = object.SIDCounters{} })
 			written(func(int) bool { return true })
 			if i%10 == 0 {

@@ -2,7 +2,12 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,6 +21,10 @@ func count(packets uint64) object.SIDCounters {
 	return object.SIDCounters{Packets: packets, Octets: 100 * packets, Errors: packets / 2}
 }
 
+func newCounters(k Kernel, file, scope string) *Counters {
+	return NewCounters(CountersConfig{Kernel: k, Log: slog.New(slog.DiscardHandler), File: file, Scope: scope})
+}
+
 // counting is one SID with what its total should be.
 type counting struct {
 	t        *testing.T
@@ -25,7 +34,7 @@ type counting struct {
 
 func newCounting(t *testing.T) *counting {
 	k := newKernel()
-	c := &counting{t, k, NewCounters(k)}
+	c := &counting{t, k, newCounters(k, "", "")}
 	c.counters.track(sidA)
 	return c
 }
@@ -65,7 +74,7 @@ func TestReplacedAndCountedFurther(t *testing.T) {
 	c.kernelHas(10)
 	c.read()
 	c.kernelHas(12)
-	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 	c.kernelHas(0)
 	written(func(int) bool { return true })
 	c.expect(12)
@@ -77,7 +86,7 @@ func TestReplacedAndCountedFurther(t *testing.T) {
 func TestWriteThatFails(t *testing.T) {
 	c := newCounting(t)
 	c.kernelHas(10)
-	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 	written(func(int) bool { return false })
 	c.kernelHas(11)
 	c.read()
@@ -91,7 +100,10 @@ func TestUnreadableBeforeWrite(t *testing.T) {
 	c.kernelHas(10)
 	c.read()
 	c.kernel.set(func(k *kernel) { k.fail["sids"] = errKernel; delete(k.counters, sidA) })
-	written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	written, err := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+	if !errors.Is(err, errKernel) || !strings.Contains(err.Error(), sidA.String()) {
+		t.Errorf("the last look failed and Writing says %v", err)
+	}
 	c.kernel.set(func(k *kernel) { delete(k.fail, "sids") })
 	c.kernelHas(0)
 	written(func(int) bool { return true })
@@ -114,20 +126,20 @@ func TestReadingThatIsOvertaken(t *testing.T) {
 	for name, overtake := range map[string]func(c *counting, read func()){
 		"begins before the write and ends in it": func(c *counting, read func()) {
 			stood := c.counters.stand([]netip.Addr{sidA})
-			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
 			c.kernelHas(0)
 			written(func(int) bool { return true })
 		},
 		"begins before the write and ends after it": func(c *counting, read func()) {
 			stood := c.counters.stand([]netip.Addr{sidA})
-			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 			c.kernelHas(0)
 			written(func(int) bool { return true })
 			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
 		},
 		"begins in the write": func(c *counting, read func()) {
-			written := c.counters.Writing(context.Background(), []netip.Addr{sidA})
+			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 			stood := c.counters.stand([]netip.Addr{sidA})
 			c.kernelHas(0)
 			written(func(int) bool { return true })
@@ -165,7 +177,13 @@ func TestForgottenMeanwhile(t *testing.T) {
 func TestEveryPacketOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := newKernel()
-		c := NewCounters(k)
+		dir, err := os.MkdirTemp("", "heddle-counters-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		file := filepath.Join(dir, "counters")
+		c := newCounters(k, file, "")
 		c.track(sidA)
 		var truth, now, last uint64
 		var stood map[netip.Addr]before
@@ -196,7 +214,7 @@ func TestEveryPacketOnce(t *testing.T) {
 			},
 			"begin to write": func(*rapid.T) {
 				if written == nil {
-					written = c.Writing(context.Background(), []netip.Addr{sidA})
+					written, _ = c.Writing(context.Background(), []netip.Addr{sidA})
 				}
 			},
 			"end of writing": func(t *rapid.T) {
@@ -210,8 +228,18 @@ func TestEveryPacketOnce(t *testing.T) {
 				written(func(int) bool { return done })
 				written = nil
 			},
+			"restart": func(*rapid.T) {
+				if written == nil {
+					c, stood = newCounters(k, file, ""), nil
+					c.track(sidA)
+					c.Settle()
+				}
+			},
 			"": func(t *rapid.T) {
-				total, _ := c.total(sidA)
+				total, ok := c.total(sidA)
+				if !ok {
+					return
+				}
 				if total.Packets < last || total.Packets > truth {
 					t.Fatalf("total %d after %d, %d packets came", total.Packets, last, truth)
 				}

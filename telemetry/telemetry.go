@@ -123,7 +123,7 @@ func New(c Config) (*Telemetry, error) {
 		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift,
 	}
 	if t.counters == nil {
-		t.counters = NewCounters(c.Kernel)
+		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})
 	}
 	t.store.apply([]update{{key: "", entry: t.deviceEntry(0)}})
 	return t, nil
