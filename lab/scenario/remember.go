@@ -27,6 +27,9 @@ var kernelParts = []struct {
 	{"sysctls", "cd /proc/sys/net; [ -e vrf ] && vrf=vrf; grep -rs '' ipv4/conf ipv6/conf ipv4/ip_forward $vrf; true", true},
 }
 
+// partEnd stands between the parts in what the node prints.
+const partEnd = "---- end of part"
+
 type memory struct {
 	parts  []string // as kernelParts
 	config string   // empty when no agent ran
@@ -95,23 +98,30 @@ func (s *session) cmdUnchanged(c call) error {
 }
 
 func (s *session) look(c call, node string) (*memory, error) {
-	m := &memory{}
+	// One process for all of it: to enter a node takes its time.
+	var script strings.Builder
 	for _, p := range kernelParts {
-		text, err := s.output(c, node, []string{"sh", "-c", p.script})
-		if err != nil {
-			return nil, err
-		}
+		fmt.Fprintf(&script, "( %s ) || exit 1; echo '%s'; ", p.script, partEnd)
+	}
+	text, err := s.output(c, node, []string{"sh", "-c", script.String()})
+	if err != nil {
+		return nil, err
+	}
+	parts := strings.Split(text, partEnd+"\n")
+	if len(parts) != len(kernelParts)+1 {
+		return nil, fmt.Errorf("look at %s: %d parts instead of %d", node, len(parts)-1, len(kernelParts))
+	}
+	m := &memory{parts: parts[:len(kernelParts)]}
+	for i, p := range kernelParts {
 		if p.sorted {
-			lines := strings.Split(text, "\n")
+			lines := strings.Split(m.parts[i], "\n")
 			slices.Sort(lines)
-			text = strings.Join(lines, "\n")
+			m.parts[i] = strings.Join(lines, "\n")
 		}
-		m.parts = append(m.parts, text)
 	}
 	if s.lab.Agent(node).PID == 0 {
 		return m, nil
 	}
-	var err error
 	m.config, err = s.output(c, "", s.client(node, []string{"get", "--type", "config", "/"}))
 	return m, err
 }
