@@ -158,6 +158,9 @@ func (s *Server) one(list *gpb.SubscriptionList, sub *gpb.Subscription) (subscri
 	if one.Mode, known = modes[sub.GetMode()]; !known {
 		return one, invalid("path %s: subscription mode %d: use TARGET_DEFINED, ON_CHANGE or SAMPLE", text, sub.GetMode())
 	}
+	if one.Mode == subscribe.OnChange && s.engine.OnlyCounters(one.Paths) {
+		return one, invalid("path %s: ON_CHANGE is not for counters, which count without an event: use SAMPLE or TARGET_DEFINED", text)
+	}
 	if sub.GetSampleInterval() > math.MaxInt64 || sub.GetHeartbeatInterval() > math.MaxInt64 {
 		return one, invalid("path %s: an interval is longer than 292 years: intervals are in nanoseconds", text)
 	}

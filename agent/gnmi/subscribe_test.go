@@ -273,6 +273,44 @@ func TestGNMI058_OnChange(t *testing.T) {
 	equal(t, l.next(), ifA+"/config/mtu=1501")
 }
 
+// Counters count without an event: who asks for them alone is refused, who asks
+// for more has the rest.
+func TestGNMI058and060_OnChangeOfCounters(t *testing.T) {
+	tg := start(t, nil)
+	seed(tg)
+	const eth0, sid = "/interfaces/interface[name=eth0]/state", "/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6/sids/sid[address=2001:db8::1]/state"
+	for _, p := range []string{
+		eth0 + "/counters", eth0 + "/counters/in-octets", "/interfaces/interface/state/counters", "/interfaces/.../in-octets",
+		sid + "/counters", sid + "/counters/packets",
+	} {
+		l := tg.subscribe(list(gpb.SubscriptionList_STREAM, onChange(t, "/system"), onChange(t, p)))
+		_, err := l.Recv()
+		wantCode(t, err, codes.InvalidArgument)
+		if err != nil && (!strings.Contains(err.Error(), "SAMPLE or TARGET_DEFINED") || !strings.Contains(err.Error(), p)) {
+			t.Errorf("no path %s or no remedy in %v", p, err)
+		}
+		for _, mode := range []gpb.SubscriptionMode{gpb.SubscriptionMode_SAMPLE, gpb.SubscriptionMode_TARGET_DEFINED} {
+			tg.subscribe(list(gpb.SubscriptionList_STREAM, sub(t, p, mode))).sync()
+		}
+		tg.subscribe(list(gpb.SubscriptionList_ONCE, onChange(t, p))).sync() // the mode is a STREAM's
+	}
+	for _, p := range []string{eth0, eth0 + "/*", "/interfaces", "/"} {
+		l := tg.subscribe(list(gpb.SubscriptionList_STREAM, onChange(t, p)))
+		for _, leaf := range l.sync() {
+			if strings.Contains(leaf, "/counters/") {
+				t.Errorf("%s: initial value %s", p, leaf)
+			}
+		}
+		// Others read the counters, which is nothing to tell of.
+		tg.kernel.change("eth0", false, func(l *object.LinkState) bool { l.Stats.RxPackets++; return false })
+		tg.subscribe(list(gpb.SubscriptionList_ONCE, sub(t, eth0, gpb.SubscriptionMode_SAMPLE))).sync()
+		tg.kernel.change("eth0", true, func(l *object.LinkState) bool { l.MTU++; return false })
+		if got := l.next(); len(got) != 1 || !strings.HasPrefix(got[0], eth0+"/mtu=") {
+			t.Errorf("%s: told %v", p, got)
+		}
+	}
+}
+
 // Without data yet the RPC stays open.
 func TestGNMI054_DataComesLater(t *testing.T) {
 	tg := start(t, nil)

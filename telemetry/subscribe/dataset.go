@@ -49,6 +49,7 @@ type Mode uint8
 const (
 	// TargetDefined samples counters and reports the rest on change.
 	TargetDefined Mode = iota
+	// OnChange leaves counters out altogether: there is no event when they count.
 	OnChange
 	Sample
 )

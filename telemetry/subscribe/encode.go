@@ -88,8 +88,9 @@ type plan struct {
 	// counters are the leaves that TargetDefined samples: state in a container
 	// "counters".
 	counters map[*schema.Node]bool
-	// hasState and hasCounter are about what is at or under a node.
-	hasState, hasCounter map[*schema.Node]bool
+	// hasState, hasCounter and hasOther are about what is at or under a node: other
+	// is every leaf that is no counter.
+	hasState, hasCounter, hasOther map[*schema.Node]bool
 }
 
 func newPlan(s *schema.Schema) *plan {
@@ -99,6 +100,7 @@ func newPlan(s *schema.Schema) *plan {
 		counters:   map[*schema.Node]bool{},
 		hasState:   map[*schema.Node]bool{},
 		hasCounter: map[*schema.Node]bool{},
+		hasOther:   map[*schema.Node]bool{},
 	}
 	p.walk(s.Root(), nil)
 	return p
@@ -110,17 +112,21 @@ func (p *plan) anyCounter(patterns []*pattern) bool {
 	return slices.ContainsFunc(patterns, func(q *pattern) bool { return p.hasCounter[q.last] })
 }
 
+// onlyCounters reports whether there is nothing but counters at or under a node.
+func (p *plan) onlyCounters(n *schema.Node) bool { return p.hasCounter[n] && !p.hasOther[n] }
+
 func (p *plan) leaf(n *schema.Node) {
 	p.together[n] = n
-	if n.Config {
-		return
-	}
-	for m := n; m != nil; m = m.Parent {
+	for m := n; m != nil && !n.Config; m = m.Parent {
 		p.hasState[m] = true
 		p.counters[n] = p.counters[n] || m.Name == "counters"
 	}
-	for m := n; m != nil && p.counters[n]; m = m.Parent {
-		p.hasCounter[m] = true
+	has := p.hasOther
+	if p.counters[n] {
+		has = p.hasCounter
+	}
+	for m := n; m != nil; m = m.Parent {
+		has[m] = true
 	}
 }
 
@@ -229,7 +235,7 @@ func (w *writer) change(it *item) *gnmi.Notification {
 		switch {
 		case d.Deleted:
 			for _, p := range it.patterns {
-				if p.covers(d.Node, list) {
+				if p.covers(d.Node, list) && (p.mode != OnChange || !w.plan.onlyCounters(d.Node)) {
 					n, deleted = w.delete(n, it, d.Node, deleted)
 					break
 				}
@@ -280,7 +286,7 @@ func (w *writer) gone(it *item) *gnmi.Notification {
 	w.schema.Leaves(it.entry, it.old, schema.LeafOptions{Defaults: true}, func(leaf *schema.Node, _ schema.Value) bool {
 		var top *schema.Node
 		for _, p := range it.patterns {
-			if !p.covers(leaf, list) {
+			if !p.covers(leaf, list) || !p.has(leaf) {
 				continue
 			}
 			at := w.plan.together[leaf]

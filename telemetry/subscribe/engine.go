@@ -161,6 +161,17 @@ func (e *Engine) Refresh(ctx context.Context, paths []schema.Path) error {
 	return nil
 }
 
+// OnlyCounters reports whether the paths hold nothing but counters, of which
+// OnChange would never tell anything.
+func (e *Engine) OnlyCounters(paths []schema.Path) bool {
+	for _, p := range paths {
+		if !e.plan.onlyCounters(e.pattern(p).last) {
+			return false
+		}
+	}
+	return len(paths) > 0
+}
+
 func (e *Engine) refresh(ctx context.Context, patterns []*pattern) error {
 	paths := make([]schema.Path, len(patterns))
 	for i, p := range patterns {

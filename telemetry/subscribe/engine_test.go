@@ -438,7 +438,8 @@ func TestSampling(t *testing.T) {
 		{"target defined, its own interval", Subscription{Mode: TargetDefined}, false, ifA + "/state", []string{in + "1", oper}, []string{in + "2"}},
 		{"target defined with heartbeat", Subscription{Mode: TargetDefined, Heartbeat: 6 * time.Second}, false, ifA + "/state", []string{in + "1", oper}, []string{oper, in + "2"}},
 		{"on change with heartbeat", Subscription{Mode: OnChange, Heartbeat: 4 * time.Second}, true, ifA + "/state/oper-status", []string{oper}, []string{oper, oper}},
-		{"on change", Subscription{Mode: OnChange}, true, ifA + "/state", []string{in + "0", oper}, nil},
+		{"on change", Subscription{Mode: OnChange}, false, ifA + "/state", []string{oper}, nil},
+		{"on change with heartbeat, counters beside", Subscription{Mode: OnChange, Heartbeat: 4 * time.Second}, false, ifA + "/state", []string{oper}, []string{oper, oper}},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -472,6 +473,34 @@ func TestSampling(t *testing.T) {
 				r.stop()
 			})
 		})
+	}
+}
+
+// TestOnChangeKnowsNoCounters: a subscriber is not told that counters went that it
+// was never told of; one who samples them beside it is.
+func TestOnChangeKnowsNoCounters(t *testing.T) {
+	r := run(t, nil)
+	r.state.commit([]schema.Change{octets(t, r.state, 7)})
+	on, both := newRecorder(), newRecorder()
+	r.stream(on, r.line(ifA, OnChange))
+	r.stream(both, r.line(ifA, OnChange), r.line(ifA+"/state/counters", TargetDefined))
+	oper, in := ifA+"/state/oper-status=UP", ifA+"/state/counters/in-octets=7"
+	equal(t, on.take(), oper)
+	equal(t, both.take(), oper, in)
+	k := parse(t, r.schema, ifA).Entry()
+	old, _ := r.state.Snapshot().Get(k)
+	less := &state.Interface{OperStatus: state.Interface_OperStatus_UP}
+	r.state.commit([]schema.Change{{Key: k, Old: old, New: less}})
+	r.state.commit([]schema.Change{{Key: k, Old: less, New: &state.Interface{OperStatus: state.Interface_OperStatus_DOWN}}})
+	down := ifA + "/state/oper-status=DOWN"
+	told := func(got []*gnmi.Notification, _ int) bool {
+		return len(got) > 0 && slices.Contains(lines(got[len(got)-1]), down)
+	}
+	on.wait(t, told)
+	equal(t, on.take(), down)
+	both.wait(t, told)
+	if got := both.take(); !slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, "-"+ifA+"/state/counters") }) {
+		t.Errorf("who samples the counters was told %v", got)
 	}
 }
 

@@ -29,13 +29,13 @@ func (p *pattern) covers(n, list *schema.Node) bool {
 
 // onChange reports whether leaf n is sent when it changes.
 func (p *pattern) onChange(n *schema.Node) bool {
-	switch p.mode {
-	case OnChange:
-		return true
-	case TargetDefined:
-		return !p.isCounter(n)
-	}
-	return false
+	return p.mode != Sample && !p.isCounter(n)
+}
+
+// has reports whether the subscriber is ever told of leaf n: with OnChange not of
+// a counter, because it has no changes to tell of, only readings by others.
+func (p *pattern) has(n *schema.Node) bool {
+	return p.mode != OnChange || !p.isCounter(n)
 }
 
 // under reports whether n is ancestor or lies below it.

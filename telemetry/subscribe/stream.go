@@ -73,7 +73,7 @@ func (e *Engine) Stream(ctx context.Context, req Request, sink Sink) error {
 	now := time.Now()
 	if !req.UpdatesOnly {
 		st.floor = now
-		if err := send(sink, st.writer, newSelection(e.opts.Schema, sub.patterns), trees, now, everything); err != nil {
+		if err := send(sink, st.writer, newSelection(e.opts.Schema, sub.patterns), trees, now, (*pattern).has); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func (st *stream) addSamplers(req Request) {
 			add(sampler{want: everything, every: interval, refresh: true, suppress: s.SuppressRedundant, beat: s.Heartbeat})
 		case OnChange:
 			if s.Heartbeat != 0 {
-				add(sampler{want: everything, every: s.Heartbeat})
+				add(sampler{want: rest, every: s.Heartbeat})
 			}
 		case TargetDefined:
 			if interval == 0 {
