@@ -294,14 +294,16 @@ func TestGNMI045_RootRoundTrip(t *testing.T) {
 	root := tg.config("/")
 	l := tg.subscribe(list(gpb.SubscriptionList_STREAM, onChange(t, "/")))
 	l.sync()
-	tg.mustSet(replace("/", root))
-	// The defaults that Get shows are explicit now: the second time there is
-	// nothing at all to do.
+	// Get shows defaults that nobody set: to set them is to change nothing.
 	calls, revision := tg.applier.calls(), tg.store.Snapshot().Revision()
-	tg.mustSet(replace("/", root))
-	if tg.applier.calls() != calls || tg.store.Snapshot().Revision() != revision {
-		t.Error("replacing the root with itself changed something")
+	unchanged := func(what string) {
+		t.Helper()
+		if c, r := tg.applier.calls(), tg.store.Snapshot().Revision(); c != calls || r != revision {
+			t.Errorf("%s: revision %d and %d calls, before %d and %d", what, r, c, revision, calls)
+		}
 	}
+	tg.mustSet(replace("/", root))
+	unchanged("the root replaced with itself")
 	if after := tg.config("/"); after != root {
 		t.Errorf("before %s\nafter  %s", root, after)
 	}
@@ -309,6 +311,7 @@ func TestGNMI045_RootRoundTrip(t *testing.T) {
 	tg.mustSet(update(ifA+"/config/mtu", `1401`))
 	equal(t, l.next(), ifA+"/config/mtu=1401")
 	tg.mustSet(update(ifA+"/config/mtu", `1400`))
+	calls, revision = tg.applier.calls(), tg.store.Snapshot().Revision()
 	// Its leaf-level PROTO form says the same.
 	resp, err := tg.client.Get(t.Context(), getRequest(t, gpb.Encoding_PROTO, gpb.GetRequest_CONFIG, "/"))
 	must(t, err)
@@ -318,7 +321,32 @@ func TestGNMI045_RootRoundTrip(t *testing.T) {
 	}
 	_, err = tg.client.Set(t.Context(), req)
 	must(t, err)
+	unchanged("the leaves laid over nothing")
 	sameJSON(t, tg.config("/"), root)
+}
+
+// To set a leaf to its default is to delete it: the same revision if it was not
+// set, and otherwise subscribers are told the default.
+func TestGNMI062_Default(t *testing.T) {
+	tg := start(t, nil)
+	seed(tg)
+	l := tg.subscribe(list(gpb.SubscriptionList_STREAM, onChange(t, ifA+"/config/enabled")))
+	l.sync()
+	revision := tg.store.Snapshot().Revision()
+	tg.mustSet(update(ifA+"/config/enabled", `true`))
+	tg.mustSet(replace(ifA+"/config/enabled", `true`))
+	if got := tg.store.Snapshot().Revision(); got != revision {
+		t.Errorf("revision %d, before %d", got, revision)
+	}
+	for _, back := range []op{update(ifA+"/config/enabled", `true`), replace(ifA+"/config/enabled", `true`), del(ifA + "/config/enabled")} {
+		tg.mustSet(update(ifA+"/config/enabled", `false`))
+		equal(t, l.next(), ifA+"/config/enabled=false")
+		tg.mustSet(back)
+		equal(t, l.next(), ifA+"/config/enabled=true")
+		if got := tg.config(ifA + "/config/enabled"); got != "true" {
+			t.Errorf("%s: enabled is %q", back.kind, got)
+		}
+	}
 }
 
 // Two interfaces swap an address in one Set, whatever the order on the wire.
