@@ -83,7 +83,10 @@ func Table(list []Result) string {
 		}
 		reached, peer, ok := g.show(f)
 		verdict := "**missed**"
-		if ok {
+		switch {
+		case g.goal == "":
+			verdict = ""
+		case ok:
 			verdict = "met"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", g.what, g.goal, reached, peer, verdict)
@@ -131,7 +134,7 @@ var goals = []goal{
 			"JSON_IETF " + seconds(json), proto <= 1.5*json
 	}},
 	{"Get of everything, configuration and state, JSON_IETF", ">= 400 MB/s", []string{"get-all"}, rate("all")},
-	{"Get of the configuration, JSON_IETF", "(not a goal: no counters to read)", []string{"get-config"}, rate("config")},
+	{"Get of the configuration alone, JSON_IETF", "", []string{"get-config"}, rate("config")},
 	{"heap per SID with state, beyond an empty agent", "<= 1 kB", []string{"memory-heap"}, func(f figures) (string, string, bool) {
 		v := (f.get("memory-heap", large) - f.get("memory-heap-idle", large)) / large
 		rss := func(name string) string {
