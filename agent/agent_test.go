@@ -382,7 +382,7 @@ func (r *router) checkBadInput() {
 		"interface that is not there": {"/interfaces/interface[name=e9]/config", `{"mtu": 1400}`, codes.FailedPrecondition, []string{"e9", "does not exist"}},
 		"interface that is not configured": {realStatics + "[prefix=2001:db8:7::/48]", hop(`"interface-ref": {"config": {"interface": "e9"}}`),
 			codes.InvalidArgument, []string{"e9", "does not exist"}},
-		"foreign route in the way": {realStatics + "[prefix=2001:db8:66::/48]", hop(`"config": {"next-hop": "2001:db8:13::9"}`),
+		"foreign route in the way": {realStatics + "[prefix=2001:db8:66::/48]", hop(`"config": {"next-hop": "2001:db8:13::9"}, "interface-ref": {"config": {"interface": "e1"}}`),
 			codes.FailedPrecondition, []string{"2001:db8:66::/48"}},
 		"kernel without VRF": {vrf + "/config", `{"type": "L3VRF", "table-id": 110}`, codes.FailedPrecondition, []string{"blue", "VRF"}},
 	}

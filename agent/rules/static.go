@@ -145,6 +145,10 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, gw.String(), "an IPv6 prefix cannot have an IPv4 next hop", "use an IPv6 address")
 	case gw.Is6() && gw.IsLinkLocalUnicast() && outLink(nh) == "":
 		c.fail(k, leaf, gw.String(), "a link-local address means something on one link only", "set interface-ref/config/interface")
+	case outLink(nh) == "":
+		// The kernel would choose the link when the route is made, and the route
+		// would not follow when addresses move.
+		c.fail(k, leaf, gw.String(), "the link that leads to it is not named", "set interface-ref/config/interface")
 	}
 }
 

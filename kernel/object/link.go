@@ -54,8 +54,12 @@ func (l Link) Equal(o Object) bool { return Object(l) == o }
 func (l Link) Mutable(Object) bool { return false }
 
 func (l Link) Claims() []string {
-	if l.Type == LinkVRF {
+	switch {
+	case l.Type == LinkVRF:
 		return []string{fmt.Sprintf("vrf table %d", l.Table)}
+	case l.Type == LinkVeth && l.Creates():
+		// The names of both ends: a new pair waits for the one that has them.
+		return []string{"device " + l.Name, "device " + l.Peer}
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ type linkChange struct {
 	step  reconcile.Step
 	link  *link
 	entry prior.Entry       // to be recorded, without Set for a deletion
+	after *prior.Entry      // to be recorded once done, where properties are given back; else nil
 	to    map[string]string // what to write
 	from  map[string]string // what is there now, of the same properties
 }
@@ -124,6 +125,8 @@ func (d *Driver) doLinkProps(ctx context.Context, steps []reconcile.Step, result
 			restore = append(restore, old)
 		case results[i].Err != nil && s.New != nil, results[i].Err == nil && s.New == nil:
 			forget = append(forget, s.Key())
+		case changes[i] != nil && changes[i].after != nil:
+			restore = append(restore, *changes[i].after)
 		}
 	}
 	// A record too many does no harm: Dump compares it with the kernel. So the
@@ -202,9 +205,24 @@ func (d *Driver) fillLinkChange(v view, c *linkChange, want map[string]string) e
 		if _, wanted := want[p]; wanted {
 			continue
 		}
-		if now := property(v, c.link, p); now == rec.Set[p] {
-			c.to[p], c.from[p] = was, now
+		now := property(v, c.link, p)
+		if now != rec.Set[p] {
+			continue
 		}
+		c.to[p], c.from[p] = was, now
+		if c.step.New == nil {
+			continue
+		}
+		// Until it is given back the record keeps it: a process killed in
+		// between gives it back at the next start.
+		if c.after == nil {
+			c.after = &prior.Entry{Key: key, Ifindex: c.link.index, Before: maps.Clone(c.entry.Before), Set: want}
+			c.entry.Set = maps.Clone(want)
+			if c.entry.Set == nil {
+				c.entry.Set = make(map[string]string)
+			}
+		}
+		c.entry.Before[p], c.entry.Set[p] = was, now
 	}
 	return nil
 }
