@@ -125,11 +125,12 @@ func TestGNMI001_NoPlaintextListener(t *testing.T) {
 	must(t, err)
 	defer l.Close()
 	var srv *gnmi.Server
-	start(t, func(c *gnmi.Config) []net.Listener {
+	tg := start(t, func(c *gnmi.Config) []net.Listener {
 		srv, err = gnmi.New(*c)
 		must(t, err)
 		return nil
 	})
+	tg.config("/") // it serves: the end of the test does not come before its start
 	if err := srv.Serve(t.Context(), l); err == nil || !strings.Contains(err.Error(), "plaintext") {
 		t.Errorf("serve on TCP without a certificate: %v", err)
 	}
