@@ -63,7 +63,8 @@ type Agent struct {
 
 	// turn is taken by a commit and the state made after it, and by state made
 	// without a commit: what is in the middle of a commit is not state.
-	turn chan struct{}
+	turn    chan struct{}
+	commits *commits
 }
 
 // Run runs an agent until the context ends, which is no error.
@@ -77,7 +78,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func newAgent(cfg Config) *Agent {
-	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1)}
+	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1), commits: new(commits)}
 }
 
 // New takes the network namespace and the state directory, and reads what the
@@ -140,7 +141,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		Counters: a.counters, Drift: a.drift.counts,
+		Counters: a.counters, Drift: a.drift.counts, Commits: a.commits,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started,
@@ -240,6 +241,8 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 	case <-ctx.Done():
 		return datastore.Result{}, fmt.Errorf("commit: %w", ctx.Err())
 	}
+	a.commits.begin()
+	defer a.commits.end()
 	res, err := a.store.Commit(ctx, req)
 	keys := make([]schema.EntryKey, len(res.Changes))
 	for i, c := range res.Changes {

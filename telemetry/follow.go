@@ -24,7 +24,7 @@ func (t *Telemetry) Run(ctx context.Context, started func()) error {
 		return fmt.Errorf("watch links: %w", err)
 	}
 	// What happens while everything is read is only read again.
-	if err := t.readLinks(ctx); err != nil {
+	if err := t.readLinks(ctx, anyTime); err != nil {
 		return err
 	}
 	started()
@@ -68,18 +68,26 @@ func (b *backlog) add(e LinkEvent) {
 }
 
 // follow reads what the events are about, each link once however many there are,
-// until there will be no more. What is still to be read stays in todo.
+// until there will be no more. What is still to be read stays in todo. While a
+// commit is under way it only takes events in, so that a link which is made anew
+// is another afterwards and was not away in between.
 func (t *Telemetry) follow(ctx context.Context, events <-chan LinkEvent, todo *backlog) {
 	retry := time.NewTimer(0)
 	defer retry.Stop()
 	if todo.empty() {
 		retry.Stop()
 	}
+	var ended <-chan struct{} // of the commit that is under way
+	commits := 0              // that have ended since something was read
+	now := make(chan struct{})
+	close(now)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-retry.C:
+		case <-ended:
+			commits++
 		case e, ok := <-events:
 			if !ok {
 				return
@@ -96,7 +104,18 @@ func (t *Telemetry) follow(ctx context.Context, events <-chan LinkEvent, todo *b
 				}
 			}
 		}
-		if err := t.catchUp(ctx, todo); err != nil && ctx.Err() == nil {
+		w := when(commits >= mostCommits)
+		if ended = t.underWay(); ended != nil && w == outsideCommits {
+			continue
+		}
+		ended = nil
+		err := t.catchUp(ctx, todo, w)
+		if errors.Is(err, errInCommit) {
+			ended = now // whether that commit has ended is to be seen
+			continue
+		}
+		commits = 0
+		if err != nil && ctx.Err() == nil {
 			t.log.Warn("read links", "error", err)
 			retry.Reset(retryAfter)
 		}
@@ -105,9 +124,9 @@ func (t *Telemetry) follow(ctx context.Context, events <-chan LinkEvent, todo *b
 
 // catchUp reads what there is to be read. One link that cannot be read does not
 // keep the others from it.
-func (t *Telemetry) catchUp(ctx context.Context, todo *backlog) error {
+func (t *Telemetry) catchUp(ctx context.Context, todo *backlog, w when) error {
 	if todo.all {
-		if err := t.readLinks(ctx); err != nil {
+		if err := t.readLinks(ctx, w); err != nil {
 			return err
 		}
 		*todo = backlog{}
@@ -118,7 +137,7 @@ func (t *Telemetry) catchUp(ctx context.Context, todo *backlog) error {
 	for len(todo.links) > 0 {
 		for _, name := range slices.Collect(maps.Keys(todo.links)) {
 			delete(todo.links, name)
-			also, err := t.readLink(ctx, name)
+			also, err := t.readLink(ctx, name, w)
 			if err != nil {
 				errs = append(errs, err)
 				failed[name] = true

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"heddle/gen/state"
 	"heddle/kernel/object"
 	"heddle/schema"
 )
@@ -205,4 +207,156 @@ func TestConfiguredDuringReading(t *testing.T) {
 	close(release)
 	wg.Wait()
 	w.expect("/interfaces/interface[name=e1]/state/description", `"new"`)
+}
+
+// ifindexes is what a subscriber is told of the index of e1, 0 for its delete.
+func (w *world) ifindexes(t *testing.T, fn func()) (told []uint32) {
+	t.Helper()
+	key := w.path("/interfaces/interface[name=e1]").Entry()
+	_, feed := w.tel.Watch()
+	defer feed.Close()
+	fn()
+	w.refresh("/interfaces/interface[name=last]") // outside of any commit
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	for {
+		e, _, err := feed.Next(done)
+		if err != nil {
+			return told
+		}
+		for _, c := range e.Changes {
+			if c.Key != key {
+				continue
+			}
+			index := uint32(0)
+			if i, ok := c.New.(*state.Interface); ok {
+				index = *i.Ifindex
+			}
+			told = append(told, index)
+		}
+	}
+}
+
+// remake deletes e1 and makes it anew with another index, with fn in between, and
+// an event for each.
+func (w *world) remake(index int, fn func()) {
+	w.kernel.set(func(k *kernel) { delete(k.links, "e1") })
+	w.kernel.tell(LinkEvent{Link: "e1"})
+	fn()
+	w.kernel.set(func(k *kernel) {
+		l := ethernet("e1")
+		l.Index = index
+		k.links["e1"] = l
+	})
+	w.kernel.tell(LinkEvent{Link: "e1"})
+}
+
+// TestLinkMadeAnewInACommit: one batch leads from the old link to the new one,
+// and nothing is published before the commit has ended.
+func TestLinkMadeAnewInACommit(t *testing.T) {
+	follow(t, []object.LinkState{ethernet("e1"), ethernet("e2")}, func(t *testing.T, w *world) {
+		told := w.ifindexes(t, func() {
+			w.gate.begin()
+			w.remake(7, func() {
+				synctest.Wait()
+				if reads := w.kernel.took(); len(reads) > 0 {
+					t.Errorf("read %v in a commit", reads)
+				}
+				w.expect("/interfaces/interface[name=e1]/state/ifindex", "1")
+			})
+			synctest.Wait()
+			w.expect("/interfaces/interface[name=e1]/state/ifindex", "1")
+			w.gate.end(false)
+			synctest.Wait()
+		})
+		if !slices.Equal(told, []uint32{7}) {
+			t.Errorf("told of the indices %v", told)
+		}
+		// Somebody else's delete is no commit: it is shown as it is.
+		told = w.ifindexes(t, func() { w.remake(8, synctest.Wait); synctest.Wait() })
+		if !slices.Equal(told, []uint32{0, 8}) {
+			t.Errorf("told of the indices %v", told)
+		}
+	})
+}
+
+// TestReadingOvertakenByACommit: what was read before a commit, or in it, is void
+// when it has begun meanwhile.
+func TestReadingOvertakenByACommit(t *testing.T) {
+	for name, e := range map[string]LinkEvent{"one link": {Link: "e1"}, "all links": {Resync: true}} {
+		t.Run(name, func(t *testing.T) {
+			follow(t, []object.LinkState{ethernet("e1")}, func(t *testing.T, w *world) {
+				var once sync.Once
+				w.kernel.set(func(k *kernel) {
+					delete(k.links, "e1")
+					k.pause = func(string) { once.Do(w.gate.begin) }
+				})
+				told := w.ifindexes(t, func() {
+					w.kernel.tell(e)
+					synctest.Wait()
+					w.expect("/interfaces/interface[name=e1]/state/ifindex", "1")
+					w.kernel.set(func(k *kernel) { l := ethernet("e1"); l.Index = 7; k.links["e1"] = l })
+					w.gate.end(false)
+					synctest.Wait()
+				})
+				if !slices.Equal(told, []uint32{7}) {
+					t.Errorf("told of the indices %v", told)
+				}
+			})
+		})
+	}
+}
+
+// TestCommitsWithoutEnd do not hide the links for good.
+func TestCommitsWithoutEnd(t *testing.T) {
+	follow(t, []object.LinkState{ethernet("e1")}, func(t *testing.T, w *world) {
+		w.gate.begin()
+		w.kernel.set(func(k *kernel) { delete(k.links, "e1") })
+		w.kernel.tell(LinkEvent{Link: "e1"})
+		synctest.Wait()
+		for range mostCommits - 1 {
+			w.gate.end(true)
+			synctest.Wait()
+		}
+		w.expect("/interfaces/interface[name=e1]/state/ifindex", "1")
+		w.gate.end(true)
+		synctest.Wait()
+		w.expect("/interfaces/interface[name=e1]", "")
+		w.gate.end(false)
+	})
+}
+
+// TestRefreshInACommit waits for its end, and not for long.
+func TestRefreshInACommit(t *testing.T) {
+	for _, path := range []string{"/", "/interfaces/interface[name=e1]"} {
+		t.Run(path, func(t *testing.T) {
+			follow(t, []object.LinkState{ethernet("e1")}, func(t *testing.T, w *world) {
+				w.gate.begin()
+				w.kernel.set(func(k *kernel) { delete(k.links, "e1") })
+				var wg sync.WaitGroup
+				wg.Go(func() { w.refresh(path) })
+				synctest.Wait()
+				w.expect("/interfaces/interface[name=e1]/state/ifindex", "1")
+				w.kernel.set(func(k *kernel) { l := ethernet("e1"); l.Index = 7; k.links["e1"] = l })
+				w.gate.end(false)
+				wg.Wait()
+				w.expect("/interfaces/interface[name=e1]/state/ifindex", "7")
+
+				w.gate.begin()
+				w.kernel.set(func(k *kernel) { delete(k.links, "e1") })
+				before := time.Now()
+				w.refresh(path)
+				if took := time.Since(before); took != refreshPatience {
+					t.Errorf("waited %v", took)
+				}
+				w.expect("/interfaces/interface[name=e1]", "")
+				gone, cancel := context.WithCancel(t.Context())
+				cancel()
+				if err := w.tel.Refresh(gone, []schema.Path{w.path(path)}); !errors.Is(err, context.Canceled) {
+					t.Errorf("who has gone: %v", err)
+				}
+				w.gate.end(false)
+			})
+		})
+	}
 }

@@ -202,6 +202,39 @@ type world struct {
 	wants  *wants
 	config *modeltest.Snapshot
 	rev    uint64
+	gate   *gate
+}
+
+// gate is who tells of commits.
+type gate struct {
+	mu    sync.Mutex
+	n     uint64
+	ended chan struct{}
+}
+
+func (g *gate) UnderWay() (uint64, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.n, g.ended
+}
+
+func (g *gate) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n++
+	g.ended = make(chan struct{})
+}
+
+// end ends a commit; another one is under way at once if more is set.
+func (g *gate) end(more bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.ended)
+	g.ended = nil
+	if more {
+		g.n++
+		g.ended = make(chan struct{})
+	}
 }
 
 var agentStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -210,13 +243,14 @@ func newWorld(t testing.TB, links ...object.LinkState) *world {
 	t.Helper()
 	sc := model(t)
 	w := &world{
-		t: t, kernel: newKernel(links...), config: modeltest.New(sc, schema.Entries{}),
+		t: t, gate: new(gate), kernel: newKernel(links...), config: modeltest.New(sc, schema.Entries{}),
 		wants: &wants{schema: sc, wanted: map[string][]object.Object{}, withheld: map[string]string{}, have: map[object.Key]object.Object{}},
 	}
 	var err error
 	w.tel, err = New(Config{
 		Schema: sc, Kernel: w.kernel, Intent: w.wants, Actual: w.wants, Log: slog.New(slog.DiscardHandler),
-		System: System{Hostname: "pe3", Version: "v1", KernelRelease: "6.12", Boot: agentStart.Add(-time.Hour), AgentStart: agentStart},
+		System:  System{Hostname: "pe3", Version: "v1", KernelRelease: "6.12", Boot: agentStart.Add(-time.Hour), AgentStart: agentStart},
+		Commits: w.gate,
 	})
 	if err != nil {
 		t.Fatal(err)

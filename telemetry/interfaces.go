@@ -36,42 +36,65 @@ type link struct {
 	changed   time.Time // of the operational state
 }
 
-// readLinks replaces all interfaces with what the kernel has.
-func (t *Telemetry) readLinks(ctx context.Context) error {
-	return t.links.do(ctx, func(ctx context.Context) error {
-		states, addresses, err := t.kernel.Links(ctx)
-		if err != nil {
-			return fmt.Errorf("read links: %w", err)
-		}
-		byLink := map[string][]object.AddressState{}
-		for _, a := range addresses {
-			byLink[a.Link] = append(byLink[a.Link], a)
-		}
-		seen := make(map[string]linkSeen, len(states))
-		links := make([]link, len(states))
-		for i, l := range states {
-			seen[l.Name] = t.links.look(l, t.system.AgentStart, t.store.now())
-			links[i] = link{l, byLink[l.Name], seen[l.Name].changed}
-		}
-		t.links.seen = seen
-		t.publishLinks(t.schema.ListPrefix("", t.nodes.interfaces), links, "")
-		return nil
-	})
+// readLinks replaces all interfaces with what the kernel has. Who takes what there
+// is at any time shares a reading with nobody: others would not publish it.
+func (t *Telemetry) readLinks(ctx context.Context, w when) error {
+	if w == anyTime {
+		t.links.reading.Lock()
+		defer t.links.reading.Unlock()
+		return t.readAllLinks(ctx, w)
+	}
+	return t.links.do(ctx, func(ctx context.Context) error { return t.readAllLinks(ctx, w) })
+}
+
+// readAllLinks needs t.links.reading.
+func (t *Telemetry) readAllLinks(ctx context.Context, w when) error {
+	whole, err := t.reading(w)
+	if err != nil {
+		return err
+	}
+	states, addresses, err := t.kernel.Links(ctx)
+	if err != nil {
+		return fmt.Errorf("read links: %w", err)
+	}
+	if !whole() {
+		return errInCommit
+	}
+	byLink := map[string][]object.AddressState{}
+	for _, a := range addresses {
+		byLink[a.Link] = append(byLink[a.Link], a)
+	}
+	seen := make(map[string]linkSeen, len(states))
+	links := make([]link, len(states))
+	for i, l := range states {
+		seen[l.Name] = t.links.look(l, t.system.AgentStart, t.store.now())
+		links[i] = link{l, byLink[l.Name], seen[l.Name].changed}
+	}
+	t.links.seen = seen
+	t.publishLinks(t.schema.ListPrefix("", t.nodes.interfaces), links, "")
+	return nil
 }
 
 // readLink replaces one interface with what the kernel has, and returns the links
 // of which something changed with it: the other end of a veth is not announced
 // when this one gets another name.
-func (t *Telemetry) readLink(ctx context.Context, name string) (also []string, err error) {
+func (t *Telemetry) readLink(ctx context.Context, name string, w when) (also []string, err error) {
 	key, err := t.schema.Key("", t.nodes.interfaces, name)
 	if err != nil {
 		return nil, nil // no name that a link could have: an event without one
 	}
 	t.links.reading.Lock()
 	defer t.links.reading.Unlock()
+	whole, err := t.reading(w)
+	if err != nil {
+		return nil, err
+	}
 	l, addresses, ok, err := t.kernel.Link(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read link %s: %w", name, err)
+	}
+	if !whole() {
+		return nil, errInCommit
 	}
 	before := t.peer(key)
 	var links []link
@@ -120,15 +143,17 @@ func (r *linkReader) look(l object.LinkState, start, now time.Time) linkSeen {
 // refreshLinks reads the interfaces that a path covers.
 func (t *Telemetry) refreshLinks(ctx context.Context, p schema.Path) error {
 	if p.HasWildcard() || p.Entry() == "" {
-		return t.readLinks(ctx)
+		return t.betweenCommits(ctx, t.readLinks)
 	}
 	// The first level of the key is the interface.
 	key := p.Entry()
 	for parent, ok := key.Parent(); ok && parent != ""; parent, ok = key.Parent() {
 		key = parent
 	}
-	_, err := t.readLink(ctx, key.Values()[0])
-	return err
+	return t.betweenCommits(ctx, func(ctx context.Context, w when) error {
+		_, err := t.readLink(ctx, key.Values()[0], w)
+		return err
+	})
 }
 
 // publishLinks replaces what lies under prefix with these links. only is the one

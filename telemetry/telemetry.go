@@ -84,6 +84,10 @@ type Config struct {
 
 	// Drift is asked for each time that state is made; nil: nobody watches.
 	Drift func() Drift
+
+	// Commits keeps links as they are in the middle of a commit from being shown;
+	// nil: there are no commits.
+	Commits Commits
 }
 
 // Telemetry is the state tree with its sources.
@@ -98,6 +102,7 @@ type Telemetry struct {
 	store    *store
 	counters *Counters
 	drift    func() Drift
+	commits  Commits
 
 	// Of links and of counters, one reading at a time: what is read later is
 	// published later.
@@ -120,7 +125,7 @@ func New(c Config) (*Telemetry, error) {
 	t := &Telemetry{
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
 		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
-		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift,
+		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, commits: c.Commits,
 	}
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})
