@@ -255,7 +255,11 @@ func (d *Driver) makeLinkChange(ctx context.Context, s reconcile.Step, c *linkCh
 	}
 	err := d.links.with(ctx, func(v view) {
 		if l := v.byIndex[c.link.index]; l != nil {
-			got = linkPropsObject(v, l, c.entry)
+			held := c.entry
+			if c.after != nil {
+				held = *c.after
+			}
+			got = linkPropsObject(v, l, held)
 		}
 	})
 	if err != nil {
