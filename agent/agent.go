@@ -16,7 +16,9 @@ import (
 	"heddle/agent/datastore"
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
+	"heddle/kernel/object"
 	"heddle/kernel/prior"
+	"heddle/kernel/rtnl"
 	"heddle/reconcile"
 	"heddle/schema"
 	"heddle/telemetry"
@@ -102,15 +104,27 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
-	if err := a.wire(a.kernel, kernelView{a.kernel}); err != nil {
+	if err := a.wire(a.kernel, kernelView{a.kernel}, a.ownEncap()); err != nil {
 		return nil, err
 	}
 	a.drift.net = a.kernel.Net
 	return a, nil
 }
 
+// ownEncap tells which routes of this kernel cannot share an encapsulation.
+func (a *Agent) ownEncap() all.Option {
+	without := func(f rtnl.Feature) bool {
+		err := a.kernel.Probe.Supports(context.Background(), f)
+		if err != nil {
+			a.log.Info("each route carries its encapsulation itself", "reason", err)
+		}
+		return err != nil
+	}
+	return all.OwnEncap(without(rtnl.FeatureSharedHop4), without(rtnl.FeatureSharedHop6))
+}
+
 // wire puts together what runs between a kernel and the clients.
-func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
+func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, lacks ...all.Option) error {
 	var err error
 	if a.schema, err = schema.Heddle(); err != nil {
 		return fmt.Errorf("compile the model: %w", err)
@@ -128,7 +142,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel) error {
 	if err != nil {
 		return fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: all.Engine(model), kernel: a.rec, dirty: a.dirty}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model, lacks...), kernel: a.rec, dirty: a.dirty}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
@@ -257,9 +271,17 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 func (a *Agent) refreshState(keys []schema.EntryKey) {
 	objects, entries := a.dirty.take()
 	keys = append(keys, entries...)
-	for _, o := range objects {
+	origin := func(o object.Key) {
 		if k, ok := a.applier.engine.Origin(o); ok {
 			keys = append(keys, k)
+		}
+	}
+	for _, o := range objects {
+		origin(o)
+		if o.Kind == object.KindNextHop { // the state of routes is where it leads
+			for _, r := range a.rec.NeededBy(o) {
+				origin(r)
+			}
 		}
 	}
 	snapshot := a.store.Snapshot()

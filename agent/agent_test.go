@@ -83,7 +83,7 @@ func (r *router) sysctl(name, value string) {
 func (r *router) kernel() string {
 	r.t.Helper()
 	var b strings.Builder
-	for _, what := range []string{"-o -d link show", "-o addr show", "-4 -d route show table all", "-6 -d route show table all", "sr tunsrc show"} {
+	for _, what := range []string{"-o -d link show", "-o addr show", "-4 -d route show table all", "-6 -d route show table all", "nexthop show", "sr tunsrc show"} {
 		// The kernel lists routes in the order in which they came.
 		lines := strings.SplitAfter(r.ip(what), "\n")
 		slices.Sort(lines)

@@ -140,6 +140,11 @@ func (d *drift) look(ctx context.Context, e rtnl.Event) reconcile.Look {
 		return d.lookAtAddress(e)
 	case rtnl.EventRoute:
 		return d.lookAtRoute(e)
+	case rtnl.EventNextHop:
+		if e.Gone {
+			return reconcile.Look{Behind: e.Keys} // with the routes by it
+		}
+		return reconcile.Look{Kinds: []object.Kind{object.KindNextHop}}
 	}
 	return reconcile.Look{}
 }

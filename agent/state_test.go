@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -377,6 +378,46 @@ func TestWithheldElsewhere(t *testing.T) {
 	}
 	if got := state(); got != yes {
 		t.Error(got)
+	}
+}
+
+// TestSharedHopTaken: what somebody does to a nexthop object is the state of all
+// routes that leave by it.
+func TestSharedHopTaken(t *testing.T) {
+	fake := kerneltest.NewFake()
+	a := newAgent(Config{StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Drift: DriftReport})
+	if err := a.wire(fake, fakeView{fake, []string{"lo"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := errors.Join(a.rec.Load(t.Context()), a.start(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	hop := `{"next-hops": {"next-hop": [{"index": "a", "srv6-encapsulation": {"config": {"segment-list": ["2001:db8:1::1"]}}}]}}`
+	var edits []schema.Edit
+	for _, p := range []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48"} {
+		edits = append(edits, edit(t, a.schema, schema.Update, realStatics+"[prefix="+p+"]", hop))
+	}
+	edits = append(edits, edit(t, a.schema, schema.Update, inDefault+"/config", `{"type": "DEFAULT_INSTANCE"}`))
+	if _, err := a.Commit(t.Context(), datastore.Request{Edits: edits}); err != nil {
+		t.Fatal(err)
+	}
+	hops, err := fake.Dump(t.Context(), object.KindNextHop)
+	if err != nil || len(hops) != 1 {
+		t.Fatalf("nexthop objects %v, %v", hops, err)
+	}
+	other := *hops[0].(*object.SharedNextHop)
+	other.Hop.Encap = &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{netip.MustParseAddr("2001:db8:6::6")}}
+	if err := fake.Put(&other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.rec.Repair(t.Context(), reconcile.Look{Kinds: []object.Kind{object.KindNextHop}}); err != nil {
+		t.Fatal(err)
+	}
+	a.refreshState(nil)
+	now := shown(t, a.schema, a.tel)
+	if n := strings.Count(now, "the kernel does not hold nexthop"); n != 3 {
+		t.Errorf("%d of 3 routes say what is wrong: %s", n, now)
 	}
 }
 

@@ -23,6 +23,27 @@ func with(base []object.Object, more ...object.Object) []object.Object {
 
 func core() []object.Object { return []object.Object{dummy("sr0"), up("sr0"), strict} }
 
+func encapTo(segment, link string) object.NextHop {
+	return object.NextHop{Link: link, Encap: &object.Encap{Mode: object.HEncaps, Segments: addrs(segment)}}
+}
+
+func toSegment(segment string) *object.SharedNextHop {
+	return object.HopByContent(encapTo(segment, "sr0"))
+}
+func policy(segment string) *object.SharedNextHop {
+	return object.HopByName("policy", encapTo(segment, "sr0"))
+}
+
+func by(p string, h *object.SharedNextHop) object.Object {
+	return &object.Route{Table: object.TableMain, Prefix: prefix(p), SharedHop: h.ID}
+}
+
+// inBlue leaves by the device of a VRF.
+var inBlue = object.HopByContent(encapTo("fc00::1", "blue"))
+
+func byPolicy(p string) object.Object           { return by(p, policy("fc00::1")) }
+func bySegment(p, segment string) object.Object { return by(p, toSegment(segment)) }
+
 // orderTests are the steps from one state to another, "--" between batches.
 var orderTests = []struct {
 	name       string
@@ -54,6 +75,46 @@ var orderTests = []struct {
 			add route 10.5.0.0/16 table 110 via 10.0.5.2 dev ext0
 			--
 			add sid fc00::d4 action End.DT4 vrftable 110 dev sr0`,
+	},
+	{
+		name: "a shared next hop with a name changes under its routes",
+		have: with(core(), policy("fc00::1"), byPolicy("2001:db8:1::/48"), byPolicy("10.1.0.0/16")),
+		want: with(core(), policy("fc00::2"), byPolicy("2001:db8:1::/48"), byPolicy("10.1.0.0/16")),
+		plan: `
+			set nexthop @policy encap seg6 mode encap segs fc00::2 dev sr0`,
+	},
+	{
+		name: "routes move to another shared next hop: make before break",
+		have: with(core(), toSegment("fc00::1"), bySegment("2001:db8:1::/48", "fc00::1"), bySegment("10.1.0.0/16", "fc00::1")),
+		want: with(core(), toSegment("fc00::2"), bySegment("2001:db8:1::/48", "fc00::2"), bySegment("10.1.0.0/16", "fc00::2")),
+		plan: `
+			add nexthop encap seg6 mode encap segs fc00::2 dev sr0
+			--
+			set route 10.1.0.0/16 by nexthop encap seg6 mode encap segs fc00::2 dev sr0
+			set route 2001:db8:1::/48 by nexthop encap seg6 mode encap segs fc00::2 dev sr0
+			--
+			del nexthop encap seg6 mode encap segs fc00::1 dev sr0`,
+	},
+	{
+		name: "a shared next hop is rebuilt with its link, and its routes with it",
+		have: []object.Object{vrf("blue", 110), up("blue"), inBlue, &object.Route{Table: 110, VRF: "blue", Prefix: prefix("10.1.0.0/16"), SharedHop: inBlue.ID}},
+		want: []object.Object{vrf("blue", 120), up("blue"), inBlue, &object.Route{Table: 120, VRF: "blue", Prefix: prefix("10.1.0.0/16"), SharedHop: inBlue.ID}},
+		plan: `
+			del route 10.1.0.0/16 table 110 by nexthop encap seg6 mode encap segs fc00::1 dev blue
+			--
+			del nexthop encap seg6 mode encap segs fc00::1 dev blue
+			--
+			del link blue up
+			--
+			del link blue type vrf table 110
+			--
+			add link blue type vrf table 120
+			--
+			add link blue up
+			--
+			add nexthop encap seg6 mode encap segs fc00::1 dev blue
+			--
+			add route 10.1.0.0/16 table 120 by nexthop encap seg6 mode encap segs fc00::1 dev blue`,
 	},
 	{
 		name: "VRF moved to another table takes along what depends on it",

@@ -24,6 +24,7 @@ type world struct {
 	objects []object.Object
 	vrfs    map[string]uint32
 	up      map[string]bool
+	policy  string                    // a next hop with a name that routes share, "" for none
 	nets    map[string][]netip.Prefix // addresses of a link
 }
 
@@ -145,7 +146,9 @@ func (w *world) routes(vrfs, links []string) {
 					r.NextHops = append(r.NextHops, h)
 				}
 			}
-			if len(r.NextHops) == 0 {
+			if id := w.share(r.NextHops); id != "" {
+				r.SharedHop, r.NextHops = id, nil
+			} else if len(r.NextHops) == 0 {
 				r.Type = object.Blackhole
 			}
 			taken[owner+p] = true
@@ -153,6 +156,28 @@ func (w *world) routes(vrfs, links []string) {
 		}
 	}
 	w.sids(vrfs, links, taken)
+}
+
+// share returns a next hop for routes to share in place of hops, "" for none.
+func (w *world) share(hops []object.NextHop) string {
+	if len(hops) != 1 || !w.yes("share") {
+		return ""
+	}
+	if w.policy != "" && w.yes("named") {
+		return w.policy
+	}
+	if hops[0].Gateway.IsValid() {
+		return "" // it would rely on an address of the link, which it does not name
+	}
+	o := object.HopByContent(hops[0])
+	if w.policy == "" && w.yes("named") {
+		o = object.HopByName("policy", hops[0])
+		w.policy = o.ID
+	}
+	if !slices.ContainsFunc(w.objects, func(x object.Object) bool { return x.Key() == o.Key() }) {
+		w.add(o)
+	}
+	return o.ID
 }
 
 func (w *world) sids(vrfs, links []string, taken map[string]bool) {

@@ -209,6 +209,18 @@ func (n *node) state() (State, bool) {
 	return State{n.key, n.have, n.want, n.origin}, n.have != nil || n.want != nil
 }
 
+// NeededBy lists what needs key, as it is or as it is wanted. A key may come more
+// than once.
+func (r *Reconciler) NeededBy(key object.Key) []object.Key {
+	r.graph.mu.RLock()
+	defer r.graph.mu.RUnlock()
+	var keys []object.Key
+	if n := r.graph.find(key); n != nil {
+		n.dependents(func(d *node) { keys = append(keys, d.key) })
+	}
+	return keys
+}
+
 // All goes through what is known of one kind, in key order. Each State is as of
 // the moment it is handed out: a commit that runs meanwhile can be half seen.
 func (r *Reconciler) All(kind object.Kind) iter.Seq[State] {

@@ -174,6 +174,22 @@ func TestStaticRoute(t *testing.T) {
 	w.expect(static+"/next-hops/next-hop[index=b]/state/metric", "1024")
 	w.expect(static+"/next-hops/next-hop[index=c]/state/metric", "")
 
+	// By a next hop that it shares with others, the route leads where that does.
+	shared := object.HopByContent(hop("", "sr0", "2001:db8:1::1"))
+	by := &object.Route{Table: object.TableMain, Prefix: p, SharedHop: shared.ID}
+	w.wants.hold(statics+"/static[prefix=2001:db8:8::/48]", shared)
+	w.wants.hold(static, by)
+	w.commit(w.edit(schema.Update, static+"/config", `{"description": "far out"}`))
+	w.expect(static+"/next-hops/next-hop[index=e]/state/metric", "1024")
+	w.expect(static+"/next-hops/next-hop[index=e]/srv6-encapsulation/state/segment-list", `["2001:db8:1::1"]`)
+	w.expect(static+"/next-hops/next-hop[index=b]/state/metric", "")
+	w.expect(static+"/state/programmed", "true")
+	w.wants.have[shared.Key()] = &object.SharedNextHop{ID: shared.ID, Hop: hop("", "sr0", "2001:db8:3::1")}
+	w.commit(w.edit(schema.Update, static+"/config", `{"description": "far away"}`))
+	w.expect(static+"/state/programmed", "false")
+	w.expect(static+"/next-hops/next-hop[index=e]/state/metric", "")
+	w.wants.hold(static, route)
+
 	// Withheld in part: what the kernel holds is shown nevertheless.
 	w.wants.withheld[static] = "interface e2 is disabled"
 	w.commit(w.edit(schema.Update, static+"/config", `{"description": "further"}`))

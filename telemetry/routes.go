@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"fmt"
+
 	"heddle/gen/config"
 	"heddle/gen/state"
 	"heddle/kernel/object"
@@ -12,6 +14,10 @@ import (
 // key alone.
 func (t *Telemetry) addStatic(b *batch, cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_Protocol_Static) {
 	have, ok, reason := t.programmed(cfg, k)
+	have, astray := t.withHops(have)
+	if ok && astray != "" {
+		ok, reason = false, &astray
+	}
 	if ok && len(have) == 0 {
 		ok, reason = false, ptr("it has no next hop")
 	}
@@ -24,6 +30,30 @@ func (t *Telemetry) addStatic(b *batch, cfg schema.Tree, k schema.EntryKey, e *c
 		}
 		return true
 	})
+}
+
+// withHops puts the next hop of the kernel's nexthop object into the routes that
+// leave by one. astray says what is wrong with an object: it is gone, or somebody
+// else has changed it; empty if nothing is.
+func (t *Telemetry) withHops(have []object.Object) (routes []object.Object, astray string) {
+	for i, o := range have {
+		r, ok := o.(*object.Route)
+		if !ok || r.SharedHop == "" {
+			continue
+		}
+		h, ok := t.actual.Have(object.SharedHopKey(r.SharedHop)).(*object.SharedNextHop)
+		switch {
+		case !ok:
+			astray = "the kernel does not hold nexthop " + r.SharedHop
+			continue
+		case !h.Intact():
+			astray = fmt.Sprintf("the kernel holds %v", h)
+		}
+		leads := *r
+		leads.NextHops = []object.NextHop{h.Hop}
+		have[i] = &leads
+	}
+	return have, astray
 }
 
 func nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop, have []object.Object) schema.GoStruct {

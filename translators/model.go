@@ -7,6 +7,7 @@ import (
 	"github.com/openconfig/ygot/ygot"
 
 	"heddle/gen/config"
+	"heddle/kernel/object"
 	"heddle/schema"
 )
 
@@ -117,11 +118,14 @@ type View struct {
 	*Model
 	Reader
 
-	sidLink *sidLinkState // what was found out before; nil: nothing is kept
+	sidLink *sidLinkState                    // what was found out before; nil: nothing is kept
+	hops    map[string]*object.SharedNextHop // those made before; nil: none is kept
 }
 
 // NewView reads a snapshot. It is for one goroutine.
-func NewView(m *Model, r Reader) View { return View{m, r, &sidLinkState{}} }
+func NewView(m *Model, r Reader) View {
+	return View{m, r, &sidLinkState{}, map[string]*object.SharedNextHop{}}
+}
 
 // InterfaceKey is the key of an interface; ok is false for what cannot be one.
 func (v View) InterfaceKey(name string) (schema.EntryKey, bool) {

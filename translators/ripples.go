@@ -49,7 +49,7 @@ func (m *Model) OnInstance(affected func(v View, key schema.EntryKey, redo func(
 
 // OnSIDLink makes the ripples of what uses the link that carries the SIDs:
 // affected is called when it gets another name, or when an interface of its name
-// comes, goes, or is enabled or disabled. The name is no reference: an interface
+// comes, goes, changes its type, or is enabled or disabled. The name is no reference: an interface
 // of that name need not be there.
 func (m *Model) OnSIDLink(affected func(v View, redo func(schema.EntryKey))) []Ripple {
 	ripples := m.OnInterface(func(v View, name string, _ schema.EntryKey, redo func(schema.EntryKey)) {
@@ -58,7 +58,9 @@ func (m *Model) OnSIDLink(affected func(v View, redo func(schema.EntryKey))) []R
 		}
 	})
 	ripples = append(ripples, Ripple{List: m.Interface, Affected: func(v View, c schema.Change, redo func(schema.EntryKey)) {
-		if (c.Old == nil) != (c.New == nil) && c.Key.Values()[0] == v.SIDLink() {
+		before, _ := c.Old.(*Interface)
+		after, _ := c.New.(*Interface)
+		if (before == nil || after == nil || before.Type != after.Type) && c.Key.Values()[0] == v.SIDLink() {
 			affected(v, redo)
 		}
 	}})

@@ -25,6 +25,7 @@ func (r *Result) ShareStrictMode() { r.Share(strictMode) }
 type sidLinkState struct {
 	known      bool
 	name, down string
+	steady     bool
 	objects    []object.Object
 }
 
@@ -32,23 +33,51 @@ type sidLinkState struct {
 // way out of their own, and asks for it where no interface of the name is
 // configured. down says why it cannot be used; it is empty if it can.
 func (v View) ShareSIDLink(r *Result) (link, down string) {
+	s := v.sidLinkState()
+	r.Share(s.objects...)
+	return s.name, s.down
+}
+
+// SIDLinkSteady returns the name of the link that carries the SIDs if it is a
+// dummy device, which is never without carrier; otherwise "".
+func (v View) SIDLinkSteady() string {
+	if s := v.sidLinkState(); s.steady {
+		return s.name
+	}
+	return ""
+}
+
+// ShareHop asks for a next hop that routes share, and returns it.
+func (v View) ShareHop(r *Result, hop object.NextHop) *object.SharedNextHop {
+	h := object.HopByContent(hop)
+	if made := v.hops[h.ID]; made != nil {
+		h = made
+	} else if v.hops != nil {
+		v.hops[h.ID] = h
+	}
+	r.Share(h)
+	return h
+}
+
+func (v View) sidLinkState() *sidLinkState {
 	s := v.sidLink
 	if s == nil {
 		s = &sidLinkState{}
 	}
 	if !s.known {
 		s.known, s.name = true, v.SIDLink()
-		if _, ok := v.InterfaceNamed(s.name); ok {
+		if i, ok := v.InterfaceNamed(s.name); ok {
 			s.down = v.InterfaceDown(s.name)
+			s.steady = i.Type == TypeDummy
 		} else if s.name != LoopbackLink {
 			s.objects = []object.Object{
 				object.Link{Name: s.name, Type: object.LinkDummy},
 				object.LinkConfig{Link: s.name, Admin: object.AdminUp},
 			}
+			s.steady = true
 		}
 	}
-	r.Share(s.objects...)
-	return s.name, s.down
+	return s
 }
 
 // InterfaceDown says why packets cannot leave by a configured interface; it is

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
+	"heddle/kernel/prior"
 	"heddle/kernel/probe"
 	"heddle/kernel/rtnl"
 	"heddle/reconcile"
@@ -37,7 +39,7 @@ func TestContract(t *testing.T) {
 	kerneltest.RunContract(t, func(t *testing.T) kerneltest.Env {
 		kerneltest.Namespace(t)
 		dir := t.TempDir()
-		hand := newHand(t)
+		hand := newHand(t, dir)
 		var d *Drivers
 		open := func(t *testing.T) reconcile.Driver {
 			if d != nil {
@@ -60,9 +62,10 @@ func TestContract(t *testing.T) {
 type hand struct {
 	nl   *netlink.Handle
 	look *rtnl.Driver
+	dir  string // of the agent's record
 }
 
-func newHand(t *testing.T) *hand {
+func newHand(t *testing.T, dir string) *hand {
 	t.Helper()
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_GENERIC)
 	if err != nil {
@@ -74,7 +77,7 @@ func newHand(t *testing.T) *hand {
 		t.Fatal(err)
 	}
 	t.Cleanup(look.Close)
-	h := &hand{nl, look}
+	h := &hand{nl, look, dir}
 	if err := h.Put(object.LinkConfig{Link: "lo", Admin: object.AdminUp}); err != nil {
 		t.Fatal(err)
 	}
@@ -190,8 +193,9 @@ func ipnet(p netip.Prefix) *net.IPNet {
 func (h *hand) Get(k object.Key) (object.Object, bool) {
 	switch k.Kind {
 	case object.KindRoute, object.KindLocalSID:
-		got, _, ok, err := h.look.Slot(context.Background(), atKey(k))
-		return got, ok && err == nil && got != nil && got.Key() == k
+		return h.slot(k)
+	case object.KindNextHop:
+		return h.nextHop(k)
 	case object.KindTunnelSource:
 		return h.getSource()
 	case object.KindSysctl:
@@ -247,6 +251,47 @@ func atKey(k object.Key) object.Object {
 	r.Prefix = netip.MustParsePrefix(parts[1] + "/" + parts[2])
 	fmt.Sscan(parts[3], &r.Metric)
 	return r
+}
+
+// reader is a driver that starts anew, with the agent's record: the only place
+// where the names of nexthop objects are.
+func (h *hand) reader() (*rtnl.Driver, error) {
+	scope, err := prior.Scope()
+	if err != nil {
+		return nil, err
+	}
+	record, err := prior.Open(h.dir, scope)
+	if err != nil {
+		return nil, err
+	}
+	return rtnl.Open(rtnl.Config{Prior: record})
+}
+
+func (h *hand) slot(k object.Key) (object.Object, bool) {
+	got, _, ok, err := h.look.Slot(context.Background(), atKey(k))
+	if r, route := got.(*object.Route); route && r.SharedHop != "" {
+		d, derr := h.reader()
+		if derr != nil {
+			return nil, false
+		}
+		defer d.Close()
+		got, _, ok, err = d.Slot(context.Background(), atKey(k))
+	}
+	return got, ok && err == nil && got != nil && got.Key() == k
+}
+
+func (h *hand) nextHop(k object.Key) (object.Object, bool) {
+	d, err := h.reader()
+	if err != nil {
+		return nil, false
+	}
+	defer d.Close()
+	os, err := d.Dump(context.Background(), object.KindNextHop)
+	i := slices.IndexFunc(os, func(o object.Object) bool { return o.Key() == k })
+	if err != nil || i < 0 {
+		return nil, false
+	}
+	return os[i], true
 }
 
 func (h *hand) getSource() (object.Object, bool) {

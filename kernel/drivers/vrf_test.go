@@ -17,8 +17,9 @@ import (
 func openWithVRF(t *testing.T) (*Drivers, *hand) {
 	t.Helper()
 	kerneltest.Namespace(t)
-	h := newHand(t)
-	d, err := Open(Config{StateDir: t.TempDir()})
+	dir := t.TempDir()
+	h := newHand(t, dir)
+	d, err := Open(Config{StateDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,8 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("batch", (*contract).batchWithFailures)
 	run("batch/cancelled", (*contract).cancelled)
 	run("address/last", (*contract).lastAddress)
+	run("nexthop/shared", (*contract).sharedHop)
+	run("nexthop/gone", (*contract).sharedHopGoes)
 	run("veth", (*contract).vethPair)
 	run("plan", (*contract).planAsAWhole)
 }

@@ -18,6 +18,7 @@ func (k *contract) ownershipAfterReopen() {
 		route(main, "10.1.0.0/16", via("192.0.2.2", "ext1")),
 		route(main, "2001:db8:10::/48", encap(via("", "ext1"), object.HEncaps, segments...)),
 		sid("fc00:9::1", object.End), sid("fc00:9::2", object.EndX, toHop("fe80::2")),
+		hopA, hopNamed, byHop(main, "2001:db8:18::/48", hopA), byHop(main, "10.13.0.0/16", hopNamed),
 	}
 	k.need(ours...)
 	for _, o := range []object.Object{dummySR, dummyUp, vrfBlue, blueUp, inBlue} {

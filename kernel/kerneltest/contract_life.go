@@ -67,6 +67,18 @@ func lifeCases() []lifeCase {
 		{"encap/ipv6-inline", addrs, route(main, "2001:db8:15::/48", encap(via("", "ext1"), object.HInsert, segments...)), nil},
 		{"encap/vrf", append(blue, addrs...), route(vrfBlue.Table, "10.9.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)), nil},
 
+		{"nexthop/content", addrs, hopA, nil},
+		{"nexthop/gateway", addrs, object.HopByContent(encap(via("2001:db8:1::2", "ext1"), object.HEncapsRed, segments...)), nil},
+		{"nexthop/name", addrs, hopNamed, object.HopByName("policy", encap(via("", "ext1"), object.HEncaps, segments[1]))},
+		{"nexthop/ipv6", append(addrs, hopA, hopB), byHop(main, "2001:db8:16::/48", hopA), byHop(main, "2001:db8:16::/48", hopB)},
+		{"nexthop/ipv4", append(addrs, hopA, hopB), byHop(main, "10.11.0.0/16", hopA), byHop(main, "10.11.0.0/16", hopB)},
+		{"nexthop/ipv6-to-own", append(addrs, hopA), byHop(main, "2001:db8:16::/48", hopA),
+			route(main, "2001:db8:16::/48", encap(via("", "ext1"), object.HEncaps, segments...))},
+		{"nexthop/ipv4-from-own", append(addrs, hopA), route(main, "10.11.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)),
+			byHop(main, "10.11.0.0/16", hopA)},
+		{"nexthop/vrf-ipv4", append(blue, hopBlue), byHop(vrfBlue.Table, "10.12.0.0/16", hopBlue), nil},
+		{"nexthop/vrf-ipv6", append(blue, hopBlue), byHop(vrfBlue.Table, "2001:db8:17::/48", hopBlue), nil},
+
 		{"sid/end", nil, sid("fc00:9::1", object.End), sid("fc00:9::1", object.EndX, toHop("fe80::2"))},
 		{"sid/end.x", nil, sid("fc00:9::2", object.EndX, toHop("fe80::2")), sid("fc00:9::2", object.EndX, toHop("fe80::3"))},
 		{"sid/end.x-oif", nil, sid("fc00:9::3", object.EndX, toHop("fe80::2"), func(s *object.LocalSID) { s.OutLink = "ext1" }), nil},
@@ -127,7 +139,7 @@ func (k *contract) life(c lifeCase) {
 type orphanCase struct {
 	name   string
 	object object.Object
-	link   string // the link that is missing; empty: the kernel has to find out
+	link   string // the link or next hop that is missing; empty: the kernel has to find out
 }
 
 func orphanCases() []orphanCase {
@@ -140,6 +152,8 @@ func orphanCases() []orphanCase {
 		{"member-master", object.Member{Link: "ext0", Master: "nowhere"}, "nowhere"},
 		{"route", route(main, "10.1.0.0/16", via("", "nowhere")), "nowhere"},
 		{"route-gateway", route(main, "10.1.0.0/16", via("198.51.100.1", "")), ""},
+		{"nexthop", object.HopByContent(encap(via("", "nowhere"), object.HEncaps, segments...)), "nowhere"},
+		{"route-nexthop", byHop(main, "2001:db8:16::/48", hopA), hopA.ID},
 		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
 		{"veth-peer", object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}, ""},
 	}

@@ -22,11 +22,12 @@ import (
 // IPv4 routes with the last IPv4 address, secondary IPv4 addresses with the
 // primary one, of which the driver puts back what an address of ours takes along);
 // and a SID keeps the VRF that it was made with, so that it is a
-// black hole once that is gone, which only Snapshot shows.
+// black hole once that is gone, which only Snapshot shows. A nexthop object goes
+// with its link and when that goes down, and takes its routes along.
 //
 // It is a reconcile.Driver, whose records of prior values it keeps, too, and the
 // hand of somebody else (Foreign). Not in it: IPv6 link-local addresses, an MTU
-// below that of IPv6, recursive gateways, onlink next hops.
+// below that of IPv6, carrier, recursive gateways, onlink next hops.
 //
 // All methods are safe for concurrent use.
 type Fake struct {
@@ -35,7 +36,8 @@ type Fake struct {
 	lastIndex int
 	links     map[string]*fakeLink
 	routes    map[slot]*fakeRoute
-	sysctls   map[string]string // those that are not at their default
+	hops      map[string]*fakeHop // nexthop objects by the ID of the shared next hop
+	sysctls   map[string]string   // those that are not at their default
 	tunsrc    netip.Addr
 
 	// records are the values from before, by key of what we set.
@@ -72,6 +74,7 @@ func NewFake() *Fake {
 	f := &Fake{
 		links:   map[string]*fakeLink{},
 		routes:  map[slot]*fakeRoute{},
+		hops:    map[string]*fakeHop{},
 		sysctls: map[string]string{},
 		records: map[object.Key]record{},
 	}
@@ -185,6 +188,10 @@ func (f *Fake) all(kind object.Kind) []held {
 				hs = append(hs, held{object.Address{Link: l.name, Prefix: a.prefix}, a.ours, ""})
 			}
 		}
+	case object.KindNextHop:
+		for _, h := range f.hops {
+			hs = append(hs, held{h.object, h.ours, ""})
+		}
 	case object.KindRoute, object.KindLocalSID:
 		for s, r := range f.routes {
 			if o := f.routeObject(s, r); o.Key().Kind == kind {
@@ -260,6 +267,8 @@ func (f *Fake) put(old, o object.Object, ours bool) error {
 		return f.createLink(o, ours)
 	case object.Address:
 		return f.addAddress(o, ours)
+	case *object.SharedNextHop:
+		return f.putHop(old, o, ours)
 	case *object.Route:
 		return f.putRoute(old, o, ours)
 	case *object.LocalSID:
@@ -290,6 +299,12 @@ func (f *Fake) remove(o object.Object) error {
 					}
 				}
 			}
+		}
+	case *object.SharedNextHop:
+		h := f.hops[o.ID]
+		if there = h != nil; there && h.ours {
+			ours = true
+			f.deleteHop(o.ID)
 		}
 	case *object.Route, *object.LocalSID:
 		s := slotOf(o)
@@ -325,6 +340,10 @@ func (f *Fake) get(k object.Key) (object.Object, bool) {
 		p, err := netip.ParsePrefix(prefix)
 		if l := f.links[name]; err == nil && l != nil && l.address(p) >= 0 {
 			return object.Address{Link: name, Prefix: p}, true
+		}
+	case object.KindNextHop:
+		if h := f.hops[k.ID]; h != nil {
+			return h.object, true
 		}
 	case object.KindRoute, object.KindLocalSID:
 		if s, ok := slotOfKey(k); ok {
@@ -370,6 +389,8 @@ func (f *Fake) Delete(k object.Key) error {
 		f.unlink(f.links[o.Name])
 	case object.Address:
 		f.deleteAddress(f.links[o.Link], o.Prefix)
+	case *object.SharedNextHop:
+		f.deleteHop(o.ID)
 	case *object.Route, *object.LocalSID:
 		delete(f.routes, slotOf(o))
 	case object.Member:
@@ -404,7 +425,7 @@ func (f *Fake) Snapshot() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var lines []string
-	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindRoute, object.KindLocalSID} {
+	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNextHop, object.KindRoute, object.KindLocalSID} {
 		for _, h := range f.all(kind) {
 			line := fmt.Sprint(sortedHops(h.object)) + h.note
 			if h.ours {

@@ -14,6 +14,7 @@ import (
 type preview struct {
 	f     *Fake
 	links map[string]*object.Link // nil: gone; not in it: as in the kernel
+	hops  map[string]bool         // nexthop objects that the plan makes (true) or deletes
 }
 
 // Check implements reconcile.Driver. It finds what a driver can find without
@@ -22,7 +23,7 @@ type preview struct {
 func (f *Fake) Check(ctx context.Context, steps []reconcile.Step) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := &preview{f, map[string]*object.Link{}}
+	p := &preview{f, map[string]*object.Link{}, map[string]bool{}}
 	var errs []error
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
@@ -36,7 +37,13 @@ func (f *Fake) Check(ctx context.Context, steps []reconcile.Step) error {
 }
 
 func (p *preview) check(s reconcile.Step) error {
+	if n, ok := s.New.(*object.SharedNextHop); ok {
+		p.hops[n.ID] = true
+	}
 	if s.New == nil {
+		if n, ok := s.Old.(*object.SharedNextHop); ok {
+			p.hops[n.ID] = false
+		}
 		if l, ok := s.Old.(object.Link); ok {
 			p.links[l.Name] = nil
 			if l.Creates() && l.Peer != "" {
@@ -53,6 +60,12 @@ func (p *preview) check(s reconcile.Step) error {
 	for _, name := range linksOf(s.New) {
 		if name != "" && p.link(name) == nil {
 			return fmt.Errorf("link %s does not exist: %w", name, syscall.ENODEV)
+		}
+	}
+	if r, ok := s.New.(*object.Route); ok && r.SharedHop != "" {
+		made, planned := p.hops[r.SharedHop]
+		if planned && !made || !planned && p.f.hops[r.SharedHop] == nil {
+			return fmt.Errorf("nexthop %s does not exist: %w", r.SharedHop, syscall.ENOENT)
 		}
 	}
 	if s.Old == nil {
@@ -81,6 +94,8 @@ func linksOf(o object.Object) []string {
 		return []string{o.Link, o.Master}
 	case object.Address:
 		return []string{o.Link}
+	case *object.SharedNextHop:
+		return []string{o.Hop.Link}
 	case object.Sysctl:
 		return []string{linkOfSysctl(o.Name)}
 	case *object.LocalSID:

@@ -150,6 +150,7 @@ func (f *Fake) unlink(l *fakeLink) {
 			f.enslave(slave, "")
 		}
 	}
+	f.flushHops(l)
 	f.flushRoutes(l, true, func(netip.Addr) bool { return true })
 	delete(f.links, l.name)
 	for name := range f.sysctls {
@@ -170,6 +171,7 @@ func (f *Fake) setUp(l *fakeLink, up bool) {
 	l.up = up
 	if !up {
 		l.addresses = slices.DeleteFunc(l.addresses, func(a fakeAddress) bool { return a.prefix.Addr().Is6() })
+		f.flushHops(l)
 		f.flushRoutes(l, false, func(netip.Addr) bool { return true })
 	}
 }

@@ -27,6 +27,9 @@ type fakeRoute struct {
 	// name later on is another one.
 	out []int
 
+	// hop is the ID of the nexthop object that the route leaves by, empty: none.
+	hop string
+
 	// within is the VRF or outgoing link that a SID keeps, 0: none.
 	within int
 }
@@ -160,10 +163,23 @@ func (f *Fake) putRoute(old object.Object, o *object.Route, ours bool) error {
 			return fmt.Errorf("vrf %s with table %d: %w", o.VRF, o.Table, syscall.ENODEV)
 		}
 	}
-	if (o.Type == object.Unicast) != (len(o.NextHops) > 0) {
+	if (o.Type == object.Unicast) != (len(o.NextHops) > 0 || o.SharedHop != "") {
 		return fmt.Errorf("%s route with %d next hops: %w", o.Type, len(o.NextHops), syscall.EINVAL)
 	}
-	r := &fakeRoute{object: o, ours: ours}
+	r := &fakeRoute{object: o, ours: ours, hop: o.SharedHop}
+	if o.SharedHop != "" {
+		h := f.hops[o.SharedHop]
+		switch {
+		case h == nil:
+			return says("Nexthop id does not exist", syscall.EINVAL)
+		case len(o.NextHops) > 0:
+			return says("Nexthop specification and nexthop id are mutually exclusive", syscall.EINVAL)
+		}
+		if err := checkEncap(o, h.object.Hop.Encap); err != nil {
+			return err
+		}
+		r.out = []int{h.out}
+	}
 	for _, n := range o.NextHops {
 		l, err := f.wayOut(o, n)
 		if err != nil {
@@ -293,10 +309,11 @@ func (f *Fake) decapVRF(o *object.LocalSID) (int, error) {
 }
 
 // flushRoutes takes away the routes over l: all of them when the link goes, those
-// with no other way out when it is only down. It looks at every route.
+// with no other way out when it is only down. Routes by a nexthop object live as
+// long as that. It looks at every route.
 func (f *Fake) flushRoutes(l *fakeLink, goes bool, family func(netip.Addr) bool) {
 	for s, r := range f.routes {
-		if !family(s.prefix.Addr()) {
+		if !family(s.prefix.Addr()) || r.hop != "" {
 			continue
 		}
 		over, others := false, false

@@ -30,6 +30,7 @@ const (
 	KindLinkConfig                   // settings of a link, ours or not
 	KindAddress                      // an address on a link
 	KindTunnelSource                 // outer source address of SRv6 encapsulation
+	KindNextHop                      // a way out that routes share
 	KindRoute                        // an IPv4 or IPv6 route
 	KindLocalSID                     // a seg6local route
 )
@@ -41,6 +42,7 @@ var kindNames = [...]string{
 	KindLinkConfig:   "linkconfig",
 	KindAddress:      "address",
 	KindTunnelSource: "tunsrc",
+	KindNextHop:      "nexthop",
 	KindRoute:        "route",
 	KindLocalSID:     "localsid",
 }
@@ -48,7 +50,7 @@ var kindNames = [...]string{
 // Kinds lists every kind in the order in which they come up.
 func Kinds() []Kind {
 	return []Kind{KindLink, KindSysctl, KindMember, KindLinkConfig, KindAddress,
-		KindTunnelSource, KindRoute, KindLocalSID}
+		KindTunnelSource, KindNextHop, KindRoute, KindLocalSID}
 }
 
 func (k Kind) String() string {

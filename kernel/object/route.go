@@ -115,6 +115,10 @@ type Route struct {
 	// VRF is the link of the VRF that owns Table; empty for main.
 	VRF      string
 	NextHops []NextHop
+
+	// SharedHop is the ID of the SharedNextHop that the route leaves by, in place
+	// of next hops of its own; empty: none.
+	SharedHop string
 }
 
 // RouteKey is the key of a route.
@@ -133,7 +137,7 @@ func kernelMetric(p netip.Prefix, metric uint32) uint32 {
 func (r *Route) Key() Key { return RouteKey(r.Table, r.Prefix, r.Metric) }
 
 func (r *Route) Needs() []Key {
-	needs := make([]Key, 0, 1+3*len(r.NextHops))
+	needs := make([]Key, 0, 3+3*len(r.NextHops))
 	if r.VRF != "" {
 		needs = append(needs, LinkKey(r.VRF), LinkConfigKey(r.VRF))
 	}
@@ -142,6 +146,9 @@ func (r *Route) Needs() []Key {
 			needs = append(needs, LinkKey(n.Link), MemberKey(n.Link), LinkConfigKey(n.Link))
 		}
 	}
+	if r.SharedHop != "" {
+		needs = append(needs, SharedHopKey(r.SharedHop))
+	}
 	return needs
 }
 
@@ -149,7 +156,7 @@ func (r *Route) Needs() []Key {
 // of its own.
 func (r *Route) Equal(o Object) bool {
 	t, ok := o.(*Route)
-	return ok && r.Table == t.Table && r.Prefix == t.Prefix && r.Type == t.Type &&
+	return ok && r.Table == t.Table && r.Prefix == t.Prefix && r.Type == t.Type && r.SharedHop == t.SharedHop &&
 		kernelMetric(r.Prefix, r.Metric) == kernelMetric(t.Prefix, t.Metric) &&
 		(slices.EqualFunc(r.NextHops, t.NextHops, NextHop.equal) || sameSet(r.NextHops, t.NextHops))
 }
@@ -206,6 +213,9 @@ func (r *Route) String() string {
 	}
 	if r.Metric != 0 {
 		fmt.Fprintf(&b, " metric %d", r.Metric)
+	}
+	if r.SharedHop != "" {
+		b.WriteString(" by nexthop " + r.SharedHop)
 	}
 	for _, n := range r.NextHops {
 		if len(r.NextHops) > 1 {

@@ -155,6 +155,13 @@ func run(ctx context.Context) (Capabilities, error) {
 	}
 	try(params, trial{rtnl.FeatureStrictMode, object.Sysctl{Name: object.SysctlStrictMode, Value: "1"},
 		"use Linux 5.9 or later with the module vrf"})
+	hop := sharedHop(dev)
+	try(links, trial{rtnl.FeatureSharedHop6, hop, sharedRemedy})
+	caps[rtnl.FeatureSharedHop4] = caps[rtnl.FeatureSharedHop6]
+	if caps[rtnl.FeatureSharedHop6].OK {
+		try(links, sharedTrial(rtnl.FeatureSharedHop6, hop, "2001:db8:5::/48"))
+		try(links, sharedTrial(rtnl.FeatureSharedHop4, hop, "198.18.5.0/24"))
+	}
 	for _, t := range append(sidTrials(dev), routeTrials(dev)...) {
 		try(links, t)
 	}
@@ -219,6 +226,18 @@ func sidTrials(dev string) []trial {
 		{rtnl.FeatureEndDT4, sid(6, object.LocalSID{Behavior: object.EndDT4, VRF: probeVRF, VRFTable: table}), vrf511},
 		{rtnl.FeatureEndDT46, sid(7, object.LocalSID{Behavior: object.EndDT46, VRF: probeVRF, VRFTable: table}), v514},
 	}
+}
+
+const sharedRemedy = "use Linux 5.3 or later; until then each route carries the encapsulation itself"
+
+// sharedHop is what the routes share that show whether they can.
+func sharedHop(dev string) *object.SharedNextHop {
+	return object.HopByContent(object.NextHop{Link: dev, Encap: &object.Encap{Mode: object.HEncaps,
+		Segments: []netip.Addr{netip.MustParseAddr("fc00:1::")}}})
+}
+
+func sharedTrial(f rtnl.Feature, hop *object.SharedNextHop, prefix string) trial {
+	return trial{f, &object.Route{Table: object.TableMain, Prefix: netip.MustParsePrefix(prefix), SharedHop: hop.ID}, sharedRemedy}
 }
 
 func routeTrials(dev string) []trial {

@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 	}
 	for _, f := range []rtnl.Feature{rtnl.FeatureVeth, rtnl.FeatureTunnelSource, rtnl.FeatureEnd, rtnl.FeatureEndX,
 		rtnl.FeatureEndDT6, rtnl.FeatureHEncaps6, rtnl.FeatureHEncaps4, rtnl.FeatureHInsert6, rtnl.FeatureMultipath,
-		rtnl.FeatureGateway6Over4} {
+		rtnl.FeatureGateway6Over4, rtnl.FeatureSharedHop6, rtnl.FeatureSharedHop4} {
 		if s := caps[f]; !s.OK {
 			t.Errorf("%s: %s", f, s.Reason)
 		}

@@ -51,7 +51,7 @@ func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results [
 		}
 		return
 	}
-	enc, dec := encoder{v}, decoder{v}
+	enc, dec := encoder{v, &d.hops}, decoder{v, &d.hops}
 	jobs := make([]job, len(steps))
 	todo := make([]*job, len(steps))
 	for i := range steps {
@@ -185,7 +185,7 @@ func (d *Driver) settle(ctx context.Context, enc encoder, dec decoder, j *job, d
 		if j.lost {
 			d.resolve(ctx, dec, j)
 		}
-	case j.err != nil && s.New == nil && (j.err.errno == unix.ESRCH || j.err.errno == unix.ENODEV || j.err.errno == unix.ENETUNREACH):
+	case j.err != nil && s.New == nil && isGone(j.err):
 		// It is gone already.
 	case j.err != nil:
 		r.Err = d.refusal(ctx, dec, j, deep)
@@ -203,6 +203,20 @@ func (d *Driver) settle(ctx context.Context, enc encoder, dec decoder, j *job, d
 	default:
 		r.Got = j.got
 	}
+}
+
+// noNextHop is what the kernel says to the deletion of an IPv4 route by a nexthop
+// object that is gone, with all its routes.
+const noNextHop = "Nexthop id does not exist"
+
+// isGone reports whether the kernel refuses to delete a route because there is
+// none.
+func isGone(a *answer) bool {
+	switch a.errno {
+	case unix.ESRCH, unix.ENODEV, unix.ENETUNREACH:
+		return true
+	}
+	return a.errno == unix.EINVAL && a.text == noNextHop
 }
 
 // takeBack undoes a step that the kernel has carried out differently.

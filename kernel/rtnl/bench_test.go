@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -38,6 +39,25 @@ func bulkEncaps() []reconcile.Step {
 	return steps
 }
 
+// bulkShared are routes over the same segment lists as those of bulkEncaps, each
+// list in one nexthop object.
+func bulkShared() (hops, routes []reconcile.Step) {
+	routes = bulkEncaps()
+	made := map[string]bool{}
+	for i := range routes {
+		own := routes[i].New.(*object.Route)
+		h := object.HopByContent(own.NextHops[0])
+		if !made[h.ID] {
+			made[h.ID] = true
+			hops = append(hops, reconcile.Step{New: h})
+		}
+		by := *own
+		by.NextHops, by.SharedHop = nil, h.ID
+		routes[i].New = &by
+	}
+	return hops, routes
+}
+
 // ipBatch writes what iproute2 needs to make the same objects.
 func ipBatch(steps []reconcile.Step) []byte {
 	var b bytes.Buffer
@@ -61,7 +81,9 @@ func deletions(steps []reconcile.Step) []reconcile.Step {
 	return out
 }
 
-func benchBulk(b *testing.B, steps []reconcile.Step) {
+// benchBulk makes and deletes the objects of steps, after those of first, and has
+// iproute2 make those of theirs.
+func benchBulk(b *testing.B, first, steps, peer []reconcile.Step) {
 	if testing.Short() {
 		b.Skip("short: makes 100,000 routes")
 	}
@@ -71,23 +93,17 @@ func benchBulk(b *testing.B, steps []reconcile.Step) {
 	d := testDriver(b)
 	wires(b, d)
 	ctx := context.Background()
-	batch := ipBatch(steps)
+	batch := ipBatch(peer)
 	var ours, dels, theirs time.Duration
 	lost := 0
 	for b.Loop() {
 		start := time.Now()
-		for _, r := range d.Do(ctx, steps) {
-			if r.Err != nil {
-				b.Fatal(r.Err)
-			}
-		}
+		mustAll(b, d.Do(ctx, first))
+		mustAll(b, d.Do(ctx, steps))
 		ours += time.Since(start)
 		start = time.Now()
-		for _, r := range d.Do(ctx, deletions(steps)) {
-			if r.Err != nil {
-				b.Fatal(r.Err)
-			}
-		}
+		mustAll(b, d.Do(ctx, deletions(steps)))
+		mustAll(b, d.Do(ctx, deletions(first)))
 		dels += time.Since(start)
 		start = time.Now()
 		cmd := exec.Command("ip", "-6", "-force", "-batch", "-")
@@ -108,8 +124,79 @@ func benchBulk(b *testing.B, steps []reconcile.Step) {
 	b.ReportMetric(float64(d.retried)/n, "retried/op")
 }
 
-func BenchmarkBulkSIDs(b *testing.B)   { benchBulk(b, bulkSIDs()) }
-func BenchmarkBulkEncaps(b *testing.B) { benchBulk(b, bulkEncaps()) }
+func mustAll(b *testing.B, results []reconcile.Result) {
+	b.Helper()
+	for _, r := range results {
+		if r.Err != nil {
+			b.Fatal(r.Err)
+		}
+	}
+}
+
+func BenchmarkBulkSIDs(b *testing.B)   { benchBulk(b, nil, bulkSIDs(), bulkSIDs()) }
+func BenchmarkBulkEncaps(b *testing.B) { benchBulk(b, nil, bulkEncaps(), bulkEncaps()) }
+
+func BenchmarkBulkSharedEncaps(b *testing.B) {
+	hops, routes := bulkShared()
+	benchBulk(b, hops, routes, bulkEncaps())
+}
+
+// BenchmarkRepoint gives another way to 100,000 routes: in the next hop that they
+// share, and in each of those that carry their own.
+func BenchmarkRepoint(b *testing.B) {
+	if testing.Short() {
+		b.Skip("short: makes 100,000 routes")
+	}
+	ctx := context.Background()
+	hop := func(segment string) object.NextHop {
+		return object.NextHop{Gateway: addr("2001:db8:1::2"), Link: "v0",
+			Encap: &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr(segment), addr("fc00:100::")}}}
+	}
+	shared := func(b *testing.B, compat string) {
+		d := testDriver(b)
+		wires(b, d)
+		if err := os.WriteFile("/proc/sys/net/ipv4/nexthop_compat_mode", []byte(compat), 0); err != nil {
+			b.Fatal(err)
+		}
+		ways := [2]*object.SharedNextHop{object.HopByName("policy", hop("fc00:1::")), object.HopByName("policy", hop("fc00:2::"))}
+		routes := bulkEncaps()
+		for i := range routes {
+			by := *routes[i].New.(*object.Route)
+			by.NextHops, by.SharedHop = nil, ways[0].ID
+			routes[i].New = &by
+		}
+		mustAll(b, d.Do(ctx, []reconcile.Step{{New: ways[0]}}))
+		mustAll(b, d.Do(ctx, routes))
+		now := 0
+		for b.Loop() {
+			mustAll(b, d.Do(ctx, []reconcile.Step{{Old: ways[now], New: ways[1-now]}}))
+			now = 1 - now
+		}
+	}
+	b.Run("shared", func(b *testing.B) { shared(b, "1") })
+	b.Run("shared-without-route-events", func(b *testing.B) { shared(b, "0") })
+	b.Run("own", func(b *testing.B) {
+		d := testDriver(b)
+		wires(b, d)
+		var ways [2][]reconcile.Step
+		for w := range ways {
+			ways[w] = bulkEncaps()
+			for i := range ways[w] {
+				ways[w][i].New.(*object.Route).NextHops[0] = hop(fmt.Sprintf("fc00:%d::", w+1))
+			}
+		}
+		mustAll(b, d.Do(ctx, ways[0]))
+		now := 0
+		for b.Loop() {
+			steps := make([]reconcile.Step, bulk)
+			for i := range steps {
+				steps[i] = reconcile.Step{Old: ways[now][i].New, New: ways[1-now][i].New}
+			}
+			mustAll(b, d.Do(ctx, steps))
+			now = 1 - now
+		}
+	})
+}
 
 // BenchmarkCheck is the look ahead: creations are looked up one by one to a
 // bound, changes always.

@@ -40,6 +40,7 @@ type checker struct {
 	makes   map[string]object.Link // links that the plan creates
 	drops   map[string]bool        // links that the plan deletes
 	leaves  map[string]bool        // links whose membership the plan deletes or changes
+	hops    map[string]bool        // shared next hops that the plan makes (true) or deletes
 	lookups []reconcile.Step       // routes whose slot is to be looked at
 	addrs   map[int32][]address    // IPv4 addresses by link, read once
 	support map[Feature]error      // nil: supported, or not known
@@ -67,6 +68,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 	}
 	c := &checker{d: d, v: v, steps: steps,
 		makes: make(map[string]object.Link), drops: make(map[string]bool), leaves: make(map[string]bool),
+		hops:  make(map[string]bool),
 		addrs: make(map[int32][]address), support: make(map[Feature]error)}
 	c.survey()
 	for _, s := range steps {
@@ -93,11 +95,16 @@ func (c *checker) survey() {
 		if l, ok := s.New.(object.Link); ok {
 			c.makes[l.Name] = l
 		}
+		if n, ok := s.New.(*object.SharedNextHop); ok {
+			c.hops[n.ID] = true
+		}
 		switch o := s.Old.(type) {
 		case object.Link:
 			c.drops[o.Name] = true
 		case object.Member:
 			c.leaves[o.Link] = true
+		case *object.SharedNextHop:
+			c.hops[o.ID] = c.hops[o.ID] || s.New != nil
 		}
 	}
 }
@@ -117,10 +124,19 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 		return c.address(ctx, s, o)
 	case *object.LocalSID:
 		return c.sid(s, o)
+	case *object.SharedNextHop:
+		return c.nextHop(o)
 	case *object.Route:
 		return c.route(s, o)
 	}
 	return nil
+}
+
+func (c *checker) nextHop(o *object.SharedNextHop) error {
+	if gw := o.Hop.Gateway; gw.IsValid() && (!gw.Is6() || gw.Is4In6()) {
+		return fmt.Errorf("gateway %s of a shared next hop is not an IPv6 address", gw)
+	}
+	return c.present(o.Hop.Link, o)
 }
 
 func (c *checker) features(ctx context.Context, o object.Object) error {
@@ -325,6 +341,12 @@ func (c *checker) route(s reconcile.Step, r *object.Route) error {
 	if err := c.vrf(r.VRF, r.Table, r); err != nil {
 		return err
 	}
+	if r.SharedHop != "" {
+		made, planned := c.hops[r.SharedHop]
+		if _, there := c.d.hops.id(r.SharedHop); planned && !made || !planned && !there {
+			return &MissingNextHopError{NextHop: r.SharedHop}
+		}
+	}
 	for i, n := range r.NextHops {
 		if n.Link != "" {
 			if err := c.present(n.Link, r); err != nil {
@@ -348,7 +370,7 @@ func (c *checker) look(s reconcile.Step) {
 
 // slots asks the kernel, in batches, for what is where the plan's routes go.
 func (c *checker) slots(ctx context.Context) error {
-	dec := decoder{c.v}
+	dec := decoder{c.v, &c.d.hops}
 	for rest := c.lookups; len(rest) > 0; {
 		batch := rest[:min(batchSize, len(rest))]
 		rest = rest[len(batch):]

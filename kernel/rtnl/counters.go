@@ -58,7 +58,7 @@ func (d *Driver) CountersOf(ctx context.Context, sids []*object.LocalSID) (map[o
 		batch := sids[:min(batchSize, len(sids))]
 		sids = sids[len(batch):]
 		err := d.state.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
-			buildLookup(m, seq, decoder{v}, slotOf(batch[i]))
+			buildLookup(m, seq, decoder{v, &d.hops}, slotOf(batch[i]))
 			return nil
 		}, func(i int, m *message) {
 			if m.typ != unix.RTM_NEWROUTE {

@@ -12,9 +12,11 @@
 //
 // Ours is: a link whose alias starts with "heddle:" (or that has the group
 // 0x4865646c and no alias yet, while it is being made), a route or SID of
-// protocol 72, an address of protocol 72 (IFA_PROTO, Linux 5.18). Settings of
+// protocol 72, a nexthop object of protocol 72 with an id of 0x48000000 to
+// 0x48ffffff, an address of protocol 72 (IFA_PROTO, Linux 5.18). Settings of
 // links, memberships and the tunnel source have no room for a mark; they are in
-// the record of kernel/prior. Nothing else is changed or deleted.
+// the record of kernel/prior, and so are the names of nexthop objects that have
+// one. Nothing else is changed or deleted.
 package rtnl
 
 import (
@@ -51,6 +53,7 @@ type Config struct {
 type Driver struct {
 	ns      *namespace
 	links   *linkCache
+	hops    hopTable
 	prior   *prior.Store
 	support Support
 
@@ -106,7 +109,11 @@ func open(cfg Config) (d *Driver, err error) {
 	if d.genl, err = dial(unix.NETLINK_GENERIC); err != nil {
 		return d, err
 	}
-	return d, d.forgetGoneLinks()
+	if err := d.forgetGoneLinks(); err != nil {
+		return d, err
+	}
+	_, err = d.readHops(context.Background())
+	return d, err
 }
 
 // forgetGoneLinks drops the records of links that are gone or recreated.
@@ -148,7 +155,7 @@ func (d *Driver) Close() {
 // Kinds lists the kinds of object that the driver is for.
 func (d *Driver) Kinds() []object.Kind {
 	return []object.Kind{object.KindLink, object.KindMember, object.KindLinkConfig, object.KindAddress,
-		object.KindTunnelSource, object.KindRoute, object.KindLocalSID}
+		object.KindTunnelSource, object.KindNextHop, object.KindRoute, object.KindLocalSID}
 }
 
 // Dump implements reconcile.Driver.
@@ -166,6 +173,8 @@ func (d *Driver) Dump(ctx context.Context, kind object.Kind) ([]object.Object, e
 		return d.dumpAddresses(ctx)
 	case object.KindTunnelSource:
 		return d.dumpTunnelSource(ctx)
+	case object.KindNextHop:
+		return d.readHops(ctx)
 	case object.KindRoute, object.KindLocalSID:
 		return d.dumpRoutes(ctx, kind)
 	}
@@ -192,6 +201,8 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 		d.each(ctx, steps, results, d.doAddress)
 	case object.KindTunnelSource:
 		d.each(ctx, steps, results, d.doTunnelSource)
+	case object.KindNextHop:
+		d.each(ctx, steps, results, d.doNextHop)
 	case object.KindRoute, object.KindLocalSID:
 		d.doRoutes(ctx, steps, results)
 	default:

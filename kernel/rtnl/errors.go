@@ -80,6 +80,15 @@ func (e *MissingLinkError) Error() string {
 	return fmt.Sprintf("link %s does not exist: configure it as an interface, create it by other means, or correct the name", e.Link)
 }
 
+// MissingNextHopError says that a route names a shared next hop that is not there.
+type MissingNextHopError struct {
+	NextHop string
+}
+
+func (e *MissingNextHopError) Error() string {
+	return fmt.Sprintf("nexthop %s does not exist: it is to be made before the routes that leave by it", e.NextHop)
+}
+
 // answer is a kernel's error as it came over the socket.
 type answer struct {
 	errno syscall.Errno

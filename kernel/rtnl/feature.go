@@ -31,6 +31,8 @@ const (
 	FeatureTunnelSource  Feature = "SRv6 tunnel source"
 	FeatureMultipath     Feature = "multipath routes"
 	FeatureGateway6Over4 Feature = "IPv4 routes with an IPv6 next hop"
+	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
+	FeatureSharedHop4    Feature = "encapsulation shared by IPv4 routes"
 )
 
 // Support tells what the kernel can do. kernel/probe has the real one.
@@ -53,6 +55,8 @@ func Features(o object.Object) []Feature {
 		}
 	case *object.LocalSID:
 		return sidFeatures(o)
+	case *object.SharedNextHop:
+		return append(encapFeatures(o.Hop.Encap, false), FeatureSharedHop6)
 	case *object.Route:
 		return routeFeatures(o)
 	}
@@ -99,27 +103,38 @@ func routeFeatures(r *object.Route) []Feature {
 		fs = append(fs, FeatureMultipath)
 	}
 	v4 := r.Prefix.Addr().Is4()
+	if r.SharedHop != "" && v4 {
+		fs = append(fs, FeatureSharedHop4)
+	} else if r.SharedHop != "" {
+		fs = append(fs, FeatureSharedHop6)
+	}
 	for _, n := range r.NextHops {
 		if v4 && n.Gateway.Is6() {
 			fs = append(fs, FeatureGateway6Over4)
 		}
-		if n.Encap == nil {
-			continue
-		}
-		switch {
-		case n.Encap.Mode == object.HInsert && v4:
-			fs = append(fs, FeatureHInsert4)
-		case n.Encap.Mode == object.HInsert:
-			fs = append(fs, FeatureHInsert6)
-		case n.Encap.Mode == object.HEncaps && v4:
-			fs = append(fs, FeatureHEncaps4)
-		case n.Encap.Mode == object.HEncaps:
-			fs = append(fs, FeatureHEncaps6)
-		case n.Encap.Mode == object.HEncapsRed && v4:
-			fs = append(fs, FeatureHEncapsRed4)
-		case n.Encap.Mode == object.HEncapsRed:
-			fs = append(fs, FeatureHEncapsRed6)
-		}
+		fs = append(fs, encapFeatures(n.Encap, v4)...)
 	}
 	return fs
+}
+
+// encapFeatures is what an encapsulation of IPv4 or IPv6 needs.
+func encapFeatures(e *object.Encap, v4 bool) []Feature {
+	if e == nil {
+		return nil
+	}
+	var f4, f6 Feature
+	switch e.Mode {
+	case object.HInsert:
+		f4, f6 = FeatureHInsert4, FeatureHInsert6
+	case object.HEncaps:
+		f4, f6 = FeatureHEncaps4, FeatureHEncaps6
+	case object.HEncapsRed:
+		f4, f6 = FeatureHEncapsRed4, FeatureHEncapsRed6
+	default:
+		return nil
+	}
+	if v4 {
+		return []Feature{f4}
+	}
+	return []Feature{f6}
 }

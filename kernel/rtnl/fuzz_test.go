@@ -15,7 +15,7 @@ import (
 // what it makes of it can be printed.
 func FuzzDecode(f *testing.F) {
 	segs := &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr("fc00:1::"), addr("fc00:2::")}}
-	enc := encoder{view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}}}
+	enc := encoder{view: view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}}}
 	for _, o := range []object.Object{
 		&object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}}},
 		&object.Route{Table: 1000, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}, {Gateway: addr("fe80::2"), Link: "v0"}}},
@@ -28,7 +28,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(m.b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		dec := decoder{view{byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}}
+		dec := decoder{view: view{byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}}
 		w := &watch{links: &linkCache{}}
 		w.links.reset()
 		for len(b) > 0 {
@@ -69,12 +69,12 @@ func TestEncodedIsDecoded(t *testing.T) {
 		for _, mode := range []object.EncapMode{object.HInsert, object.HEncaps, object.HEncapsRed} {
 			want := &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Link: "v0", Encap: &object.Encap{Mode: mode, Segments: segs}}}}
 			var m msgBuf
-			if err := (encoder{v}).write(&m, 0, 1, want); err != nil {
+			if err := (encoder{view: v}).write(&m, 0, 1, want); err != nil {
 				t.Fatal(err)
 			}
 			msg, _, _ := splitMessage(m.b)
 			r, ok := parseRoute(msg.data)
-			if got, whole := (decoder{v}).object(&r); !ok || !whole || !want.Equal(got) {
+			if got, whole := (decoder{view: v}).object(&r); !ok || !whole || !want.Equal(got) {
 				t.Fatalf("%d segments: wrote %v, read %v", n, want, got)
 			}
 		}

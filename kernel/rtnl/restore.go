@@ -25,7 +25,7 @@ func (d *Driver) eachRouteOver(ctx context.Context, index int32, start func(), f
 	if err != nil {
 		return err
 	}
-	dec := decoder{v}
+	dec := decoder{v, &d.hops}
 	f := routeFilter{family: unix.AF_INET, proto: Protocol, oif: index}
 	return dumpRoutes(ctx, d.query, f, start, func(r *rawRoute) {
 		if o, ok := dec.route(r); ok {

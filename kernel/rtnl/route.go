@@ -14,6 +14,7 @@ import (
 // they are when it is made.
 type encoder struct {
 	view
+	hops *hopTable
 }
 
 func (e encoder) index(name, of string) (uint32, error) {
@@ -75,6 +76,9 @@ func (e encoder) remove(m *msgBuf, flags uint16, seq uint32, o object.Object) er
 		routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_NOWHERE, o.Table, netip.PrefixFrom(o.SID, 128), 0)
 	case *object.Route:
 		routeHeader(m, h, routeType(o.Type), unix.RT_SCOPE_NOWHERE, o.Table, o.Prefix, o.Metric)
+		if id, ok := e.hops.id(o.SharedHop); ok && o.Prefix.Addr().Is4() {
+			m.u32(rtaNHID, id)
+		}
 		if o.Prefix.Addr().Is4() && len(o.NextHops) == 1 {
 			if l := e.byName[o.NextHops[0].Link]; l != nil {
 				m.u32(unix.RTA_OIF, uint32(l.index))
@@ -110,6 +114,13 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 	routeHeader(m, h, routeType(r.Type), scope, r.Table, r.Prefix, r.Metric)
 	switch {
 	case r.Type != object.Unicast:
+		return nil
+	case r.SharedHop != "":
+		id, ok := e.hops.id(r.SharedHop)
+		if !ok {
+			return &MissingNextHopError{NextHop: r.SharedHop}
+		}
+		m.u32(rtaNHID, id)
 		return nil
 	case len(r.NextHops) == 0:
 		return fmt.Errorf("route has no next hop: give it one, or make it a blackhole")

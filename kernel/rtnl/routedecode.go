@@ -20,6 +20,7 @@ type rawRoute struct {
 	dst                netip.Prefix
 	hop                rawHop
 	multipath          []byte
+	nextHop            uint32 // id of a nexthop object, 0: none
 }
 
 // rawHop is one next hop of a rawRoute.
@@ -55,6 +56,8 @@ func parseRoute(b []byte) (r rawRoute, ok bool) {
 			r.metric = a.u32()
 		case unix.RTA_MULTIPATH:
 			r.multipath = a.data
+		case rtaNHID:
+			r.nextHop = a.u32()
 		default:
 			r.hop.attr(&a)
 		}
@@ -86,6 +89,7 @@ func (r *rawRoute) isSID() bool { return r.hop.encapType == encapSeg6Local }
 // decoder turns raw routes into objects, with the links as they are now.
 type decoder struct {
 	view
+	hops *hopTable // nil: none is known
 }
 
 // gone stands for a link that the kernel's answer refers to and that does not
@@ -166,6 +170,10 @@ func (d decoder) route(r *rawRoute) (*object.Route, bool) {
 	case unix.RTN_UNICAST:
 	default:
 		return o, false
+	}
+	if r.nextHop != 0 {
+		o.SharedHop = d.hops.name(r.nextHop)
+		return o, true
 	}
 	if r.multipath == nil {
 		n, ok := d.hop(&r.hop)
@@ -294,6 +302,9 @@ func droppedFromRoute(want, got object.Object) string {
 	g, ok2 := got.(*object.Route)
 	if !ok || !ok2 {
 		return "the encapsulation"
+	}
+	if w.SharedHop != g.SharedHop {
+		return "nexthop " + w.SharedHop
 	}
 	if len(w.NextHops) != len(g.NextHops) {
 		return fmt.Sprintf("%d of %d next hops", len(w.NextHops)-len(g.NextHops), len(w.NextHops))

@@ -188,7 +188,7 @@ func (d *Driver) dumpRoutes(ctx context.Context, kind object.Kind) ([]object.Obj
 	if err != nil {
 		return nil, err
 	}
-	dec := decoder{v}
+	dec := decoder{v, &d.hops}
 	families := []uint8{unix.AF_INET, unix.AF_INET6}
 	if kind == object.KindLocalSID {
 		families = families[1:]
@@ -222,7 +222,10 @@ func (d *Driver) Slot(ctx context.Context, o object.Object) (got object.Object, 
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	dec := decoder{v}
+	if _, err := d.readHops(ctx); err != nil { // it may be of somebody else's making
+		return nil, 0, false, err
+	}
+	dec := decoder{v, &d.hops}
 	held, r, err := d.readSlot(ctx, dec, slotOf(o))
 	if err != nil || !held {
 		return nil, 0, false, err

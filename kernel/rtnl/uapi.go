@@ -10,6 +10,22 @@ const (
 	encapSeg6      = 5 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6
 	encapSeg6Local = 7 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6_LOCAL
 
+	// linux/nexthop.h NHA_*, Linux 5.3; struct nhmsg is family, scope, protocol, a
+	// reserved octet and u32 flags.
+	sizeofNhmsg  = 8
+	nhaID        = 1
+	nhaGroup     = 2
+	nhaBlackhole = 4
+	nhaOIF       = 5
+	nhaGateway   = 6
+	nhaEncapType = 7
+	nhaEncap     = 8
+
+	rtaNHID         = 30 // linux/rtnetlink.h RTA_NH_ID
+	rtnlgrpNexthop  = 32 // linux/rtnetlink.h RTNLGRP_NEXTHOP
+	nhProtocolOctet = 2  // of struct nhmsg
+	rtProtocolOctet = 5  // of struct rtmsg
+
 	seg6LocalCounters = 10 // linux/seg6_local.h SEG6_LOCAL_COUNTERS, Linux 5.14
 	seg6CntPackets    = 2
 	seg6CntBytes      = 3

@@ -23,6 +23,7 @@ const (
 	EventLink              // a link came, changed or went
 	EventAddress           // an address came, changed or went
 	EventRoute             // a route or SID of ours was changed or deleted, not by this driver
+	EventNextHop           // a nexthop object of ours was, and with it what leaves by it
 )
 
 // Event is one change in the kernel.
@@ -46,12 +47,13 @@ const watchBuffer = 256
 // Watch streams changes of links and addresses, whoever makes them, and of our
 // routes and SIDs as far as somebody else makes them: the driver's own writes to
 // the routing tables are filtered out in the kernel, as are all foreign routes
-// that do not replace one of ours. IPv4 routes that go with their link or address
+// that do not replace one of ours; so it is with nexthop objects, whose going
+// with their link is without an event of its own. IPv4 routes that go with their link or address
 // go without an event. The channel is closed when the context ends.
 //
 // The first event is EventResync: read the state behind it.
 func (d *Driver) Watch(ctx context.Context) (<-chan Event, error) {
-	w := &watch{links: &linkCache{}, out: make(chan Event, watchBuffer)}
+	w := &watch{links: &linkCache{}, hops: &d.hops, out: make(chan Event, watchBuffer)}
 	err := d.ns.run(func() (err error) {
 		if w.links.events, err = dial(unix.NETLINK_ROUTE); err != nil {
 			return err
@@ -83,6 +85,7 @@ func (d *Driver) ports() []uint32 {
 // that they are those of the moment an event was sent.
 type watch struct {
 	links *linkCache // used by run alone
+	hops  *hopTable
 	out   chan Event
 }
 
@@ -109,12 +112,17 @@ func (w *watch) start(own []uint32) error {
 			return fmt.Errorf("join netlink group %d: %w", g, err)
 		}
 	}
+	// Before Linux 5.3 there are no nexthop objects and no such group.
+	err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, rtnlgrpNexthop)
+	if err != nil && err != unix.EINVAL {
+		return fmt.Errorf("join netlink group %d: %w", rtnlgrpNexthop, err)
+	}
 	return nil
 }
 
-// routeFilterProgram accepts everything but route messages that do not concern
-// us: those caused by one of our own sockets, and those of another protocol,
-// unless they replace a route.
+// routeFilterProgram accepts everything but messages about routes and nexthop
+// objects that do not concern us: those caused by one of our own sockets, and
+// those of another protocol, unless they replace something.
 func routeFilterProgram(own []uint32) []unix.SockFilter {
 	const accept, drop = 0xffffffff, 0
 	// Loads are big-endian, the header is in the order of the machine.
@@ -129,8 +137,10 @@ func routeFilterProgram(own []uint32) []unix.SockFilter {
 	}
 	p := []unix.SockFilter{
 		load(unix.BPF_H, 4), // nlmsg_type
-		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWROUTE), 2, 0),
-		jump(unix.BPF_JEQ, swap16(unix.RTM_DELROUTE), 1, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWROUTE), 4, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_DELROUTE), 3, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWNEXTHOP), 2, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_DELNEXTHOP), 1, 0),
 		ret(accept),
 		load(unix.BPF_W, 12), // nlmsg_pid
 	}
@@ -138,7 +148,12 @@ func routeFilterProgram(own []uint32) []unix.SockFilter {
 		p = append(p, jump(unix.BPF_JEQ, swap32(port), 0, 1), ret(drop))
 	}
 	return append(p,
-		load(unix.BPF_B, unix.NLMSG_HDRLEN+5), // rtm_protocol
+		load(unix.BPF_H, 4),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWNEXTHOP), 1, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_DELNEXTHOP), 0, 2),
+		load(unix.BPF_B, unix.NLMSG_HDRLEN+nhProtocolOctet),
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: 1},
+		load(unix.BPF_B, unix.NLMSG_HDRLEN+rtProtocolOctet),
 		jump(unix.BPF_JEQ, Protocol, 0, 1),
 		ret(accept),
 		load(unix.BPF_H, 6), // nlmsg_flags
@@ -221,6 +236,14 @@ func (w *watch) event(m *message) (Event, bool) {
 			Keys: []object.Key{object.Address{Link: s.Link, Prefix: s.Prefix}.Key()}}, true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return w.routeEvent(m)
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		r, ok := parseNextHop(m.data)
+		name, known := w.hops.known(r.id)
+		if !ok || !known {
+			return Event{}, false
+		}
+		return Event{Kind: EventNextHop, Gone: m.typ == unix.RTM_DELNEXTHOP || !r.ours(),
+			Keys: []object.Key{object.SharedHopKey(name)}}, true
 	}
 	return Event{}, false
 }
@@ -259,7 +282,7 @@ func (w *watch) routeEvent(m *message) (Event, bool) {
 		s := object.LocalSID{SID: r.dst.Addr(), Table: r.table}
 		e.Keys = append(e.Keys, s.Key())
 	}
-	if o, ok := (decoder{w.view()}).object(&r); ok && r.proto == Protocol {
+	if o, ok := (decoder{w.view(), w.hops}).object(&r); ok && r.proto == Protocol {
 		e.Route = o
 	}
 	return e, true

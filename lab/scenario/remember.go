@@ -19,6 +19,7 @@ var kernelParts = []struct {
 	{"addresses", "ip -o addr show", true},
 	{"IPv4 routes", "ip -4 -o route show table all", true},
 	{"IPv6 routes", "ip -o -6 route show table all", true},
+	{"nexthop objects", "ip nexthop show", true},
 	{"rules", "ip rule show; ip -6 rule show", false},
 	{"SRv6 tunnel source", "ip sr tunsrc show", false},
 	// Everything there is for links, new ones of later kernels included, and

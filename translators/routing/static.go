@@ -11,6 +11,12 @@
 // lookup on to the main table. It holds for that one address; a customer's own
 // IPv6 packet to it passes as well, which the edge of an SR domain has to filter
 // anyway (RFC 8754 §5.1).
+//
+// Routes with the same encapsulation and way out share one next hop, which the
+// kernel makes once instead of a copy in each route. That is for links that are
+// never without carrier: the kernel drops a shared next hop, and every route by
+// it, with the carrier of its link, and a route with an encapsulation of its own
+// stays.
 package routing
 
 import (
@@ -30,10 +36,18 @@ var modes = map[translators.Mode]object.EncapMode{
 	translators.ModeInsert:    object.HInsert,
 }
 
+// Options is what the kernel decides. It does not change in the life of an
+// engine.
+type Options struct {
+	// OwnEncap4 and OwnEncap6 have each IPv4 and IPv6 route carry its
+	// encapsulation itself, for a kernel whose routes cannot share one.
+	OwnEncap4, OwnEncap6 bool
+}
+
 // Units are the prefixes of static routes.
-func Units(m *translators.Model) []translators.Unit {
+func Units(m *translators.Model, o Options) []translators.Unit {
 	return []translators.Unit{
-		{List: m.Static, Parts: []*schema.Node{m.NextHop}, Translate: static},
+		{List: m.Static, Parts: []*schema.Node{m.NextHop}, Translate: o.static},
 	}
 }
 
@@ -83,7 +97,7 @@ type place struct {
 	vrf    string
 }
 
-func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+func (o Options) static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
 	s := entry.(*translators.Static)
 	_, ni, ok := v.InstanceOf(key)
 	_, proto, ok2 := v.ProtocolOf(key)
@@ -108,9 +122,33 @@ func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		return err == nil
 	})
 	for _, r := range routes {
+		if len(r.NextHops) == 1 && o.shares(v, at, r.NextHops[0]) {
+			r.SharedHop = v.ShareHop(out, r.NextHops[0]).ID
+			r.NextHops = nil
+		}
 		out.Own(r)
 	}
 	return err
+}
+
+// shares reports whether the route to a place can share its next hop with others.
+// The links are those that carry an encapsulation without a way out of its own.
+func (o Options) shares(v translators.View, at place, hop object.NextHop) bool {
+	own, four := o.OwnEncap6, at.prefix.Addr().Is4()
+	if four {
+		own = o.OwnEncap4
+	}
+	if own || hop.Encap == nil || hop.Gateway.IsValid() || hop.Link == "" {
+		return false
+	}
+	if four && hop.Encap.Mode == object.HInsert {
+		return false // as a shared next hop the kernel would not refuse it
+	}
+	steady := at.vrf
+	if steady == "" {
+		steady = v.SIDLinkSteady()
+	}
+	return hop.Link == steady
 }
 
 // nextHop adds a next hop to the route of its metric. The routes are still being

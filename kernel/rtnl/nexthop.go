@@ -1,0 +1,409 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
+	"heddle/kernel/prior"
+	"heddle/reconcile"
+)
+
+// The ids of our nexthop objects: what has another id is never touched. "H" is
+// the first octet.
+const (
+	hopIDFirst uint32 = Protocol << 24
+	hopIDs     uint32 = 1 << 24 // how many there are
+)
+
+// propID is the id of a nexthop object with a name, in the record.
+const propID = "id"
+
+// hopTable ties the nexthop objects of ours to their ids. It is read from the
+// kernel at the start and at each Dump, and kept in step by our own changes. The
+// zero value is empty; a nil one, too.
+type hopTable struct {
+	mu    sync.Mutex
+	ids   map[string]uint32
+	names map[uint32]string
+}
+
+// id finds the id of a shared next hop.
+func (t *hopTable) id(name string) (uint32, bool) {
+	if t == nil || name == "" {
+		return 0, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	id, ok := t.ids[name]
+	return id, ok
+}
+
+// name is the shared next hop with an id; one that is not ours has a name that
+// no shared next hop of ours can have.
+func (t *hopTable) name(id uint32) string {
+	if name, ok := t.known(id); ok {
+		return name
+	}
+	return numbered(id)
+}
+
+func numbered(id uint32) string { return "#" + strconv.FormatUint(uint64(id), 10) }
+
+func (t *hopTable) known(id uint32) (string, bool) {
+	if t == nil {
+		return "", false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name, ok := t.names[id]
+	return name, ok
+}
+
+func (t *hopTable) set(name string, id uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ids == nil {
+		t.ids, t.names = map[string]uint32{}, map[uint32]string{}
+	}
+	t.ids[name], t.names[id] = id, name
+}
+
+func (t *hopTable) drop(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.names, t.ids[name])
+	delete(t.ids, name)
+}
+
+// replace makes names the table.
+func (t *hopTable) replace(names map[uint32]string) {
+	ids := make(map[string]uint32, len(names))
+	for id, name := range names {
+		ids[name] = id
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ids, t.names = ids, names
+}
+
+// rawNextHop is a nexthop object as the kernel describes it.
+type rawNextHop struct {
+	id            uint32
+	family, proto uint8
+	other         bool // a group, or one that drops
+	hop           rawHop
+}
+
+func (r *rawNextHop) ours() bool {
+	return r.proto == Protocol && r.id >= hopIDFirst && r.id-hopIDFirst < hopIDs
+}
+
+// parseNextHop decodes an RTM_NEWNEXTHOP or RTM_DELNEXTHOP. Slices point into b.
+func parseNextHop(b []byte) (r rawNextHop, ok bool) {
+	if len(b) < sizeofNhmsg {
+		return r, false
+	}
+	r = rawNextHop{family: b[0], proto: b[nhProtocolOctet]}
+	for a := (attrs{rest: b[sizeofNhmsg:]}); a.next(); {
+		switch a.typ {
+		case nhaID:
+			r.id = a.u32()
+		case nhaOIF:
+			r.hop.oif = int32(a.u32())
+		case nhaGateway:
+			r.hop.gateway = a.addr()
+		case nhaEncapType:
+			r.hop.encapType = a.u16()
+		case nhaEncap:
+			r.hop.encap = a.data
+		case nhaGroup, nhaBlackhole:
+			r.other = true
+		}
+	}
+	return r, r.id != 0
+}
+
+// nextHop decodes a nexthop object; false when it is of a form that a shared
+// next hop does not have.
+func (d decoder) nextHop(r *rawNextHop) (object.NextHop, bool) {
+	n, ok := d.hop(&r.hop)
+	return n, ok && !r.other && r.family == unix.AF_INET6
+}
+
+// nextHop writes a message that creates or replaces a nexthop object.
+func (e encoder) nextHop(m *msgBuf, flags uint16, seq, id uint32, o *object.SharedNextHop) error {
+	h := m.begin(unix.RTM_NEWNEXTHOP, flags|unix.NLM_F_ACK, seq, sizeofNhmsg)
+	h[0], h[nhProtocolOctet] = unix.AF_INET6, Protocol
+	err := e.nextHopAttrs(m, id, o)
+	if err != nil {
+		m.abort()
+		return err
+	}
+	m.end()
+	return nil
+}
+
+func (e encoder) nextHopAttrs(m *msgBuf, id uint32, o *object.SharedNextHop) error {
+	index, err := e.index(o.Hop.Link, o.Key().String())
+	if err != nil {
+		return err
+	}
+	m.u32(nhaID, id)
+	m.u32(nhaOIF, index)
+	if gw := o.Hop.Gateway; gw.IsValid() {
+		if !gw.Is6() || gw.Is4In6() {
+			return fmt.Errorf("gateway %s of a shared next hop is not an IPv6 address", gw)
+		}
+		m.addr(nhaGateway, gw.WithZone(""))
+	}
+	if o.Hop.Encap == nil {
+		return nil
+	}
+	m.u16(nhaEncapType, encapSeg6)
+	encap := m.nest(nhaEncap | unix.NLA_F_NESTED)
+	if err := srh(m, o.Hop.Encap); err != nil {
+		return err
+	}
+	m.unnest(encap)
+	return nil
+}
+
+// doNextHop carries out one step on a shared next hop.
+func (d *Driver) doNextHop(ctx context.Context, s reconcile.Step) (object.Object, error) {
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.New == nil {
+		o, ok := s.Old.(*object.SharedNextHop)
+		if !ok {
+			return nil, wrongType(s.Old)
+		}
+		return nil, d.deleteNextHop(ctx, o)
+	}
+	o, ok := s.New.(*object.SharedNextHop)
+	if !ok {
+		return nil, wrongType(s.New)
+	}
+	if s.Old != nil {
+		return d.changeNextHop(ctx, v, s.Old, o)
+	}
+	return d.createNextHop(ctx, v, o)
+}
+
+// createNextHop looks for an id that is free, from one that follows from the
+// name, so that a restart finds the same ids in use for the same things.
+func (d *Driver) createNextHop(ctx context.Context, v view, o *object.SharedNextHop) (object.Object, error) {
+	if id, ok := d.hops.id(o.ID); ok {
+		if held, there, err := d.readNextHop(ctx, id); err != nil || there && held.ours() {
+			return nil, errors.Join(err, describe(opCreate, o.String(), &answer{errno: unix.EEXIST}))
+		}
+		d.hops.drop(o.ID)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(o.ID))
+	for n := h.Sum32(); ; n++ {
+		id := hopIDFirst + n%hopIDs
+		if _, used := d.hops.known(id); used {
+			continue
+		}
+		if err := d.recordHop(o, id); err != nil {
+			return nil, err
+		}
+		got, err := d.sendNextHop(ctx, v, unix.NLM_F_CREATE|unix.NLM_F_EXCL, id, o)
+		if isErrno(err, unix.EEXIST) {
+			continue // of somebody else
+		}
+		if err != nil {
+			return nil, errors.Join(err, d.forgetHop(o))
+		}
+		d.hops.set(o.ID, id)
+		return got, nil
+	}
+}
+
+func (d *Driver) changeNextHop(ctx context.Context, v view, old object.Object, o *object.SharedNextHop) (object.Object, error) {
+	id, ok := d.hops.id(o.ID)
+	if !ok {
+		return nil, describe(opChange, o.String(), &answer{errno: unix.ENOENT})
+	}
+	got, err := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, o)
+	if _, refused := errors.AsType[*KernelError](err); err != nil && !refused {
+		if was, ok := old.(*object.SharedNextHop); ok {
+			_, back := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, was)
+			err = errors.Join(err, describe("take back", o.String(), back))
+		}
+	}
+	return got, err
+}
+
+// sendNextHop writes one nexthop object and reads it back by a query of its own:
+// the echo of a change is one of every route that leaves by the object, too, as
+// long as net.ipv4.nexthop_compat_mode is on.
+func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint32, o *object.SharedNextHop) (object.Object, error) {
+	enc, dec := encoder{v, &d.hops}, decoder{v, &d.hops}
+	op := opCreate
+	if flags&unix.NLM_F_REPLACE != 0 {
+		op = opChange
+	}
+	c := d.query
+	var got object.NextHop
+	var held, whole bool
+	var err error
+	for try, delay := 0, retryFirst; ; try, delay = try+1, min(2*delay, retryMost) {
+		c.seq++
+		c.out.reset()
+		if err := enc.nextHop(&c.out, flags, c.seq, id, o); err != nil {
+			return nil, err
+		}
+		err = c.request(ctx, nil)
+		a, refused := errors.AsType[*answer](err)
+		if !refused || !transient(a.errno) || try == retryTimes || waitTimer(ctx, delay) != nil {
+			break
+		}
+		d.retried++
+	}
+	if err != nil {
+		if uerr := d.unsupported(ctx, o); uerr != nil && (isErrno(err, unix.EOPNOTSUPP) || isErrno(err, unix.EINVAL)) {
+			return nil, errors.Join(uerr, describe(op, o.String(), err))
+		}
+		return nil, describe(op, o.String(), err)
+	}
+	err = d.requestNextHop(ctx, unix.RTM_GETNEXTHOP, id, func(m *message) {
+		if r, ok := parseNextHop(m.data); ok && m.typ == unix.RTM_NEWNEXTHOP && r.id == id {
+			got, whole = dec.nextHop(&r)
+			held = r.ours()
+		}
+	})
+	is := &object.SharedNextHop{ID: o.ID, Hop: got}
+	if err == nil && held && whole && o.Equal(is) {
+		return is, nil
+	}
+	if err != nil {
+		err = describe("read back", o.String(), err)
+	} else {
+		err = &DroppedError{Object: o.String(), Dropped: "part of it", Held: is.String()}
+	}
+	if op == opCreate {
+		err = errors.Join(err, describe("take back", o.String(), d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)))
+	}
+	return nil, err
+}
+
+// deleteNextHop deletes what is ours: the kernel takes any protocol for an id.
+func (d *Driver) deleteNextHop(ctx context.Context, o *object.SharedNextHop) error {
+	id, ok := d.hops.id(o.ID)
+	if !ok {
+		return d.forgetHop(o)
+	}
+	held, there, err := d.readNextHop(ctx, id)
+	if err == nil && there && held.ours() {
+		err = d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)
+	}
+	if err != nil && !isErrno(err, unix.ENOENT) {
+		return describe(opDelete, o.String(), err)
+	}
+	d.hops.drop(o.ID)
+	return d.forgetHop(o)
+}
+
+// readNextHop reads one nexthop object without what its slices point to.
+func (d *Driver) readNextHop(ctx context.Context, id uint32) (r rawNextHop, there bool, err error) {
+	err = d.requestNextHop(ctx, unix.RTM_GETNEXTHOP, id, func(m *message) {
+		if got, ok := parseNextHop(m.data); ok && got.id == id {
+			r, there = got, true
+			r.hop.encap = nil
+		}
+	})
+	if isErrno(err, unix.ENOENT) {
+		return r, false, nil
+	}
+	return r, there, err
+}
+
+func (d *Driver) requestNextHop(ctx context.Context, typ uint16, id uint32, fn func(*message)) error {
+	c := d.query
+	c.begin(typ, unix.NLM_F_ACK, sizeofNhmsg)
+	c.out.u32(nhaID, id)
+	c.out.end()
+	return c.request(ctx, fn)
+}
+
+// recordHop notes the id of an object with a name before the object is made.
+func (d *Driver) recordHop(o *object.SharedNextHop, id uint32) error {
+	if !o.Named() {
+		return nil
+	}
+	return d.prior.Put(prior.Entry{Key: o.Key(), Set: map[string]string{propID: strconv.FormatUint(uint64(id), 10)}})
+}
+
+func (d *Driver) forgetHop(o *object.SharedNextHop) error {
+	if !o.Named() {
+		return nil
+	}
+	return d.prior.Delete(o.Key())
+}
+
+// readHops reads the nexthop objects of ours and makes them the table. An object
+// keeps the name that it is known by; else its name is in the record, or is its
+// content. Two that lead the same way, of which one is left over from a crash,
+// are told apart by the id.
+func (d *Driver) readHops(ctx context.Context) ([]object.Object, error) {
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dec := decoder{view: v}
+	found := map[uint32]object.NextHop{}
+	c := d.query
+	err = c.dump(ctx, func() {
+		c.begin(unix.RTM_GETNEXTHOP, unix.NLM_F_DUMP, sizeofNhmsg)
+		c.out.end()
+	}, func() { clear(found) }, func(m *message) {
+		if r, ok := parseNextHop(m.data); ok && m.typ == unix.RTM_NEWNEXTHOP && r.ours() {
+			hop, whole := dec.nextHop(&r)
+			if !whole {
+				hop = object.NextHop{}
+			}
+			found[r.id] = hop
+		}
+	})
+	if err != nil && !isErrno(err, unix.EOPNOTSUPP) { // before Linux 5.3
+		return nil, fmt.Errorf("list nexthop objects: %w", err)
+	}
+	recorded := map[uint32]string{}
+	for _, e := range d.prior.Kind(object.KindNextHop) {
+		if id, err := strconv.ParseUint(e.Set[propID], 10, 32); err == nil {
+			recorded[uint32(id)] = e.Key.ID
+		}
+	}
+	names := make(map[uint32]string, len(found))
+	taken := make(map[string]bool, len(found))
+	objects := make([]object.Object, 0, len(found))
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		hop := found[id]
+		name, ok := d.hops.known(id)
+		if !ok {
+			name, ok = recorded[id]
+		}
+		if !ok {
+			name = object.HopByContent(hop).ID
+		}
+		if name == "" || taken[name] {
+			name = numbered(id)
+		}
+		names[id], taken[name] = name, true
+		objects = append(objects, &object.SharedNextHop{ID: name, Hop: hop})
+	}
+	d.hops.replace(names)
+	return objects, nil
+}
