@@ -44,6 +44,10 @@ var inBlue = object.HopByContent(encapTo("fc00::1", "blue"))
 func byPolicy(p string) object.Object           { return by(p, policy("fc00::1")) }
 func bySegment(p, segment string) object.Object { return by(p, toSegment(segment)) }
 
+func veth(name, peer string) object.Object {
+	return object.Link{Name: name, Type: object.LinkVeth, Peer: peer}
+}
+
 // orderTests are the steps from one state to another, "--" between batches.
 var orderTests = []struct {
 	name       string
@@ -53,6 +57,20 @@ var orderTests = []struct {
 	{
 		name: "nothing to do",
 		have: tenant("blue", 110, "ext0"), want: tenant("blue", 110, "ext0"),
+	},
+	{
+		name: "one end of a veth gets another peer: the new pair waits for the name",
+		have: []object.Object{veth("v1", "v2"), veth("v2", "v1")},
+		want: []object.Object{veth("v2", "v3"), veth("v3", "v2")},
+		plan: `
+			del link v2 type veth peer v1
+			--
+			del link v1 type veth peer v2
+			--
+			add link v2 type veth peer v3
+			--
+			add link v3 type veth peer v2
+		`,
 	},
 	{
 		name: "VRF created with its routes and SID",
