@@ -48,11 +48,11 @@ bench: deps ## the benchmarks that back every figure in the docs
 lint: deps ## gofmt, vet, staticcheck, errorlint
 	@scripts/lint
 
-generate: deps ## build gen/ from yang/
-	$(GO) generate ./gen/...
+generate: deps ## build gen/ from yang/, and the model of the schema's own tests
+	$(GO) generate ./gen/... ./schema/internal/zoo/...
 
-generate-check: generate ## fail when gen/ is not what yang/ gives
-	@test -z "$$(git status --porcelain -- gen)" || { echo "gen/ differs from what yang/ gives: commit the result of make generate"; exit 1; }
+generate-check: generate ## fail when what is generated is not what the models give
+	@test -z "$$(git status --porcelain -- gen schema/internal/zoo)" || { git status --short -- gen schema/internal/zoo; echo "generated code differs from what its models give: commit the result of make generate"; exit 1; }
 
 clean: ## remove build outputs; the cache of kernels stays in .cache
 	rm -rf $(BUILD)
