@@ -104,27 +104,32 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
-	if err := a.wire(a.kernel, kernelView{a.kernel}, a.ownEncap()); err != nil {
+	if err := a.wire(a.kernel, kernelView{a.kernel}, a.knowKernel()); err != nil {
 		return nil, err
 	}
 	a.drift.net = a.kernel.Net
 	return a, nil
 }
 
-// ownEncap tells which routes of this kernel cannot share an encapsulation.
-func (a *Agent) ownEncap() all.Option {
-	without := func(f rtnl.Feature) bool {
+// knowKernel asks the kernel what the translators have to know of it.
+func (a *Agent) knowKernel() translators.Kernel {
+	lacks := func(f rtnl.Feature, so string) bool {
 		err := a.kernel.Probe.Supports(context.Background(), f)
 		if err != nil {
-			a.log.Info("each route carries its encapsulation itself", "reason", err)
+			a.log.Info(so, "reason", err)
 		}
 		return err != nil
 	}
-	return all.OwnEncap(without(rtnl.FeatureSharedHop4), without(rtnl.FeatureSharedHop6))
+	const own, ifb = "each route carries its encapsulation itself", "the link that carries the SIDs is an ifb"
+	return translators.Kernel{
+		OwnEncap4:  lacks(rtnl.FeatureSharedHop4, own),
+		OwnEncap6:  lacks(rtnl.FeatureSharedHop6, own),
+		SIDLinkIFB: a.kernel.Probe.Supports(context.Background(), rtnl.FeatureIFB) == nil && lacks(rtnl.FeatureDummy, ifb),
+	}
 }
 
 // wire puts together what runs between a kernel and the clients.
-func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, lacks ...all.Option) error {
+func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel translators.Kernel) error {
 	var err error
 	if a.schema, err = schema.Heddle(); err != nil {
 		return fmt.Errorf("compile the model: %w", err)
@@ -142,7 +147,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, lacks ...al
 	if err != nil {
 		return fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: all.Engine(model, lacks...), kernel: a.rec, dirty: a.dirty}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), Applier: a.applier, Log: a.log,

@@ -27,6 +27,7 @@ import (
 	"heddle/reconcile"
 	"heddle/schema"
 	"heddle/telemetry"
+	"heddle/translators"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected state in testdata")
@@ -124,7 +125,7 @@ func fakeAgent(t rapid.TB, fake *kerneltest.Fake, dir string, foreign ...string)
 // startOn starts an agent on a kernel as far as it can be without one that serves.
 func startOn(t rapid.TB, a *Agent, driver reconcile.Driver, view telemetry.Kernel) {
 	t.Helper()
-	if err := a.wire(driver, view); err != nil {
+	if err := a.wire(driver, view, translators.Kernel{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.rec.Load(context.Background()); err != nil {
@@ -386,7 +387,7 @@ func TestWithheldElsewhere(t *testing.T) {
 func TestSharedHopTaken(t *testing.T) {
 	fake := kerneltest.NewFake()
 	a := newAgent(Config{StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Drift: DriftReport})
-	if err := a.wire(fake, fakeView{fake, []string{"lo"}}); err != nil {
+	if err := a.wire(fake, fakeView{fake, []string{"lo"}}, translators.Kernel{}); err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()

@@ -74,6 +74,25 @@ type Model struct {
 	SRv6Interface, Locator, SID                 *schema.Node
 
 	defaultKey schema.EntryKey
+	kernel     Kernel
+}
+
+// Kernel is what translators have to know of the kernel. It does not change in
+// the life of an engine; the zero value is one that lacks nothing.
+type Kernel struct {
+	// OwnEncap4 and OwnEncap6 have each IPv4 and IPv6 route carry its
+	// encapsulation itself: the kernel cannot have them share one.
+	OwnEncap4, OwnEncap6 bool
+
+	// SIDLinkIFB makes the link that carries the SIDs an ifb in place of a dummy.
+	SIDLinkIFB bool
+}
+
+// For is the model as it is translated for a kernel.
+func (m *Model) For(k Kernel) *Model {
+	its := *m
+	its.kernel = k
+	return &its
 }
 
 // NewModel finds the lists in a schema. It fails if one is missing.

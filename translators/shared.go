@@ -38,13 +38,22 @@ func (v View) ShareSIDLink(r *Result) (link, down string) {
 	return s.name, s.down
 }
 
-// SIDLinkSteady returns the name of the link that carries the SIDs if it is a
-// dummy device, which is never without carrier; otherwise "".
+// SIDLinkSteady returns the name of the link that carries the SIDs if it is one
+// of ours, or another dummy, which are never without carrier; otherwise "".
 func (v View) SIDLinkSteady() string {
 	if s := v.sidLinkState(); s.steady {
 		return s.name
 	}
 	return ""
+}
+
+// CanShare reports whether IPv4 or IPv6 routes of the kernel can share their
+// encapsulation.
+func (v View) CanShare(ipv4 bool) bool {
+	if ipv4 {
+		return !v.kernel.OwnEncap4
+	}
+	return !v.kernel.OwnEncap6
 }
 
 // ShareHop asks for a next hop that routes share, and returns it.
@@ -68,10 +77,14 @@ func (v View) sidLinkState() *sidLinkState {
 		s.known, s.name = true, v.SIDLink()
 		if i, ok := v.InterfaceNamed(s.name); ok {
 			s.down = v.InterfaceDown(s.name)
-			s.steady = i.Type == TypeDummy
+			s.steady = i.Type == TypeDummy || i.Type == TypeSoftwareLoopback && s.name != LoopbackLink
 		} else if s.name != LoopbackLink {
+			kind := object.LinkDummy
+			if v.kernel.SIDLinkIFB {
+				kind = object.LinkIFB
+			}
 			s.objects = []object.Object{
-				object.Link{Name: s.name, Type: object.LinkDummy},
+				object.Link{Name: s.name, Type: kind},
 				object.LinkConfig{Link: s.name, Admin: object.AdminUp},
 			}
 			s.steady = true

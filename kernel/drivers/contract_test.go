@@ -36,6 +36,9 @@ func TestContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, tried := caps[rtnl.FeatureIFB]; !tried {
+		caps[rtnl.FeatureIFB] = tryIFB(t)
+	}
 	kerneltest.RunContract(t, func(t *testing.T) kerneltest.Env {
 		kerneltest.Namespace(t)
 		dir := t.TempDir()
@@ -54,6 +57,20 @@ func TestContract(t *testing.T) {
 		t.Cleanup(func() { d.Close() })
 		return kerneltest.Env{Driver: open(t), Reopen: open, Foreign: hand, Lacks: caps.Lacks}
 	})
+}
+
+// tryIFB tries what the probe leaves out on a kernel with dummy links.
+func tryIFB(t *testing.T) probe.Support {
+	kerneltest.Namespace(t)
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if err := h.LinkAdd(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: "try0"}}); err != nil {
+		return probe.Support{Reason: err.Error(), Remedy: "load the kernel module ifb"}
+	}
+	return probe.Support{OK: true}
 }
 
 // hand is somebody else: it talks to the kernel by a library that the drivers do
@@ -139,6 +156,8 @@ func newLink(o object.Link) netlink.Link {
 		return &netlink.Vrf{LinkAttrs: attrs, Table: o.Table}
 	case object.LinkDummy:
 		return &netlink.Dummy{LinkAttrs: attrs}
+	case object.LinkIFB:
+		return &netlink.Ifb{LinkAttrs: attrs}
 	}
 	return &netlink.Veth{LinkAttrs: attrs, PeerName: o.Peer}
 }

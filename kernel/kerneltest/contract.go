@@ -196,6 +196,7 @@ var (
 	vethA    = object.Link{Name: "wire-a", Type: object.LinkVeth, Peer: "wire-b"}
 	vethB    = object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}
 	dummySR  = object.Link{Name: "sr0", Type: object.LinkDummy}
+	ifbSR    = object.Link{Name: "sr0", Type: object.LinkIFB}
 	blueUp   = object.LinkConfig{Link: "blue", Admin: object.AdminUp}
 	dummyUp  = object.LinkConfig{Link: "sr0", Admin: object.AdminUp}
 	inBlue   = object.Member{Link: "ext0", Master: "blue"}

@@ -28,6 +28,7 @@ func lifeCases() []lifeCase {
 	metric.Metric = 7
 	return []lifeCase{
 		{"link/dummy", nil, dummySR, nil},
+		{"link/ifb", nil, ifbSR, nil},
 		{"link/vrf", nil, vrfBlue, nil},
 		{"link/veth", nil, vethA, nil},
 		{"member", []object.Object{vrfBlue}, inBlue, nil},

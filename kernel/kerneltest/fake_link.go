@@ -105,7 +105,7 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 			return says("Table is used by another VRF", syscall.EBUSY)
 		}
 		f.newLink(o.Name, o.Type, 65575).table = o.Table
-	case object.LinkDummy:
+	case object.LinkDummy, object.LinkIFB:
 		f.newLink(o.Name, o.Type, 1500)
 	case object.LinkVeth:
 		if o.Peer == "" || o.Peer == o.Name || f.links[o.Peer] != nil {

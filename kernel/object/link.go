@@ -14,6 +14,11 @@ const (
 	LinkVRF   LinkType = "vrf"
 	LinkDummy LinkType = "dummy"
 	LinkVeth  LinkType = "veth"
+
+	// LinkIFB is an intermediate functional block (drivers/net/ifb.c): like a
+	// dummy never without carrier, and it drops what is sent to it unless tc
+	// redirected it there. Kernels that lack dummy links tend to have it.
+	LinkIFB LinkType = "ifb"
 )
 
 // Link is a network device that exists because we made it. Its settings are a

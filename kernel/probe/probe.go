@@ -144,6 +144,12 @@ func run(ctx context.Context) (Capabilities, error) {
 	for _, t := range linkTrials() {
 		try(links, t)
 	}
+	if !caps[rtnl.FeatureDummy].OK {
+		// Not tried elsewhere: it is wanted in place of a dummy only, and loading
+		// the module makes two devices in the first namespace.
+		try(links, trial{rtnl.FeatureIFB, object.Link{Name: "hprobei", Type: object.LinkIFB},
+			"load the kernel module ifb, or use a kernel built with CONFIG_IFB"})
+	}
 	dev := "lo"
 	if caps[rtnl.FeatureVeth].OK {
 		dev = probeLink

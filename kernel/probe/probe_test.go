@@ -52,6 +52,9 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: no reason or remedy: %+v", f, s)
 		}
 	}
+	if _, tried := caps[rtnl.FeatureIFB]; tried == caps[rtnl.FeatureDummy].OK {
+		t.Errorf("ifb links tried: %t, with dummy links %+v", tried, caps[rtnl.FeatureDummy])
+	}
 	if vrf := caps[rtnl.FeatureVRF]; vrf.OK != caps[rtnl.FeatureEndDT4].OK {
 		t.Errorf("End.DT4 %+v does not go with vrf %+v", caps[rtnl.FeatureEndDT4], vrf)
 	}

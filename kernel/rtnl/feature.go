@@ -13,6 +13,7 @@ type Feature string
 const (
 	FeatureVRF           Feature = "vrf links"
 	FeatureDummy         Feature = "dummy links"
+	FeatureIFB           Feature = "ifb links"
 	FeatureVeth          Feature = "veth links"
 	FeatureStrictMode    Feature = "vrf strict mode"
 	FeatureEnd           Feature = "End"
@@ -69,6 +70,8 @@ func linkFeatures(l object.Link) []Feature {
 		return []Feature{FeatureVRF}
 	case object.LinkDummy:
 		return []Feature{FeatureDummy}
+	case object.LinkIFB:
+		return []Feature{FeatureIFB}
 	case object.LinkVeth:
 		return []Feature{FeatureVeth}
 	}

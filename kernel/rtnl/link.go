@@ -95,9 +95,9 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 		m.u32(unix.IFLA_GROUP, linkGroup)
 		m.unnest(peer)
 		m.unnest(data)
-	case object.LinkDummy:
+	case object.LinkDummy, object.LinkIFB:
 	default:
-		return fmt.Errorf("link type %q is not one that can be created: use vrf, dummy or veth", l.Type)
+		return fmt.Errorf("link type %q is not one that can be created: use vrf, dummy, ifb or veth", l.Type)
 	}
 	m.unnest(info)
 	m.end()
@@ -185,7 +185,7 @@ func linkObject(v view, l *link) (object.Link, bool) {
 	switch o.Type {
 	case object.LinkVRF:
 		o.Table = l.table
-	case object.LinkDummy:
+	case object.LinkDummy, object.LinkIFB:
 	case object.LinkVeth:
 		if p := v.byIndex[l.peer]; p != nil && !l.peerAbroad {
 			o.Peer = p.name

@@ -24,7 +24,7 @@ const ModuleList = "/etc/heddle-lab/modules"
 func wantedModules() []string {
 	return strings.Fields(`
 		virtio_pci virtio_net virtio_rng virtio_blk
-		veth vrf dummy 8021q bridge tun vxlan
+		veth vrf dummy ifb 8021q bridge tun vxlan
 		ip_gre ip6_gre ip_vti ip6_vti ip6_tunnel sit
 		xfrm_user xfrm_interface esp4 esp6 af_key
 		seqiv echainiv authenc gcm ghash_generic ctr cbc hmac sha256_generic

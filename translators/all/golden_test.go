@@ -124,6 +124,12 @@ func text(lines []string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// kernels are what some scenarios run on, by the name of the file.
+var kernels = map[string]translators.Kernel{
+	"ifb":       {SIDLinkIFB: true},
+	"own-encap": {OwnEncap4: true},
+}
+
 // TestGolden runs the scenarios in testdata: the expectations are "objects" (all
 // that is wanted), "delta" (what the Set changed), "origins" (who wants it),
 // "withheld", "units" (how many were translated) and "error".
@@ -134,7 +140,8 @@ func TestGolden(t *testing.T) {
 		t.Fatalf("find scenarios: %v, %d files", err, len(files))
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, m, file) })
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) { golden(t, m.For(kernels[name]), file) })
 	}
 }
 

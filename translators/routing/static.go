@@ -36,18 +36,10 @@ var modes = map[translators.Mode]object.EncapMode{
 	translators.ModeInsert:    object.HInsert,
 }
 
-// Options is what the kernel decides. It does not change in the life of an
-// engine.
-type Options struct {
-	// OwnEncap4 and OwnEncap6 have each IPv4 and IPv6 route carry its
-	// encapsulation itself, for a kernel whose routes cannot share one.
-	OwnEncap4, OwnEncap6 bool
-}
-
 // Units are the prefixes of static routes.
-func Units(m *translators.Model, o Options) []translators.Unit {
+func Units(m *translators.Model) []translators.Unit {
 	return []translators.Unit{
-		{List: m.Static, Parts: []*schema.Node{m.NextHop}, Translate: o.static},
+		{List: m.Static, Parts: []*schema.Node{m.NextHop}, Translate: static},
 	}
 }
 
@@ -97,7 +89,7 @@ type place struct {
 	vrf    string
 }
 
-func (o Options) static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
 	s := entry.(*translators.Static)
 	_, ni, ok := v.InstanceOf(key)
 	_, proto, ok2 := v.ProtocolOf(key)
@@ -122,7 +114,7 @@ func (o Options) static(v translators.View, key schema.EntryKey, entry schema.Go
 		return err == nil
 	})
 	for _, r := range routes {
-		if len(r.NextHops) == 1 && o.shares(v, at, r.NextHops[0]) {
+		if len(r.NextHops) == 1 && at.shares(v, r.NextHops[0]) {
 			r.SharedHop = v.ShareHop(out, r.NextHops[0]).ID
 			r.NextHops = nil
 		}
@@ -133,12 +125,9 @@ func (o Options) static(v translators.View, key schema.EntryKey, entry schema.Go
 
 // shares reports whether the route to a place can share its next hop with others.
 // The links are those that carry an encapsulation without a way out of its own.
-func (o Options) shares(v translators.View, at place, hop object.NextHop) bool {
-	own, four := o.OwnEncap6, at.prefix.Addr().Is4()
-	if four {
-		own = o.OwnEncap4
-	}
-	if own || hop.Encap == nil || hop.Gateway.IsValid() || hop.Link == "" {
+func (at place) shares(v translators.View, hop object.NextHop) bool {
+	four := at.prefix.Addr().Is4()
+	if !v.CanShare(four) || hop.Encap == nil || hop.Gateway.IsValid() || hop.Link == "" {
 		return false
 	}
 	if four && hop.Encap.Mode == object.HInsert {
