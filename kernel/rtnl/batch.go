@@ -144,9 +144,9 @@ func (c *conn) exchange(ctx context.Context, enc encoder, dec decoder, batch []*
 }
 
 // encode writes the message for a step. A step is answered by an echo of the
-// route as the kernel has stored it and by an acknowledgement.
+// route as the kernel has stored it, or by an error.
 func (e encoder) encode(m *msgBuf, seq uint32, s reconcile.Step) error {
-	const flags = unix.NLM_F_ACK | unix.NLM_F_ECHO
+	const flags = unix.NLM_F_ECHO
 	switch {
 	case s.New == nil:
 		return e.remove(m, flags, seq, s.Old)
@@ -158,10 +158,10 @@ func (e encoder) encode(m *msgBuf, seq uint32, s reconcile.Step) error {
 
 // take takes one message of the answer in.
 func (j *job) take(m *message, dec decoder) {
+	j.answered = true
 	switch m.typ {
 	case unix.NLMSG_ERROR:
 		j.err = m.ack()
-		j.answered = true
 	case unix.RTM_NEWROUTE:
 		if r, ok := parseRoute(m.data); ok && j.step.New != nil {
 			j.echoed = true
@@ -228,6 +228,7 @@ func (d *Driver) takeBack(ctx context.Context, enc encoder, s reconcile.Step) er
 	if err := enc.encode(&c.out, c.seq, undo); err != nil {
 		return describe("take back", describeStep(s), err)
 	}
+	c.out.askAck()
 	return describe("take back", describeStep(s), c.request(ctx, nil))
 }
 

@@ -37,6 +37,7 @@ type conn struct {
 	seq  uint32
 	buf  []byte
 	out  msgBuf
+	many *many // made at the first use
 }
 
 // dial opens a socket in the network namespace of the calling thread.
@@ -132,24 +133,35 @@ func (c *conn) recv(ctx context.Context) ([]byte, error) {
 	if !errors.Is(err, unix.EAGAIN) {
 		return b, err
 	}
+	err = c.await(ctx, func() error {
+		b, err = c.tryRecv()
+		return err
+	})
+	return b, err
+}
+
+// await calls try whenever there is something to read, until it does not return
+// EAGAIN or the context's deadline has passed.
+func (c *conn) await(ctx context.Context, try func() error) error {
 	deadline := time.Now().Add(answerTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	if err := c.file.SetReadDeadline(deadline); err != nil {
-		return nil, fmt.Errorf("wait for netlink answer: %w", err)
+		return fmt.Errorf("wait for netlink answer: %w", err)
 	}
+	var err error
 	werr := c.raw.Read(func(uintptr) bool {
-		b, err = c.tryRecv()
+		err = try()
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	if werr != nil {
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
-		return nil, fmt.Errorf("wait for netlink answer: %w", werr)
+		return fmt.Errorf("wait for netlink answer: %w", werr)
 	}
-	return b, err
+	return err
 }
 
 // wait reads one datagram and waits for it until the read deadline is set.
@@ -221,43 +233,47 @@ func (c *conn) request(ctx context.Context, fn func(*message)) error {
 }
 
 // pipeline sends n requests in one go and hands each message of the answers to
-// take, with the number of its request, until all are acknowledged. build writes
-// request i, or says why it cannot. The error says that answers are missing.
+// take, with the number of its request, until the kernel is through with all.
+// build writes request i, or says why it cannot. Only the last request asks for an
+// acknowledgement: the kernel works them off in order and says of each that fails
+// that it did, so what is not named is done. The error says that answers are
+// missing.
 func (c *conn) pipeline(ctx context.Context, n int, build func(m *msgBuf, i int, seq uint32) error, take func(i int, m *message)) error {
 	c.out.reset()
 	first := c.seq + 1
-	waiting := 0
+	var last uint32
 	for i := range n {
 		c.seq++
 		if build(&c.out, i, c.seq) == nil {
-			waiting++
+			last = c.seq
 		}
 	}
-	if waiting == 0 {
+	if len(c.out.b) == 0 {
 		return nil
 	}
+	c.out.askAck()
 	if err := c.send(c.out.b); err != nil {
 		return err
 	}
-	for waiting > 0 {
-		b, err := c.recv(ctx)
+	for done := false; !done; {
+		err := c.recvMany(ctx, func(b []byte) {
+			for len(b) > 0 {
+				m, rest, ok := splitMessage(b)
+				if !ok {
+					break
+				}
+				b = rest
+				i := m.seq - first
+				if i >= uint32(n) {
+					continue
+				}
+				take(int(i), &m)
+				done = done || m.typ == unix.NLMSG_ERROR && m.seq == last
+			}
+		})
 		if err != nil {
 			c.drain()
 			return err
-		}
-		for len(b) > 0 {
-			m, rest, ok := splitMessage(b)
-			if !ok {
-				break
-			}
-			b = rest
-			i := m.seq - first
-			if i >= uint32(n) {
-				continue
-			}
-			if take(int(i), &m); m.typ == unix.NLMSG_ERROR {
-				waiting--
-			}
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ func align4(n int) int { return (n + 3) &^ 3 }
 type msgBuf struct {
 	b     []byte
 	start int // offset of the message that is being written
+	last  int // offset of the last complete one
 }
 
 func (m *msgBuf) reset() { m.b = m.b[:0] }
@@ -34,7 +35,14 @@ func (m *msgBuf) begin(typ, flags uint16, seq uint32, n int) []byte {
 
 // end completes the message that begin started.
 func (m *msgBuf) end() {
+	m.last = m.start
 	native.PutUint32(m.b[m.start:], uint32(len(m.b)-m.start))
+}
+
+// askAck has the last message that is complete acknowledged.
+func (m *msgBuf) askAck() {
+	flags := m.b[m.last+6:]
+	native.PutUint16(flags, native.Uint16(flags)|unix.NLM_F_ACK)
 }
 
 // abort drops the message that begin started.

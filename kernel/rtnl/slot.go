@@ -87,6 +87,7 @@ func (d *Driver) lookupSlot(ctx context.Context, dec decoder, s slot) (r rawRout
 	c.seq++
 	c.out.reset()
 	buildLookup(&c.out, c.seq, dec, s)
+	c.out.askAck()
 	err = c.request(ctx, func(m *message) {
 		if got, ok := parseRoute(m.data); ok && got.slot() == s {
 			r, held = cloneRoute(got), true
@@ -100,7 +101,7 @@ func (d *Driver) lookupSlot(ctx context.Context, dec decoder, s slot) (r rawRout
 }
 
 func buildLookup(m *msgBuf, seq uint32, dec decoder, s slot) {
-	h := m.begin(unix.RTM_GETROUTE, unix.NLM_F_ACK, seq, unix.SizeofRtMsg)
+	h := m.begin(unix.RTM_GETROUTE, 0, seq, unix.SizeofRtMsg)
 	h[0] = family(s.prefix.Addr())
 	h[1] = uint8(s.prefix.Addr().BitLen())
 	native.PutUint32(h[8:], unix.RTM_F_FIB_MATCH)
