@@ -16,7 +16,6 @@ import (
 	"heddle/agent/datastore"
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
-	"heddle/kernel/object"
 	"heddle/kernel/prior"
 	"heddle/kernel/rtnl"
 	"heddle/reconcile"
@@ -67,6 +66,7 @@ type Agent struct {
 	// without a commit: what is in the middle of a commit is not state.
 	turn    chan struct{}
 	commits *commits
+	late    late
 }
 
 // Run runs an agent until the context ends, which is no error.
@@ -137,7 +137,10 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	a.counters = telemetry.NewCounters(telemetry.CountersConfig{
 		Kernel: view, Log: a.log, File: filepath.Join(a.cfg.StateDir, "sid-counters"), Scope: a.scope,
 	})
-	options := []reconcile.Option{reconcile.OnChange(a.dirty.add)}
+	options := []reconcile.Option{
+		reconcile.OnChange(a.dirty.add),
+		reconcile.OriginText(func(origin string) string { return a.schema.Text(schema.EntryKey(origin)) }),
+	}
 	if a.cfg.Drift == DriftReport {
 		options = append(options, reconcile.ReportOnly())
 	}
@@ -252,69 +255,11 @@ func (a *Agent) allEntries() []schema.EntryKey {
 	return keys
 }
 
-// Commit is the store's Commit, after which the state tree shows the result.
-func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Result, error) {
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return datastore.Result{}, fmt.Errorf("commit: %w", ctx.Err())
-	}
-	a.commits.begin()
-	defer a.commits.end()
-	res, err := a.store.Commit(ctx, req)
-	keys := make([]schema.EntryKey, len(res.Changes))
-	for i, c := range res.Changes {
-		keys[i] = c.Key
-	}
-	a.refreshState(keys)
-	return res, err
-}
-
-// refreshState makes the state of these entries anew, and of those that are
-// dirty. It needs a.turn.
-func (a *Agent) refreshState(keys []schema.EntryKey) {
-	objects, entries := a.dirty.take()
-	keys = append(keys, entries...)
-	origin := func(o object.Key) {
-		if k, ok := a.applier.engine.Origin(o); ok {
-			keys = append(keys, k)
-		}
-	}
-	for _, o := range objects {
-		origin(o)
-		if o.Kind == object.KindNextHop { // the state of routes is where it leads
-			for _, r := range a.rec.NeededBy(o) {
-				origin(r)
-			}
-		}
-	}
-	snapshot := a.store.Snapshot()
-	a.tel.Configured(snapshot, snapshot.Revision(), keys)
-}
-
-// followKernel keeps state true when the kernel changes without a commit.
-func (a *Agent) followKernel(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.dirty.wake:
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case a.turn <- struct{}{}:
-			a.refreshState(nil)
-			<-a.turn
-		}
-	}
-}
-
 // Close gives up the namespace and the state directory. What is configured
 // stays in the kernel.
 func (a *Agent) Close() error {
 	var errs []error
+	a.late.wait()
 	if a.tel != nil {
 		a.tel.Close()
 	}

@@ -8,6 +8,7 @@ import (
 	"heddle/kernel/object"
 	"heddle/reconcile"
 	"heddle/schema"
+	"heddle/telemetry"
 	"heddle/translators"
 )
 
@@ -33,7 +34,7 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 	for _, c := range delta.Changes {
 		ch := reconcile.Change{Key: c.Key}
 		if c.Want != nil {
-			ch.Want = reconcile.Wanted{Object: c.Want, Origin: a.schema.Text(c.Origin)}
+			ch.Want = reconcile.Wanted{Object: c.Want, Origin: string(c.Origin)}
 		}
 		wanted = append(wanted, ch)
 	}
@@ -50,14 +51,17 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 	}, nil
 }
 
-// Wanted implements telemetry.Intent by translating the entry again: what it
-// asks for is a pure function of the configuration, so it is not kept.
-func (a *applier) Wanted(cfg schema.Tree, k schema.EntryKey) ([]object.Object, string) {
-	snapshot, ok := cfg.(*datastore.Snapshot)
-	if !ok {
-		return nil, "its configuration is not at hand"
-	}
-	objects, withheld, err := a.engine.Wanted(snapshot, k)
+// Of implements telemetry.Intent by translating entries again: what they ask for
+// is a pure function of the configuration, so it is not kept.
+func (a *applier) Of(cfg schema.Tree) telemetry.Wants {
+	return wants{a.engine.Ask(cfg.(*datastore.Snapshot))}
+}
+
+type wants struct{ *translators.Asker }
+
+// Wanted implements telemetry.Wants.
+func (w wants) Wanted(k schema.EntryKey) ([]object.Object, string) {
+	objects, withheld, err := w.Asker.Wanted(k)
 	if err != nil {
 		return nil, err.Error()
 	}
@@ -105,6 +109,9 @@ func (d *dirty) addEntries(delta *translators.Delta) {
 	d.mu.Lock()
 	for _, c := range delta.Changes {
 		d.entries = append(d.entries, c.Origin)
+		if c.Key.Kind == object.KindNextHop {
+			d.keys = append(d.keys, c.Key)
+		}
 	}
 	for _, w := range delta.Withheld {
 		d.entries = append(d.entries, w.Entry)

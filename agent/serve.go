@@ -61,7 +61,7 @@ func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
 // serve answers gNMI until the context ends.
 func (a *Agent) serve(ctx context.Context, d doors) error {
 	srv, err := gnmi.New(gnmi.Config{
-		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: a.tel,
+		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: refresher{a},
 		Store: a, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Log: a.log,
 	})
 	if err != nil {

@@ -210,11 +210,15 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 	if r.onChange == nil {
 		return
 	}
-	keys := make([]object.Key, len(p.touched))
-	for i, t := range p.touched {
-		keys[i] = t.key
+	var keys []object.Key
+	for _, t := range p.touched {
+		if !t.asked {
+			keys = append(keys, t.key)
+		}
 	}
-	r.onChange(keys)
+	if len(keys) > 0 {
+		r.onChange(keys)
+	}
 }
 
 // note corrects what the kernel holds of some keys.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -329,11 +330,11 @@ func TestRefusedPlans(t *testing.T) {
 // ringed is an object that needs another one of its kind.
 type ringed struct{ name, needs string }
 
-func (r ringed) Key() object.Key            { return object.LinkKey(r.name) }
-func (r ringed) Needs() []object.Key        { return []object.Key{object.LinkKey(r.needs)} }
-func (r ringed) Equal(o object.Object) bool { return object.Object(r) == o }
-func (r ringed) Mutable(object.Object) bool { return true }
-func (r ringed) String() string             { return r.name + " needs " + r.needs }
+func (r ringed) Key() object.Key                      { return object.LinkKey(r.name) }
+func (r ringed) Needs(into []object.Key) []object.Key { return append(into, object.LinkKey(r.needs)) }
+func (r ringed) Equal(o object.Object) bool           { return object.Object(r) == o }
+func (r ringed) Mutable(object.Object) bool           { return true }
+func (r ringed) String() string                       { return r.name + " needs " + r.needs }
 
 // Two VRFs with 500 SIDs each swap their tables, and each SID is to follow its
 // table: every one of the 1000 rings has to be opened.
@@ -367,6 +368,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit(t, r, base())
+	clear(told)
 	changes := sids(2000)
 	done := make(chan struct{})
 	var readers sync.WaitGroup
@@ -403,8 +405,8 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	readers.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	if n := told[changes[7].Key]; n != 10 {
-		t.Errorf("told %d times of a SID that changed 10 times", n)
+	if len(told) > 0 {
+		t.Errorf("told of %v, which the commits asked for", slices.Collect(maps.Keys(told)))
 	}
 	if _, ok := r.Get(changes[0].Key); ok {
 		t.Error("a deleted SID is still known")

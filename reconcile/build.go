@@ -18,6 +18,7 @@ type item struct {
 
 	same    bool // old and new are the same kernel state
 	rebuild bool // goes down and comes up again
+	asked   bool // one of the changes is about it
 
 	// down and make are the numbers of the steps, -1: none.
 	down, make int32
@@ -49,10 +50,13 @@ type builder struct {
 	g     *graph
 	items []item
 	lists map[string]*itemNeeds
+	last  *itemNeeds // found last: many items in a row need the same
 	pending
 
 	// queue are the items whose dependents have to be looked at.
 	queue []int32
+
+	scratch []object.Claim
 }
 
 // pending says what is to be done about the objects that no change is about.
@@ -134,6 +138,7 @@ func (b *builder) collect(changes []Change) error {
 			continue // the later one counts
 		}
 		b.add(c.Key, b.g.find(c.Key), c.Want)
+		b.items[len(b.items)-1].asked = true
 	}
 	for n := range b.g.differ {
 		if n.item == 0 && !b.waits(n) {
@@ -177,7 +182,8 @@ func (b *builder) add(k object.Key, n *node, w Wanted) {
 		// Other needs for the same kernel state: it has another owner now, or what
 		// was read back knows more of them (the link that a gateway was found on)
 		// or less.
-		it.oldNeeds = b.listOf(append(it.old.Needs(), it.new.Needs()...))
+		b.g.keys = it.new.Needs(it.old.Needs(b.g.keys[:0]))
+		it.oldNeeds = b.listOf(b.g.keys)
 		if n.needs[wantSide] == nil {
 			b.g.announce(n, it.new)
 		}
@@ -200,7 +206,8 @@ func (b *builder) needsOf(o object.Object) *itemNeeds {
 	if o == nil {
 		return nil
 	}
-	return b.listOf(o.Needs())
+	b.g.keys = o.Needs(b.g.keys[:0])
+	return b.listOf(b.g.keys)
 }
 
 func (b *builder) listOf(keys []object.Key) *itemNeeds {
@@ -208,11 +215,15 @@ func (b *builder) listOf(keys []object.Key) *itemNeeds {
 		return nil
 	}
 	b.g.encoded = encodeKeys(b.g.encoded[:0], keys)
+	if b.last != nil && b.last.id == string(b.g.encoded) {
+		return b.last
+	}
 	l := b.lists[string(b.g.encoded)]
 	if l == nil {
-		l = &itemNeeds{id: string(b.g.encoded), keys: keys}
+		l = &itemNeeds{id: string(b.g.encoded), keys: slices.Clone(keys)}
 		b.lists[l.id] = l
 	}
+	b.last = l
 	return l
 }
 
@@ -358,13 +369,13 @@ func (b *builder) letGo(edges *edgeList, x, y *item) {
 // claims orders the step that frees a claim before the step that takes it, and
 // finds claims that two steps take.
 func (b *builder) claims(edges *edgeList) error {
-	frees := map[string]int32{} // claim to item
+	frees := map[object.Claim]int32{} // to item
 	for i := range b.items {
 		it := &b.items[i]
 		if it.old == nil || it.down < 0 && it.make < 0 {
 			continue
 		}
-		for _, c := range without(it.old, it.new, it.down < 0) {
+		for _, c := range b.without(it.old, it.new, it.down < 0) {
 			frees[c] = int32(i)
 		}
 	}
@@ -375,11 +386,11 @@ func (b *builder) claims(edges *edgeList) error {
 		if it.make < 0 {
 			continue
 		}
-		for _, c := range without(it.new, it.old, it.down < 0) {
-			hash := maphash.String(seed, c)
+		for _, c := range b.without(it.new, it.old, it.down < 0) {
+			hash := maphash.Comparable(seed, c)
 			if j, taken := takes[hash]; taken {
-				if o := &b.items[j]; slices.Contains(object.Claims(o.new), c) {
-					return &ConflictError{What: c, A: Wanted{o.new, o.origin}, B: Wanted{it.new, it.origin}}
+				if o := &b.items[j]; slices.Contains(object.Claims(o.new, nil), c) {
+					return &ConflictError{What: c.String(), A: Wanted{o.new, o.origin}, B: Wanted{it.new, it.origin}}
 				}
 			}
 			takes[hash] = int32(i)
@@ -395,14 +406,14 @@ func (b *builder) claims(edges *edgeList) error {
 }
 
 // without returns the claims of o, less those of kept when the object is changed
-// in place.
-func without(o, kept object.Object, inPlace bool) []string {
-	claims := object.Claims(o)
-	if !inPlace || kept == nil || len(claims) == 0 {
-		return claims
+// in place. They are valid until the next call.
+func (b *builder) without(o, kept object.Object, inPlace bool) []object.Claim {
+	b.scratch = object.Claims(o, b.scratch[:0])
+	if !inPlace || kept == nil || len(b.scratch) == 0 {
+		return b.scratch
 	}
-	keeps := object.Claims(kept)
-	return slices.DeleteFunc(claims, func(c string) bool { return slices.Contains(keeps, c) })
+	keeps := object.Claims(kept, nil)
+	return slices.DeleteFunc(b.scratch, func(c object.Claim) bool { return slices.Contains(keeps, c) })
 }
 
 // freeing is the step that ends the claims of the old object.

@@ -178,7 +178,7 @@ func (r *Reconciler) fought(keys []object.Key) []Found {
 	for _, k := range keys {
 		f := Found{Key: k, Err: errors.New(r.Trouble(k)), First: true}
 		if n := r.graph.find(k); n != nil {
-			f.Origin, f.Have, f.Want = n.origin, n.have, n.want
+			f.Origin, f.Have, f.Want = r.text(n.origin), n.have, n.want
 		}
 		found = append(found, f)
 	}
@@ -262,6 +262,7 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 	for round := 0; ; round++ {
 		leave := r.troubles.holding(time.Now())
 		p, err := r.graph.build(nil, pending{leave: leave, stale: r.stale, leaveDependents: true})
+		p.text = r.text
 		p.generation = r.generation
 		what := r.foundBy(p)
 		var j journal
@@ -308,7 +309,7 @@ func (r *Reconciler) foundBy(p Plan) []Found {
 	var found []Found
 	for _, t := range p.touched {
 		if t.first >= 0 {
-			found = append(found, Found{Key: t.key, Origin: t.from, Have: p.Steps[t.first].Old, Want: t.want.Object,
+			found = append(found, Found{Key: t.key, Origin: r.text(t.from), Have: p.Steps[t.first].Old, Want: t.want.Object,
 				First: r.troubles.first(t.key)})
 		}
 	}
@@ -399,7 +400,7 @@ func (r *Reconciler) leaveAll() []Found {
 	}
 	var found []Found
 	leave := func(n *node) {
-		f := Found{Key: n.key, Origin: n.origin, Have: n.have, Want: n.want, Err: errLeft, First: r.troubles.first(n.key)}
+		f := Found{Key: n.key, Origin: r.text(n.origin), Have: n.have, Want: n.want, Err: errLeft, First: r.troubles.first(n.key)}
 		if f.Repeated = r.troubles.leave(n.key, f.Wrong()); !f.Repeated {
 			found, keys = append(found, f), append(keys, n.key)
 		}

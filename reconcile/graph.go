@@ -68,7 +68,10 @@ type graph struct {
 	// commit that went well.
 	differ map[*node]struct{}
 
-	encoded []byte // scratch
+	last *needs // found last: many objects in a row need the same
+
+	keys    []object.Key // scratch
+	encoded []byte
 }
 
 func newGraph() *graph {
@@ -93,7 +96,11 @@ func (g *graph) ensure(k object.Key) *node {
 // set says what the kernel holds under n and what is wanted of it.
 func (g *graph) set(n *node, have, want object.Object, origin string) {
 	same := have != nil && want != nil && have.Equal(want)
-	haveNeeds, wantNeeds := g.listOf(have), g.listOf(want)
+	haveNeeds := g.listOf(have)
+	wantNeeds := haveNeeds
+	if have != want {
+		wantNeeds = g.listOf(want)
+	}
 	if same && haveNeeds == wantNeeds {
 		// One in memory, found by one list.
 		have, wantNeeds = want, nil
@@ -127,17 +134,20 @@ func (g *graph) listOf(o object.Object) *needs {
 	if o == nil {
 		return nil
 	}
-	keys := o.Needs()
+	keys := g.encodeNeeds(o)
 	if len(keys) == 0 {
 		return nil
 	}
-	g.encoded = encodeKeys(g.encoded[:0], keys)
+	if g.last != nil && g.last.id == string(g.encoded) {
+		return g.last
+	}
 	l := g.lists[string(g.encoded)]
+	g.last = l
 	if l != nil {
 		return l
 	}
 	l = &needs{id: string(g.encoded), on: make([]*node, 0, len(keys))}
-	g.lists[l.id] = l
+	g.lists[l.id], g.last = l, l
 	for i, k := range keys {
 		if repeats(keys, i) {
 			continue
@@ -151,6 +161,14 @@ func (g *graph) listOf(o object.Object) *needs {
 		*n.neededBy = append(*n.neededBy, l)
 	}
 	return l
+}
+
+// encodeNeeds returns what o needs, valid until the next call, and leaves its code
+// in g.encoded.
+func (g *graph) encodeNeeds(o object.Object) []object.Key {
+	g.keys = o.Needs(g.keys[:0])
+	g.encoded = encodeKeys(g.encoded[:0], g.keys)
+	return g.keys
 }
 
 // join puts n among the members of l and returns the list and the position that
@@ -186,6 +204,9 @@ func (g *graph) leave(l *needs, side int, at int32) {
 		}
 	}
 	delete(g.lists, l.id)
+	if g.last == l {
+		g.last = nil
+	}
 	for i, n := range l.on {
 		by := *n.neededBy
 		last := len(by) - 1

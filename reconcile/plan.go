@@ -12,8 +12,8 @@ import (
 type Wanted struct {
 	Object object.Object
 
-	// Origin says which part of the configuration asks for it, as the text of a
-	// model path. It is only passed on, to errors and to readers.
+	// Origin says which part of the configuration asks for it, in the words of
+	// those who do: what OriginText makes of it is in errors.
 	Origin string
 }
 
@@ -44,6 +44,8 @@ type Plan struct {
 
 	// generation is the state that the plan starts from.
 	generation uint64
+
+	text func(origin string) string
 }
 
 // touched is a key with what is wanted of it once the plan is carried out.
@@ -53,6 +55,9 @@ type touched struct {
 
 	// from is the origin of what is wanted or, if that is nothing, of what was.
 	from string
+
+	// asked is set where one of the changes is about the key.
+	asked bool
 
 	// first and last are the positions of the steps on the key, -1: none.
 	first, last int32
@@ -101,5 +106,5 @@ func (p Plan) origin(s Step) string {
 	if !ok {
 		return ""
 	}
-	return p.touched[i].from
+	return p.text(p.touched[i].from)
 }

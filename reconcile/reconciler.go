@@ -11,6 +11,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"sync"
@@ -27,7 +28,7 @@ type State struct {
 	Have object.Object
 	Want object.Object // nil: nothing is wanted
 
-	// Origin is where the configuration asks for Want.
+	// Origin is where the configuration asks for Want, as Wanted has it.
 	Origin string
 }
 
@@ -37,6 +38,7 @@ type State struct {
 type Reconciler struct {
 	driver     Driver
 	onChange   func([]object.Key)
+	text       func(origin string) string
 	reportOnly bool
 
 	// writer is held for as long as a change takes: it makes plans, talks to the
@@ -61,10 +63,24 @@ type Reconciler struct {
 type Option func(*Reconciler)
 
 // OnChange has fn called with the keys of which the object in the kernel, the
-// wanted one or its origin changed, after each change as a whole. The next
-// change waits for it; it may read from the Reconciler but change nothing.
+// wanted one or its origin changed, after each change as a whole, apart from
+// those that a Commit, or its undo, was asked to change: who asks knows them. The
+// next change waits for it; it may read from the Reconciler but change nothing.
 func OnChange(fn func(keys []object.Key)) Option {
 	return func(r *Reconciler) { r.onChange = fn }
+}
+
+// OriginText has fn make the model path of an origin, for errors and reports. It
+// is called only where one is written, so that origins can be kept short.
+func OriginText(fn func(origin string) string) Option {
+	return func(r *Reconciler) {
+		r.text = func(origin string) string {
+			if origin == "" {
+				return ""
+			}
+			return fn(origin)
+		}
+	}
 }
 
 // ReportOnly has drift found, reported and left as it is. A commit that is not
@@ -76,7 +92,7 @@ func ReportOnly() Option {
 // New returns a Reconciler that works through d. Load comes before anything
 // else.
 func New(d Driver, options ...Option) *Reconciler {
-	r := &Reconciler{driver: d, graph: newGraph(), stale: map[object.Key]struct{}{}, woken: make(chan struct{}, 1)}
+	r := &Reconciler{driver: d, graph: newGraph(), text: func(s string) string { return s }, stale: map[object.Key]struct{}{}, woken: make(chan struct{}, 1)}
 	for _, o := range options {
 		o(r)
 	}
@@ -103,7 +119,10 @@ func (r *Reconciler) Plan(changes []Change) (Plan, error) {
 
 func (r *Reconciler) plan(changes []Change) (Plan, error) {
 	p, err := r.graph.build(changes, pending{leave: r.troubles.pending()})
-	p.generation = r.generation
+	p.generation, p.text = r.generation, r.text
+	if e, ok := errors.AsType[*ConflictError](err); ok {
+		e.A.Origin, e.B.Origin = r.text(e.A.Origin), r.text(e.B.Origin)
+	}
 	return p, err
 }
 

@@ -23,7 +23,7 @@ const defaultInstance = "DEFAULT"
 func (t *Telemetry) Configured(cfg schema.Tree, revision uint64, entries []schema.EntryKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.cfg = cfg
+	t.cfg, t.wants = cfg, t.intent.Of(cfg)
 	b := newBatch(len(entries) + 2)
 	for _, k := range entries {
 		t.addConfigured(b, k)
@@ -81,25 +81,25 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 	}
 	switch e := entry.(type) {
 	case *config.NetworkInstance:
-		b.add(k, t.instanceEntry(t.cfg, k, e))
+		b.add(k, t.instanceEntry(k, e))
 	case *config.NetworkInstance_Interface:
 		if instance, _ := k.Parent(); instance == t.nodes.defaultInstance {
 			t.members.set(k, e.Interface)
 		}
-		b.add(k, t.memberEntry(t.cfg, k, e))
+		b.add(k, t.memberEntry(k, e))
 	case *config.NetworkInstance_Protocol:
 		b.add(k, &state.NetworkInstance_Protocol{
 			Identifier: state.E_HeddlePolicyTypes_INSTALL_PROTOCOL_TYPE(e.Identifier),
 			Name:       e.Name, Enabled: ptr(e.GetEnabled()),
 		})
 	case *config.NetworkInstance_Protocol_Static:
-		t.addStatic(b, t.cfg, k, e)
+		t.addStatic(b, k, e)
 	case *config.NetworkInstance_SegmentRouting_Srv6_Interface:
 		b.add(k, t.srv6InterfaceEntry(e))
 	case *config.NetworkInstance_SegmentRouting_Srv6_Locator:
-		b.add(k, t.locatorEntry(t.cfg, k, e))
+		b.add(k, t.locatorEntry(k, e))
 	case *config.NetworkInstance_SegmentRouting_Srv6_Sid:
-		b.add(k, t.sidEntry(t.cfg, k, e))
+		b.add(k, t.sidEntry(k, e))
 	}
 }
 
@@ -118,8 +118,8 @@ func (t *Telemetry) addGone(b *batch, k schema.EntryKey, list *schema.Node) {
 
 // programmed compares what an entry asks for with what the kernel was last read
 // to hold, and returns that.
-func (t *Telemetry) programmed(cfg schema.Tree, k schema.EntryKey) (have []object.Object, ok bool, reason *string) {
-	wanted, withheld := t.intent.Wanted(cfg, k)
+func (t *Telemetry) programmed(k schema.EntryKey) (have []object.Object, ok bool, reason *string) {
+	wanted, withheld := t.wants.Wanted(k)
 	if withheld != "" {
 		reason = &withheld
 	}
@@ -140,8 +140,8 @@ func (t *Telemetry) programmed(cfg schema.Tree, k schema.EntryKey) (have []objec
 	return have, reason == nil, reason
 }
 
-func (t *Telemetry) instanceEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance) schema.GoStruct {
-	have, ok, reason := t.programmed(cfg, k)
+func (t *Telemetry) instanceEntry(k schema.EntryKey, e *config.NetworkInstance) schema.GoStruct {
+	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance{
 		Name: e.Name, Description: e.Description, Enabled: ptr(e.GetEnabled()),
 		Type:       state.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_L3VRF,
@@ -192,7 +192,7 @@ func srv6State(s *state.NetworkInstance) *state.NetworkInstance_SegmentRouting_S
 // memberEntry shows the membership that the kernel has: without one, only the
 // key is there. A link is in a VRF that it is enslaved to, and in the default
 // instance while it is enslaved to nothing.
-func (t *Telemetry) memberEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_Interface) *state.NetworkInstance_Interface {
+func (t *Telemetry) memberEntry(k schema.EntryKey, e *config.NetworkInstance_Interface) *state.NetworkInstance_Interface {
 	s := &state.NetworkInstance_Interface{Id: e.Id}
 	link := ""
 	if instance, _ := k.Parent(); instance == t.nodes.defaultInstance {
@@ -200,7 +200,7 @@ func (t *Telemetry) memberEntry(cfg schema.Tree, k schema.EntryKey, e *config.Ne
 			link = *e.Interface
 		}
 	} else {
-		have, _, _ := t.programmed(cfg, k)
+		have, _, _ := t.programmed(k)
 		for _, o := range have {
 			if m, ok := o.(object.Member); ok {
 				link = m.Link
@@ -222,8 +222,8 @@ func (t *Telemetry) srv6InterfaceEntry(e *config.NetworkInstance_SegmentRouting_
 	return s
 }
 
-func (t *Telemetry) locatorEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Locator) schema.GoStruct {
-	have, ok, reason := t.programmed(cfg, k)
+func (t *Telemetry) locatorEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Locator) schema.GoStruct {
+	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Locator{Name: e.Name, Programmed: ptr(ok), ProgrammedReason: reason}
 	for _, o := range have {
 		if r, ok := o.(*object.Route); ok {

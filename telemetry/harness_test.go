@@ -176,7 +176,9 @@ type wants struct {
 	asked    []string // the entries that were asked for
 }
 
-func (w *wants) Wanted(_ schema.Tree, k schema.EntryKey) ([]object.Object, string) {
+func (w *wants) Of(schema.Tree) Wants { return w }
+
+func (w *wants) Wanted(k schema.EntryKey) ([]object.Object, string) {
 	text := w.schema.Text(k)
 	w.asked = append(w.asked, text)
 	return w.wanted[text], w.withheld[text]

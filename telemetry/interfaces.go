@@ -176,7 +176,7 @@ func (t *Telemetry) publishLinks(prefix schema.EntryKey, links []link, only stri
 	for _, name := range t.members.move(there, only) {
 		for k := range t.members.entries[name] {
 			if e, ok := get[*config.NetworkInstance_Interface](t.cfg, k); ok {
-				b.add(k, t.memberEntry(t.cfg, k, e))
+				b.add(k, t.memberEntry(k, e))
 			}
 		}
 	}

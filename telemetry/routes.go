@@ -12,8 +12,8 @@ import (
 // addStatic makes the state of a static route and of its next hops, which are
 // those of the kernel's routes: a next hop that is not in one of them shows its
 // key alone.
-func (t *Telemetry) addStatic(b *batch, cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_Protocol_Static) {
-	have, ok, reason := t.programmed(cfg, k)
+func (t *Telemetry) addStatic(b *batch, k schema.EntryKey, e *config.NetworkInstance_Protocol_Static) {
+	have, ok, reason := t.programmed(k)
 	have, astray := t.withHops(have)
 	if ok && astray != "" {
 		ok, reason = false, &astray
@@ -24,7 +24,7 @@ func (t *Telemetry) addStatic(b *batch, cfg schema.Tree, k schema.EntryKey, e *c
 	b.add(k, &state.NetworkInstance_Protocol_Static{
 		Prefix: e.Prefix, Description: e.Description, Programmed: ptr(ok), ProgrammedReason: reason,
 	})
-	cfg.Scan(k, func(key schema.EntryKey, entry schema.GoStruct) bool {
+	t.cfg.Scan(k, func(key schema.EntryKey, entry schema.GoStruct) bool {
 		if n, ok := entry.(*config.NetworkInstance_Protocol_Static_NextHop); ok {
 			b.add(key, nextHopEntry(n, have))
 		}

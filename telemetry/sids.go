@@ -12,8 +12,8 @@ import (
 )
 
 // sidEntry needs t.mu.
-func (t *Telemetry) sidEntry(cfg schema.Tree, k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Sid) schema.GoStruct {
-	have, ok, reason := t.programmed(cfg, k)
+func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Sid) schema.GoStruct {
+	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Sid{
 		Address: e.Address, Description: e.Description, Standalone: ptr(e.GetStandalone()),
 		Programmed: ptr(ok), ProgrammedReason: reason,

@@ -41,9 +41,16 @@ type LinkEvent struct {
 
 // Intent tells what the configuration asks of the kernel.
 type Intent interface {
-	// Wanted is what one list entry of a configuration alone asks for, and why
-	// something is withheld ("interface e1 is disabled"), "" if nothing is.
-	Wanted(cfg schema.Tree, entry schema.EntryKey) (objects []object.Object, withheld string)
+	// Of returns the wants of a configuration, for one goroutine.
+	Of(cfg schema.Tree) Wants
+}
+
+// Wants are those of one configuration.
+type Wants interface {
+	// Wanted is what one list entry alone asks for, valid until the next call,
+	// and why something is withheld ("interface e1 is disabled"), "" if nothing
+	// is.
+	Wanted(entry schema.EntryKey) (objects []object.Object, withheld string)
 }
 
 // Actual is what the kernel was last read to hold, nil for nothing.
@@ -113,6 +120,7 @@ type Telemetry struct {
 	// is never held while the kernel is read.
 	mu      sync.Mutex
 	cfg     schema.Tree // as last given to Configured
+	wants   Wants       // of cfg
 	members members
 }
 

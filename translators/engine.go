@@ -84,26 +84,24 @@ type Delta struct {
 // Delta.Commit, or drops the Delta. Errors are joined *Error and
 // *ConflictError, at most maxErrors.
 func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta, error) {
-	was, is := NewView(e.model, before), NewView(e.model, after)
-	units := e.affected(was, is, changes)
+	units := e.affected(NewView(e.model, before), NewView(e.model, after), changes)
 
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	v := newOverlay(e.want, e.model.Text, len(units))
 	var errs []error
-	var r Result
-	for _, k := range units {
-		if err := e.translate(was, k, &r); err != nil {
-			errs = append(errs, err)
+	for i, was := range e.translateAll(before, units) {
+		if was.err != nil {
+			errs = append(errs, was.err)
 			continue
 		}
-		v.drop(k, &r)
+		v.drop(units[i], &was.Result)
 	}
 	v.settle(-1)
-	for _, k := range units {
-		err := e.translate(is, k, &r)
+	for i, is := range e.translateAll(after, units) {
+		err := is.err
 		if err == nil {
-			err = v.add(k, &r)
+			err = v.add(units[i], &is.Result)
 		}
 		if err == nil {
 			continue
@@ -195,8 +193,8 @@ func (e *Engine) unit(k schema.EntryKey) (schema.EntryKey, bool) {
 	return k, ok
 }
 
+// translate adds what one unit asks for to r.
 func (e *Engine) translate(v View, k schema.EntryKey, r *Result) error {
-	r.reset()
 	entry, ok := v.Get(k)
 	if !ok {
 		return nil

@@ -137,13 +137,25 @@ type View struct {
 	*Model
 	Reader
 
-	sidLink *sidLinkState                    // what was found out before; nil: nothing is kept
-	hops    map[string]*object.SharedNextHop // those made before; nil: none is kept
+	*memo
+}
+
+// memo is what a View has found out: thousands of units ask for the same few
+// entries.
+type memo struct {
+	sidLink sidLinkState
+	hops    map[string]*object.SharedNextHop
+	above   map[schema.EntryKey]schema.GoStruct // entries that others are in or refer to
+	down    map[string]string                   // answers of InterfaceDown
 }
 
 // NewView reads a snapshot. It is for one goroutine.
 func NewView(m *Model, r Reader) View {
-	return View{m, r, &sidLinkState{}, map[string]*object.SharedNextHop{}}
+	return View{m, r, &memo{
+		hops:  map[string]*object.SharedNextHop{},
+		above: map[schema.EntryKey]schema.GoStruct{},
+		down:  map[string]string{},
+	}}
 }
 
 // InterfaceKey is the key of an interface; ok is false for what cannot be one.
@@ -212,10 +224,15 @@ func Each[T schema.GoStruct](v View, parent schema.EntryKey, list *schema.Node, 
 	})
 }
 
+// get reads an entry that many are in or refer to.
 func get[T schema.GoStruct](v View, k schema.EntryKey) (T, bool) {
-	e, ok := v.Get(k)
+	e, ok := v.above[k]
+	if !ok {
+		e, _ = v.Get(k)
+		v.above[k] = e
+	}
 	t, is := e.(T)
-	return t, ok && is
+	return t, is
 }
 
 func enclosing[T schema.GoStruct](v View, k schema.EntryKey, list *schema.Node) (schema.EntryKey, T, bool) {

@@ -61,7 +61,7 @@ func (v View) ShareHop(r *Result, hop object.NextHop) *object.SharedNextHop {
 	h := object.HopByContent(hop)
 	if made := v.hops[h.ID]; made != nil {
 		h = made
-	} else if v.hops != nil {
+	} else {
 		v.hops[h.ID] = h
 	}
 	r.Share(h)
@@ -69,10 +69,7 @@ func (v View) ShareHop(r *Result, hop object.NextHop) *object.SharedNextHop {
 }
 
 func (v View) sidLinkState() *sidLinkState {
-	s := v.sidLink
-	if s == nil {
-		s = &sidLinkState{}
-	}
+	s := &v.sidLink
 	if !s.known {
 		s.known, s.name = true, v.SIDLink()
 		if i, ok := v.InterfaceNamed(s.name); ok {
@@ -96,6 +93,15 @@ func (v View) sidLinkState() *sidLinkState {
 // InterfaceDown says why packets cannot leave by a configured interface; it is
 // empty if they can. The kernel refuses a route by a link that is down.
 func (v View) InterfaceDown(name string) string {
+	down, known := v.down[name]
+	if !known {
+		down = v.interfaceDown(name)
+		v.down[name] = down
+	}
+	return down
+}
+
+func (v View) interfaceDown(name string) string {
 	k, ok := v.InterfaceKey(name)
 	if !ok {
 		return ""

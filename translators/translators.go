@@ -63,10 +63,6 @@ func (r *Result) Withhold(entry schema.EntryKey, reason string) {
 	r.Withheld = append(r.Withheld, Withheld{entry, reason})
 }
 
-func (r *Result) reset() {
-	r.Objects, r.Shared, r.Withheld = r.Objects[:0], r.Shared[:0], r.Withheld[:0]
-}
-
 // Unit translates the entries of one list.
 type Unit struct {
 	// List is the list whose entries are units, Parts are lists below it whose

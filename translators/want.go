@@ -49,7 +49,7 @@ type sharedWant struct {
 // objects, so that "" can mean nobody.
 type want struct {
 	owners   map[object.Key]schema.EntryKey
-	claims   map[string]schema.EntryKey // what links occupy besides their name
+	claims   map[object.Claim]schema.EntryKey // what links occupy besides their name
 	shared   map[object.Key]sharedWant
 	withheld map[schema.EntryKey]string
 }
@@ -57,7 +57,7 @@ type want struct {
 func newWant() *want {
 	return &want{
 		owners:   map[object.Key]schema.EntryKey{},
-		claims:   map[string]schema.EntryKey{},
+		claims:   map[object.Claim]schema.EntryKey{},
 		shared:   map[object.Key]sharedWant{},
 		withheld: map[schema.EntryKey]string{},
 	}
@@ -81,7 +81,7 @@ type overlay struct {
 	index       map[object.Key]int32
 	shared      map[object.Key]*sharedWant
 	sharedOrder []object.Key
-	claims      map[string]schema.EntryKey
+	claims      map[object.Claim]schema.EntryKey
 	withheld    map[schema.EntryKey]string // "" takes the reason away
 
 	// Thousands of SIDs want the same few shared objects. The last list is
@@ -97,7 +97,7 @@ func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overla
 		parts:    make([]part, 0, size),
 		index:    make(map[object.Key]int32, size),
 		shared:   map[object.Key]*sharedWant{},
-		claims:   map[string]schema.EntryKey{},
+		claims:   map[object.Claim]schema.EntryKey{},
 		withheld: map[schema.EntryKey]string{},
 	}
 }
@@ -227,7 +227,7 @@ func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 			holder = v.base.claims[c]
 		}
 		if holder != "" {
-			return v.conflict(unit, holder, c, "give one of the two another config/table-id")
+			return v.conflict(unit, holder, c.String(), "give one of the two another config/table-id")
 		}
 		v.claims[c] = unit
 	}
@@ -297,7 +297,7 @@ func same(a, b object.Object) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	return a.Equal(b) && slices.Equal(a.Needs(), b.Needs())
+	return a.Equal(b) && slices.Equal(a.Needs(nil), b.Needs(nil))
 }
 
 // apply makes the overlay the base and returns what undoes it.
@@ -353,9 +353,9 @@ func setAll[K, V comparable](m, values map[K]V) (undo func()) {
 
 // linkClaims is what a link occupies besides its name. What routes occupy is
 // looked after by reconcile, which has the routing tables.
-func linkClaims(k object.Key, o object.Object) []string {
+func linkClaims(k object.Key, o object.Object) []object.Claim {
 	if k.Kind != object.KindLink {
 		return nil
 	}
-	return object.Claims(o)
+	return object.Claims(o, nil)
 }

@@ -5,18 +5,29 @@ import (
 	"heddle/schema"
 )
 
+// Asker answers what single entries of one snapshot ask for. It is for one
+// goroutine.
+type Asker struct {
+	engine *Engine
+	view   View
+	out    Result
+}
+
+// Ask makes an Asker for a snapshot.
+func (e *Engine) Ask(r Reader) *Asker { return &Asker{engine: e, view: NewView(e.model, r)} }
+
 // Wanted translates the unit that an entry belongs to once more, and returns the
 // objects that it alone asks of the kernel, and why it is not given others.
-// Nothing is asked for what is not a unit or not there. It may be called by
-// anybody at any time.
-func (e *Engine) Wanted(r Reader, k schema.EntryKey) (own []object.Object, withheld []Withheld, err error) {
-	unit, ok := e.unit(k)
+// Nothing is asked for what is not a unit or not there. The result is valid until
+// the next call.
+func (a *Asker) Wanted(k schema.EntryKey) (own []object.Object, withheld []Withheld, err error) {
+	unit, ok := a.engine.unit(k)
 	if !ok {
 		return nil, nil, nil
 	}
-	var out Result
-	if err := e.translate(NewView(e.model, r), unit, &out); err != nil {
+	a.out = Result{a.out.Objects[:0], a.out.Shared[:0], a.out.Withheld[:0]}
+	if err := a.engine.translate(a.view, unit, &a.out); err != nil {
 		return nil, nil, err
 	}
-	return out.Objects, out.Withheld, nil
+	return a.out.Objects, a.out.Withheld, nil
 }

@@ -45,11 +45,11 @@ func (l Link) Creates() bool { return l.Type != LinkVeth || l.Name < l.Peer }
 
 func (l Link) Key() Key { return LinkKey(l.Name) }
 
-func (l Link) Needs() []Key {
+func (l Link) Needs(into []Key) []Key {
 	if l.Creates() {
-		return nil
+		return into
 	}
-	return []Key{LinkKey(l.Peer)}
+	return append(into, LinkKey(l.Peer))
 }
 
 func (l Link) Equal(o Object) bool { return Object(l) == o }
@@ -58,15 +58,15 @@ func (l Link) Equal(o Object) bool { return Object(l) == o }
 // of a veth.
 func (l Link) Mutable(Object) bool { return false }
 
-func (l Link) Claims() []string {
+func (l Link) Claims(into []Claim) []Claim {
 	switch {
 	case l.Type == LinkVRF:
-		return []string{fmt.Sprintf("vrf table %d", l.Table)}
+		return append(into, Claim{Name: fmt.Sprintf("vrf table %d", l.Table)})
 	case l.Type == LinkVeth && l.Creates():
 		// The names of both ends: a new pair waits for the one that has them.
-		return []string{"device " + l.Name, "device " + l.Peer}
+		return append(into, Claim{Name: "device " + l.Name}, Claim{Name: "device " + l.Peer})
 	}
-	return nil
+	return into
 }
 
 func (l Link) String() string {
@@ -105,7 +105,9 @@ func LinkConfigKey(name string) Key { return Key{KindLinkConfig, name} }
 func (c LinkConfig) Key() Key { return LinkConfigKey(c.Link) }
 
 // Needs is the link and its membership: enslaving takes a link down and up.
-func (c LinkConfig) Needs() []Key { return []Key{LinkKey(c.Link), MemberKey(c.Link)} }
+func (c LinkConfig) Needs(into []Key) []Key {
+	return append(into, LinkKey(c.Link), MemberKey(c.Link))
+}
 
 func (c LinkConfig) Equal(o Object) bool { return Object(c) == o }
 
@@ -139,8 +141,10 @@ type Member struct {
 // MemberKey is the key of the membership of the link called name.
 func MemberKey(name string) Key { return Key{KindMember, name} }
 
-func (m Member) Key() Key            { return MemberKey(m.Link) }
-func (m Member) Needs() []Key        { return []Key{LinkKey(m.Link), LinkKey(m.Master)} }
+func (m Member) Key() Key { return MemberKey(m.Link) }
+func (m Member) Needs(into []Key) []Key {
+	return append(into, LinkKey(m.Link), LinkKey(m.Master))
+}
 func (m Member) Equal(o Object) bool { return Object(m) == o }
 
 // Mutable is false: moving a link to another VRF flushes its IPv6 addresses and
@@ -159,18 +163,18 @@ func (a Address) Key() Key { return Key{KindAddress, a.Link + "/" + a.Prefix.Str
 
 // Needs is the link, its membership and its settings: each of them, when
 // rebuilt, makes the kernel flush addresses.
-func (a Address) Needs() []Key {
-	return []Key{LinkKey(a.Link), MemberKey(a.Link), LinkConfigKey(a.Link)}
+func (a Address) Needs(into []Key) []Key {
+	return append(into, LinkKey(a.Link), MemberKey(a.Link), LinkConfigKey(a.Link))
 }
 
 // Claims is the IPv6 address itself: the kernel refuses it a second time on the
 // link, whatever the prefix length, where it takes an IPv4 address once for each
 // length.
-func (a Address) Claims() []string {
+func (a Address) Claims(into []Claim) []Claim {
 	if a.Prefix.Addr().Is4() {
-		return nil
+		return into
 	}
-	return []string{"address " + a.Prefix.Addr().String() + " dev " + a.Link}
+	return append(into, Claim{Name: "address " + a.Prefix.Addr().String() + " dev " + a.Link})
 }
 
 func (a Address) Equal(o Object) bool { return Object(a) == o }

@@ -65,18 +65,18 @@ func (s *LocalSID) Key() Key {
 
 // Needs is the carrying link and the VRF: the kernel keeps the VRF's ifindex
 // from the time the SID was made, so a recreated VRF would be a black hole.
-func (s *LocalSID) Needs() []Key {
-	needs := []Key{LinkKey(s.Dev), MemberKey(s.Dev), LinkConfigKey(s.Dev)}
+func (s *LocalSID) Needs(into []Key) []Key {
+	into = append(into, LinkKey(s.Dev), MemberKey(s.Dev), LinkConfigKey(s.Dev))
 	if s.VRF != "" {
-		needs = append(needs, LinkKey(s.VRF))
+		into = append(into, LinkKey(s.VRF))
 		if s.Behavior == EndDT4 || s.Behavior == EndDT46 || s.Behavior == EndDT6 {
-			needs = append(needs, SysctlKey(SysctlStrictMode))
+			into = append(into, SysctlKey(SysctlStrictMode))
 		}
 	}
 	if s.OutLink != "" {
-		needs = append(needs, LinkKey(s.OutLink), MemberKey(s.OutLink), LinkConfigKey(s.OutLink))
+		into = append(into, LinkKey(s.OutLink), MemberKey(s.OutLink), LinkConfigKey(s.OutLink))
 	}
-	return needs
+	return into
 }
 
 func (s *LocalSID) Equal(o Object) bool {
@@ -91,8 +91,8 @@ func (s *LocalSID) Mutable(to Object) bool {
 	return ok && t.Table == s.Table
 }
 
-func (s *LocalSID) Claims() []string {
-	return slotClaim(s.Table, netip.PrefixFrom(s.SID, 128), 0)
+func (s *LocalSID) Claims(into []Claim) []Claim {
+	return slotClaim(into, s.Table, netip.PrefixFrom(s.SID, 128), 0)
 }
 
 func (s *LocalSID) String() string {

@@ -13,6 +13,7 @@ package object
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -89,8 +90,9 @@ type Object interface {
 	// recreated the kernel drops or orphans this object (a SID keeps the ifindex
 	// of its VRF, a link that leaves a VRF loses its IPv6 addresses), so it is
 	// recreated with it. A key nobody configures (a link that is not ours) is
-	// not waited for.
-	Needs() []Key
+	// not waited for. They are appended to into, which may be nil: a large
+	// commit asks this of every object.
+	Needs(into []Key) []Key
 
 	// Equal reports whether o describes the same kernel state. Only what we set
 	// is compared.
@@ -106,13 +108,31 @@ type Object interface {
 // routing table. An object can come up only after the one that holds the claim
 // has gone or let go of it.
 type Claimer interface {
-	Claims() []string
+	// Claims appends what the object occupies to into.
+	Claims(into []Claim) []Claim
 }
 
-// Claims returns what o occupies exclusively, nil for most objects.
-func Claims(o Object) []string {
-	if c, ok := o.(Claimer); ok {
-		return c.Claims()
+// Claim is something exclusive: the slot of a routing table where it has a
+// prefix, otherwise what Name says. Equal claims are one.
+type Claim struct {
+	Name string
+
+	Prefix netip.Prefix
+	Table  uint32
+	Metric uint32 // as the kernel counts it, never 0 for IPv6
+}
+
+func (c Claim) String() string {
+	if !c.Prefix.IsValid() {
+		return c.Name
 	}
-	return nil
+	return fmt.Sprintf("table %d slot %s metric %d", c.Table, c.Prefix, c.Metric)
+}
+
+// Claims appends what o occupies exclusively, which is nothing for most objects.
+func Claims(o Object, into []Claim) []Claim {
+	if c, ok := o.(Claimer); ok {
+		return c.Claims(into)
+	}
+	return into
 }

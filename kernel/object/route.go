@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -136,20 +135,19 @@ func kernelMetric(p netip.Prefix, metric uint32) uint32 {
 
 func (r *Route) Key() Key { return RouteKey(r.Table, r.Prefix, r.Metric) }
 
-func (r *Route) Needs() []Key {
-	needs := make([]Key, 0, 3+3*len(r.NextHops))
+func (r *Route) Needs(into []Key) []Key {
 	if r.VRF != "" {
-		needs = append(needs, LinkKey(r.VRF), LinkConfigKey(r.VRF))
+		into = append(into, LinkKey(r.VRF), LinkConfigKey(r.VRF))
 	}
 	for _, n := range r.NextHops {
 		if n.Link != "" {
-			needs = append(needs, LinkKey(n.Link), MemberKey(n.Link), LinkConfigKey(n.Link))
+			into = append(into, LinkKey(n.Link), MemberKey(n.Link), LinkConfigKey(n.Link))
 		}
 	}
 	if r.SharedHop != "" {
-		needs = append(needs, SharedHopKey(r.SharedHop))
+		into = append(into, SharedHopKey(r.SharedHop))
 	}
-	return needs
+	return into
 }
 
 // Equal compares next hops as a set: the kernel lists those of IPv6 in an order
@@ -184,21 +182,13 @@ func sameSet(a, b []NextHop) bool {
 func (r *Route) Mutable(Object) bool { return true }
 
 // Claims is the slot in the table, which a LocalSID would occupy too.
-func (r *Route) Claims() []string { return slotClaim(r.Table, r.Prefix, r.Metric) }
+func (r *Route) Claims(into []Claim) []Claim { return slotClaim(into, r.Table, r.Prefix, r.Metric) }
 
-func slotClaim(table uint32, p netip.Prefix, metric uint32) []string {
+func slotClaim(into []Claim, table uint32, p netip.Prefix, metric uint32) []Claim {
 	if !p.Addr().Is6() {
-		return nil
+		return into
 	}
-	// A large commit asks for one of these per route: no fmt.
-	b := make([]byte, 0, 80)
-	b = append(b, "table "...)
-	b = strconv.AppendUint(b, uint64(table), 10)
-	b = append(b, " slot "...)
-	b = p.AppendTo(b)
-	b = append(b, " metric "...)
-	b = strconv.AppendUint(b, uint64(kernelMetric(p, metric)), 10)
-	return []string{string(b)}
+	return append(into, Claim{Prefix: p, Table: table, Metric: kernelMetric(p, metric)})
 }
 
 func (r *Route) String() string {

@@ -22,11 +22,11 @@ func SysctlKey(name string) Key { return Key{KindSysctl, name} }
 
 func (s Sysctl) Key() Key { return SysctlKey(s.Name) }
 
-func (s Sysctl) Needs() []Key {
+func (s Sysctl) Needs(into []Key) []Key {
 	if s.Link == "" {
-		return nil
+		return into
 	}
-	return []Key{LinkKey(s.Link)}
+	return append(into, LinkKey(s.Link))
 }
 
 func (s Sysctl) Equal(o Object) bool {
@@ -47,11 +47,11 @@ type TunnelSource struct {
 // TunnelSourceKey is the key of the one tunnel source.
 func TunnelSourceKey() Key { return Key{KindTunnelSource, "default"} }
 
-func (t TunnelSource) Key() Key            { return TunnelSourceKey() }
-func (t TunnelSource) Needs() []Key        { return nil }
-func (t TunnelSource) Equal(o Object) bool { return Object(t) == o }
-func (t TunnelSource) Mutable(Object) bool { return true }
-func (t TunnelSource) String() string      { return fmt.Sprintf("sr tunsrc %s", t.Source) }
+func (t TunnelSource) Key() Key               { return TunnelSourceKey() }
+func (t TunnelSource) Needs(into []Key) []Key { return into }
+func (t TunnelSource) Equal(o Object) bool    { return Object(t) == o }
+func (t TunnelSource) Mutable(Object) bool    { return true }
+func (t TunnelSource) String() string         { return fmt.Sprintf("sr tunsrc %s", t.Source) }
 
 // Kernel parameters that Heddle sets, as paths below /proc/sys.
 const (

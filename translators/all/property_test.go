@@ -115,7 +115,7 @@ func (s state) apply(t *rapid.T, m *translators.Model, d *translators.Delta) {
 		if c.Want.Key() != c.Key {
 			t.Fatalf("change of %s wants %s", c.Key, c.Want.Key())
 		}
-		s.objects[c.Key] = fmt.Sprintf("%s needs %v", c.Want, c.Want.Needs())
+		s.objects[c.Key] = fmt.Sprintf("%s needs %v", c.Want, c.Want.Needs(nil))
 	}
 	for _, w := range d.Withheld {
 		if k := m.Text(w.Entry); w.Reason == "" {

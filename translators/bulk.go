@@ -1,0 +1,56 @@
+package translators
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+
+	"heddle/schema"
+)
+
+// parallelShare is how many units are worth a goroutine.
+const parallelShare = 2048
+
+// translated is what became of one unit.
+type translated struct {
+	Result
+	err error
+}
+
+// translateAll translates units of one snapshot, many of them on all processors.
+func (e *Engine) translateAll(r Reader, units []schema.EntryKey) []translated {
+	out := make([]translated, len(units))
+	workers := min(runtime.GOMAXPROCS(0), len(units)/parallelShare)
+	if workers < 2 {
+		e.translateShare(r, units, out)
+		return out
+	}
+	var wg sync.WaitGroup
+	for i := range workers {
+		from, to := i*len(units)/workers, (i+1)*len(units)/workers
+		wg.Go(func() { e.translateShare(r, units[from:to], out[from:to]) })
+	}
+	wg.Wait()
+	return out
+}
+
+// translateShare lays the results of many units behind each other, and has those
+// that share the same things share the list of them.
+func (e *Engine) translateShare(r Reader, units []schema.EntryKey, out []translated) {
+	v := NewView(e.model, r)
+	var all Result
+	var last *Result
+	for i, k := range units {
+		one := &out[i]
+		own, shared, withheld := len(all.Objects), len(all.Shared), len(all.Withheld)
+		one.err = e.translate(v, k, &all)
+		one.Objects = all.Objects[own:len(all.Objects):len(all.Objects)]
+		one.Shared = all.Shared[shared:len(all.Shared):len(all.Shared)]
+		one.Withheld = all.Withheld[withheld:len(all.Withheld):len(all.Withheld)]
+		if last != nil && slices.Equal(last.Shared, one.Shared) {
+			one.Shared = last.Shared
+			all.Shared = all.Shared[:shared]
+		}
+		last = &one.Result
+	}
+}
