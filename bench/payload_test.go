@@ -24,7 +24,7 @@ var node = [][2]string{
 	{"/interfaces/interface[name=e1]", `{"subinterfaces": {"subinterface": [{"index": 0, "ipv6": {"addresses": {"address": [
 		{"ip": "2001:db8:13::1", "config": {"prefix-length": 64}}]}}}]}}`},
 	{defaultInstance + "/config", `{"type": "DEFAULT_INSTANCE"}`},
-	{srv6 + "/config", `{"source-address": "2001:db8:1::1", "sid-interface": "e1"}`},
+	{srv6 + "/config", `{"source-address": "2001:db8:1::1"}`},
 	{srv6 + "/interfaces/interface[interface-id=e1]/config", `{"enabled": true}`},
 	{srv6 + "/locators/locator[name=main]/config", `{"prefix": "2001:db8:1::/48"}`},
 }
@@ -64,8 +64,12 @@ func segments(i int) (first, second string) {
 }
 
 // staticsJSON is a payload for staticsPath: n H.Encaps routes over 16 segment
-// lists.
-func staticsJSON(n int) []byte {
+// lists, which say no more than that, or name a next hop and its interface.
+func staticsJSON(n int, named bool) []byte {
+	way := ""
+	if named {
+		way = `,"next-hop":"2001:db8:13::9"},"interface-ref":{"config":{"interface":"e1"}`
+	}
 	var b bytes.Buffer
 	b.WriteString(`{"heddle-static-routes:static":[`)
 	for i := range n {
@@ -74,13 +78,14 @@ func staticsJSON(n int) []byte {
 		}
 		first, second := segments(i)
 		fmt.Fprintf(&b, `{"prefix":"%[1]s","config":{"prefix":"%[1]s"},"next-hops":{"next-hop":[{"index":"0",`+
-			`"config":{"index":"0","next-hop":"2001:db8:13::9"},"interface-ref":{"config":{"interface":"e1"}},`+
-			`"heddle-srv6:srv6-encapsulation":{"config":{"segment-list":["%[2]s","%[3]s"]}}}]}}`, staticPrefix(i), first, second)
+			`"config":{"index":"0"%[4]s},`+
+			`"heddle-srv6:srv6-encapsulation":{"config":{"segment-list":["%[2]s","%[3]s"]}}}]}}`, staticPrefix(i), first, second, way)
 	}
 	b.WriteString(`]}`)
 	return b.Bytes()
 }
 
+// staticsBatch has iproute2 make the same routes: each carries its encapsulation.
 func staticsBatch(n int) []byte {
 	var b bytes.Buffer
 	for i := range n {

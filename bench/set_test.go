@@ -79,14 +79,20 @@ type bulk struct {
 	request []byte
 	batch   []byte
 	count   int
+	// shared is how many of the routes leave by a nexthop object.
+	shared int
 }
 
 func sidsBulk(t testing.TB, n int) bulk {
-	return bulk{"sids", sidsPath, replaceRequest(t, sidsPath, sidsJSON(n)), sidsBatch(n), n}
+	return bulk{"sids", sidsPath, replaceRequest(t, sidsPath, sidsJSON(n)), sidsBatch(n), n, 0}
 }
 
 func staticsBulk(t testing.TB, n int) bulk {
-	return bulk{"encaps", staticsPath, replaceRequest(t, staticsPath, staticsJSON(n)), staticsBatch(n), n}
+	return bulk{"encaps", staticsPath, replaceRequest(t, staticsPath, staticsJSON(n, false)), staticsBatch(n), n, n}
+}
+
+func namedStaticsBulk(t testing.TB, n int) bulk {
+	return bulk{"encaps-named", staticsPath, replaceRequest(t, staticsPath, staticsJSON(n, true)), staticsBatch(n), n, 0}
 }
 
 // versus has the agent and iproute2 do the same in turns, each time from
@@ -109,6 +115,9 @@ func (w bulk) versus(b *testing.B, rounds int) {
 		set.add(d)
 		setCPU = append(setCPU, p.cpu()-cpu)
 		lostOurs = append(lostOurs, float64(w.count-(ours.routes("72")-before)))
+		if by := strings.Count(ours.mustIP("-6 -o route show proto 72"), " nhid "); by != w.shared {
+			b.Fatalf("%d routes leave by a nexthop object, want %d", by, w.shared)
+		}
 		p.remove(w.at)
 	}
 	peer := func() {
@@ -147,10 +156,19 @@ func BenchmarkBulkSIDs(b *testing.B) {
 	sidsBulk(b, full).versus(b, rounds(b))
 }
 
-// BenchmarkBulkEncaps is the same with H.Encaps routes over 16 segment lists.
+// BenchmarkBulkEncaps is the same with H.Encaps routes over 16 segment lists, which
+// share 16 nexthop objects. The peer's routes carry their encapsulation, as
+// somebody would type them.
 func BenchmarkBulkEncaps(b *testing.B) {
 	once(b)
 	staticsBulk(b, full).versus(b, rounds(b))
+}
+
+// BenchmarkBulkEncapsNamed is the same with routes that name an interface: each
+// carries its encapsulation, as the peer's do.
+func BenchmarkBulkEncapsNamed(b *testing.B) {
+	once(b)
+	namedStaticsBulk(b, full).versus(b, rounds(b))
 }
 
 // BenchmarkLeaves is the same Set as leaf updates and as JSON_IETF, in turns.
