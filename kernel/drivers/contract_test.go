@@ -255,21 +255,11 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 
 // atKey is an object whose slot is that of k.
 func atKey(k object.Key) object.Object {
+	s, _ := object.SlotOfKey(k)
 	if k.Kind == object.KindLocalSID {
-		s := &object.LocalSID{Table: object.TableMain}
-		addr, table, own := strings.Cut(k.ID, "/table/")
-		if own {
-			fmt.Sscan(table, &s.Table)
-		}
-		s.SID = netip.MustParseAddr(addr)
-		return s
+		return &object.LocalSID{SID: s.Prefix.Addr(), Table: s.Table}
 	}
-	r := new(object.Route)
-	parts := strings.Split(k.ID, "/")
-	fmt.Sscan(parts[0], &r.Table)
-	r.Prefix = netip.MustParsePrefix(parts[1] + "/" + parts[2])
-	fmt.Sscan(parts[3], &r.Metric)
-	return r
+	return &object.Route{Table: s.Table, Prefix: s.Prefix, Metric: s.Metric}
 }
 
 // reader is a driver that starts anew, with the agent's record: the only place

@@ -35,7 +35,7 @@ type Fake struct {
 
 	lastIndex int
 	links     map[string]*fakeLink
-	routes    map[slot]*fakeRoute
+	routes    map[object.Slot]*fakeRoute
 	hops      map[string]*fakeHop // nexthop objects by the ID of the shared next hop
 	sysctls   map[string]string   // those that are not at their default
 	tunsrc    netip.Addr
@@ -73,7 +73,7 @@ type record struct {
 func NewFake() *Fake {
 	f := &Fake{
 		links:   map[string]*fakeLink{},
-		routes:  map[slot]*fakeRoute{},
+		routes:  map[object.Slot]*fakeRoute{},
 		hops:    map[string]*fakeHop{},
 		sysctls: map[string]string{},
 		records: map[object.Key]record{},
@@ -307,7 +307,7 @@ func (f *Fake) remove(o object.Object) error {
 			f.deleteHop(o.ID)
 		}
 	case *object.Route, *object.LocalSID:
-		s := slotOf(o)
+		s := object.SlotOf(o)
 		r := f.routes[s]
 		if there = r != nil; there && r.ours {
 			ours = true
@@ -346,7 +346,7 @@ func (f *Fake) get(k object.Key) (object.Object, bool) {
 			return h.object, true
 		}
 	case object.KindRoute, object.KindLocalSID:
-		if s, ok := slotOfKey(k); ok {
+		if s, ok := object.SlotOfKey(k); ok {
 			if r := f.routes[s]; r != nil && r.object.Key() == k {
 				return f.routeObject(s, r), true
 			}
@@ -392,7 +392,7 @@ func (f *Fake) Delete(k object.Key) error {
 	case *object.SharedNextHop:
 		f.deleteHop(o.ID)
 	case *object.Route, *object.LocalSID:
-		delete(f.routes, slotOf(o))
+		delete(f.routes, object.SlotOf(o))
 	case object.Member:
 		f.enslave(f.links[o.Link], "")
 	case object.LinkConfig:

@@ -130,7 +130,7 @@ func (p *preview) inTheWay(o object.Object) error {
 			}
 		}
 	case *object.Route, *object.LocalSID:
-		if r := f.routes[slotOf(o)]; r != nil && !r.ours {
+		if r := f.routes[object.SlotOf(o)]; r != nil && !r.ours {
 			return taken(r.object)
 		}
 	}

@@ -4,19 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"heddle/kernel/object"
 )
-
-// slot is a place in a routing table; routes and SIDs share them.
-type slot struct {
-	table  uint32
-	prefix netip.Prefix
-	metric uint32 // as the kernel stores it
-}
 
 // fakeRoute is an entry of a routing table, with what it found when it was made.
 type fakeRoute struct {
@@ -34,59 +25,16 @@ type fakeRoute struct {
 	within int
 }
 
-func slotOf(o object.Object) slot {
-	switch o := o.(type) {
-	case *object.Route:
-		metric := o.Metric
-		if metric == 0 && o.Prefix.Addr().Is6() {
-			metric = 1024
-		}
-		return slot{o.Table, o.Prefix, metric}
-	case *object.LocalSID:
-		return slot{o.Table, netip.PrefixFrom(o.SID, 128), 1024}
-	}
-	return slot{}
-}
-
-// slotOfKey reads the slot out of a key.
-func slotOfKey(k object.Key) (slot, bool) {
-	if k.Kind == object.KindLocalSID {
-		sid, table, in := strings.Cut(k.ID, "/table/")
-		s := slot{table: object.TableMain, metric: 1024}
-		a, err := netip.ParseAddr(sid)
-		if err != nil {
-			return s, false
-		}
-		if in {
-			n, err := strconv.ParseUint(table, 10, 32)
-			if err != nil {
-				return s, false
-			}
-			s.table = uint32(n)
-		}
-		s.prefix = netip.PrefixFrom(a, 128)
-		return s, true
-	}
-	parts := strings.Split(k.ID, "/") // table/address/length/metric
-	if len(parts) != 4 {
-		return slot{}, false
-	}
-	table, err1 := strconv.ParseUint(parts[0], 10, 32)
-	prefix, err2 := netip.ParsePrefix(parts[1] + "/" + parts[2])
-	metric, err3 := strconv.ParseUint(parts[3], 10, 32)
-	return slot{uint32(table), prefix, uint32(metric)}, err1 == nil && err2 == nil && err3 == nil
-}
-
 // routeObject is r as it reads back: with the VRF that the table belongs to, and
 // the links that were found for its gateways.
-func (f *Fake) routeObject(s slot, r *fakeRoute) object.Object {
+func (f *Fake) routeObject(s object.Slot, r *fakeRoute) object.Object {
 	o, ok := r.object.(*object.Route)
 	if !ok {
 		return r.object
 	}
 	vrf := ""
-	if s.table != object.TableMain {
-		if l := f.vrfOfTable(s.table); l != nil {
+	if s.Table != object.TableMain {
+		if l := f.vrfOfTable(s.Table); l != nil {
 			vrf = l.name
 		}
 	}
@@ -123,7 +71,7 @@ func (f *Fake) byIndex(index int) *fakeLink {
 }
 
 // free checks the slot for a creation, and for a change that our entry is there.
-func (f *Fake) free(old object.Object, s slot, ours bool) error {
+func (f *Fake) free(old object.Object, s object.Slot, ours bool) error {
 	r := f.routes[s]
 	switch {
 	case old == nil && (r != nil || f.connected(s)):
@@ -137,16 +85,16 @@ func (f *Fake) free(old object.Object, s slot, ours bool) error {
 }
 
 // connected reports whether the route that comes with an address is in the slot.
-func (f *Fake) connected(s slot) bool {
-	if s.prefix.Addr().Is4() && s.metric != 0 || s.prefix.Addr().Is6() && s.metric != 256 {
+func (f *Fake) connected(s object.Slot) bool {
+	if s.Prefix.Addr().Is4() && s.Metric != 0 || s.Prefix.Addr().Is6() && s.Metric != 256 {
 		return false
 	}
 	for _, l := range f.links {
-		if !l.up || l.routingTable() != s.table {
+		if !l.up || l.routingTable() != s.Table {
 			continue
 		}
 		for _, a := range l.addresses {
-			if a.prefix.Masked() == s.prefix && !(a.prefix.Addr().Is4() && a.prefix.IsSingleIP()) {
+			if a.prefix.Masked() == s.Prefix && !(a.prefix.Addr().Is4() && a.prefix.IsSingleIP()) {
 				return true
 			}
 		}
@@ -187,10 +135,10 @@ func (f *Fake) putRoute(old object.Object, o *object.Route, ours bool) error {
 		}
 		r.out = append(r.out, l.index)
 	}
-	if err := f.free(old, slotOf(o), ours); err != nil {
+	if err := f.free(old, object.SlotOf(o), ours); err != nil {
 		return err
 	}
-	f.routes[slotOf(o)] = r
+	f.routes[object.SlotOf(o)] = r
 	return nil
 }
 
@@ -283,10 +231,10 @@ func (f *Fake) putSID(old object.Object, o *object.LocalSID, ours bool) error {
 	default:
 		return syscall.EINVAL
 	}
-	if err := f.free(old, slotOf(o), ours); err != nil {
+	if err := f.free(old, object.SlotOf(o), ours); err != nil {
 		return err
 	}
-	f.routes[slotOf(o)] = r
+	f.routes[object.SlotOf(o)] = r
 	return nil
 }
 
@@ -313,7 +261,7 @@ func (f *Fake) decapVRF(o *object.LocalSID) (int, error) {
 // long as that. It looks at every route.
 func (f *Fake) flushRoutes(l *fakeLink, goes bool, family func(netip.Addr) bool) {
 	for s, r := range f.routes {
-		if !family(s.prefix.Addr()) || r.hop != "" {
+		if !family(s.Prefix.Addr()) || r.hop != "" {
 			continue
 		}
 		over, others := false, false

@@ -54,14 +54,11 @@ type LocalSID struct {
 }
 
 // LocalSIDKey is the key of a SID in the main table.
-func LocalSIDKey(sid netip.Addr) Key { return Key{KindLocalSID, sid.String()} }
+func LocalSIDKey(sid netip.Addr) Key { return sidKey(TableMain, sid) }
 
-func (s *LocalSID) Key() Key {
-	if s.Table == TableMain {
-		return LocalSIDKey(s.SID)
-	}
-	return Key{KindLocalSID, fmt.Sprintf("%s/table/%d", s.SID, s.Table)}
-}
+func sidKey(table uint32, sid netip.Addr) Key { return Key{KindLocalSID, sidSlot(table, sid).id()} }
+
+func (s *LocalSID) Key() Key { return sidKey(s.Table, s.SID) }
 
 // Needs is the carrying link and the VRF: the kernel keeps the VRF's ifindex
 // from the time the SID was made, so a recreated VRF would be a black hole.

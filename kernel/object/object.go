@@ -62,13 +62,20 @@ func (k Kind) String() string {
 }
 
 // Key identifies an object within one network namespace. It prints as
-// "localsid/2001:db8:0:4:ff01::".
+// "localsid/2001:db8:0:4:ff01::". The ID of a link and what belongs to one starts
+// with its name; that of a route or SID is not text (see SlotOfKey).
 type Key struct {
 	Kind Kind
 	ID   string
 }
 
-func (k Key) String() string { return k.Kind.String() + "/" + k.ID }
+func (k Key) String() string {
+	id := k.ID
+	if s, ok := SlotOfKey(k); ok {
+		id = s.text(k.Kind)
+	}
+	return k.Kind.String() + "/" + id
+}
 
 // Compare orders keys by kind and then by identity.
 func (k Key) Compare(o Key) int {

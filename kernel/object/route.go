@@ -122,15 +122,7 @@ type Route struct {
 
 // RouteKey is the key of a route.
 func RouteKey(table uint32, prefix netip.Prefix, metric uint32) Key {
-	return Key{KindRoute, fmt.Sprintf("%d/%s/%d", table, prefix, kernelMetric(prefix, metric))}
-}
-
-// kernelMetric is the metric as the kernel stores it (IP6_RT_PRIO_USER).
-func kernelMetric(p netip.Prefix, metric uint32) uint32 {
-	if metric == 0 && p.Addr().Is6() {
-		return 1024
-	}
-	return metric
+	return Key{KindRoute, Slot{table, prefix, kernelMetric(prefix, metric)}.id()}
 }
 
 func (r *Route) Key() Key { return RouteKey(r.Table, r.Prefix, r.Metric) }
