@@ -34,12 +34,11 @@ func (k *countingKernel) Do(ctx context.Context, steps []reconcile.Step) []recon
 	return k.fakeView.Do(ctx, steps)
 }
 
-func (k *countingKernel) SIDCounters(context.Context, []netip.Addr) (map[netip.Addr]object.SIDCounters, error) {
-	read := map[netip.Addr]object.SIDCounters{}
+func (k *countingKernel) SIDCounters(_ context.Context, _ []netip.Addr, fn func([]object.SIDReading)) error {
 	for sid, n := range k.packets {
-		read[sid] = object.SIDCounters{Packets: n}
+		fn([]object.SIDReading{{SID: sid, SIDCounters: object.SIDCounters{Packets: n}}})
 	}
-	return read, k.fail
+	return k.fail
 }
 
 // TestCountersOverRestart replaces a SID under traffic and ends the agent: what

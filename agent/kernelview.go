@@ -48,23 +48,11 @@ func (v kernelView) Link(ctx context.Context, name string) (object.LinkState, []
 }
 
 // SIDCounters implements telemetry.Kernel.
-func (v kernelView) SIDCounters(ctx context.Context, sids []netip.Addr) (map[netip.Addr]object.SIDCounters, error) {
-	read := map[netip.Addr]object.SIDCounters{}
+func (v kernelView) SIDCounters(ctx context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error {
 	if sids == nil {
-		err := v.drivers.Net.Counters(ctx, object.TableMain, func(c rtnl.SIDCounter) {
-			read[c.SID] = object.SIDCounters{Packets: c.Packets, Octets: c.Octets, Errors: c.Errors}
-		})
-		return read, err
+		return v.drivers.Net.Counters(ctx, object.TableMain, fn)
 	}
-	asked := make([]*object.LocalSID, len(sids))
-	for i, s := range sids {
-		asked[i] = &object.LocalSID{SID: s, Table: object.TableMain}
-	}
-	byKey, err := v.drivers.Net.CountersOf(ctx, asked)
-	for _, c := range byKey {
-		read[c.SID] = object.SIDCounters{Packets: c.Packets, Octets: c.Octets, Errors: c.Errors}
-	}
-	return read, err
+	return v.drivers.Net.CountersOf(ctx, object.TableMain, sids, fn)
 }
 
 // Watch implements telemetry.Kernel.

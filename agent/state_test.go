@@ -103,13 +103,12 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	return l, addresses, true, err
 }
 
-func (v fakeView) SIDCounters(ctx context.Context, _ []netip.Addr) (map[netip.Addr]object.SIDCounters, error) {
+func (v fakeView) SIDCounters(ctx context.Context, _ []netip.Addr, fn func([]object.SIDReading)) error {
 	all, err := v.Dump(ctx, object.KindLocalSID)
-	read := map[netip.Addr]object.SIDCounters{}
 	for _, o := range all {
-		read[o.(*object.LocalSID).SID] = object.SIDCounters{}
+		fn([]object.SIDReading{{SID: o.(*object.LocalSID).SID}})
 	}
-	return read, err
+	return err
 }
 
 func (v fakeView) Watch(context.Context) (<-chan telemetry.LinkEvent, error) { return nil, nil }

@@ -160,6 +160,15 @@ func (s *Schema) Key(parent EntryKey, list *Node, values ...string) (EntryKey, e
 	return EntryKey(appendLevel([]byte(parent), list.ListID, canonical)), nil
 }
 
+// KeyOf is Key of values that are canonical, which it takes the caller's word for.
+func (s *Schema) KeyOf(parent EntryKey, list *Node, canonical ...string) EntryKey {
+	n := len(parent) + 2 + len(canonical)
+	for _, v := range canonical {
+		n += len(v)
+	}
+	return EntryKey(appendLevel(append(make([]byte, 0, n), parent...), list.ListID, canonical))
+}
+
 func keyNames(list *Node) string {
 	names := make([]string, len(list.Keys))
 	for i, k := range list.Keys {

@@ -33,15 +33,31 @@ func BenchmarkConfigured(b *testing.B) {
 	}
 }
 
-// BenchmarkRefreshSIDs reads the counters of all SIDs, all of which have counted.
+// BenchmarkRefreshSIDs takes in a dump of the counters of 100,000 SIDs: of which
+// none, some, or all have counted since the last.
 func BenchmarkRefreshSIDs(b *testing.B) {
-	w, _ := manySIDs(b, 100_000)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		for a := range w.kernel.counters {
-			w.kernel.counters[a] = count(uint64(i))
+	for _, every := range []int{0, 100, 1} {
+		name := "counted=none"
+		if every > 0 {
+			name = fmt.Sprintf("counted=%d%%", 100/every)
 		}
-		w.refresh(srv6 + "/sids/sid/state/counters")
+		b.Run(name, func(b *testing.B) {
+			w, _ := manySIDs(b, 100_000)
+			for i := range 100_000 {
+				w.kernel.dump = append(w.kernel.dump, object.SIDReading{SID: benchSID(i)})
+			}
+			clear(w.kernel.counters)
+			w.refresh(srv6 + "/sids/sid/state/counters")
+			b.ReportAllocs()
+			for i := 1; b.Loop(); i++ {
+				for j := range w.kernel.dump {
+					if every > 0 && j%every == 0 {
+						w.kernel.dump[j].SIDCounters = count(uint64(i))
+					}
+				}
+				w.refresh(srv6 + "/sids/sid/state/counters")
+			}
+		})
 	}
 }
 

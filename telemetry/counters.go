@@ -19,16 +19,22 @@ import (
 // before the agent started is in it, since a restart does not touch the SIDs, and
 // so is what it counted in lives before that, if there is a file to keep it.
 type Counters struct {
-	log *slog.Logger
-
-	kernel interface {
-		SIDCounters(ctx context.Context, sids []netip.Addr) (map[netip.Addr]object.SIDCounters, error)
-	}
+	log    *slog.Logger
+	kernel sidReader
 
 	mu      sync.Mutex // guards all below
-	sids    map[netip.Addr]*sidCounter
+	sids    sidSet
+	counts  []counts                // of the SIDs that have counted anything
+	spare   []uint32                // places in counts that are free, from 1
+	looks   map[*look]struct{}      // at the kernel, under way
+	writes  map[*look][]netip.Addr  // of SIDs, under way, each with the look before it
 	file    *counterFile            // nil: nothing outlives the process
 	unsaved map[netip.Addr]struct{} // what the file does not have as it is
+}
+
+// sidReader is Kernel as far as it reads SIDs.
+type sidReader interface {
+	SIDCounters(ctx context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error
 }
 
 // CountersConfig is what NewCounters needs.
@@ -45,7 +51,10 @@ type CountersConfig struct {
 // NewCounters returns counters that go on from what is in the file. A file that
 // cannot be read costs what it held and no more: it is logged.
 func NewCounters(c CountersConfig) *Counters {
-	n := &Counters{kernel: c.Kernel, log: c.Log, sids: map[netip.Addr]*sidCounter{}, unsaved: map[netip.Addr]struct{}{}}
+	n := &Counters{
+		kernel: c.Kernel, log: c.Log,
+		looks: map[*look]struct{}{}, writes: map[*look][]netip.Addr{}, unsaved: map[netip.Addr]struct{}{},
+	}
 	if c.File == "" {
 		return n
 	}
@@ -55,41 +64,68 @@ func NewCounters(c CountersConfig) *Counters {
 		n.log.Warn("SID counters start anew where their base is lost", "error", err)
 	}
 	for sid, base := range bases {
-		n.sids[sid] = &sidCounter{base: base, saved: base}
+		n.countsOf(n.sids.add(sid)).base = base
 	}
 	return n
 }
 
-// sidCounter is the total of a SID: base is what it counted in earlier lives,
-// last what it was last seen to have counted in this one.
-type sidCounter struct {
-	base, last object.SIDCounters
-	turn       uint32 // grows with each write: a reading from before it comes too late
-	writing    int32  // how many writes are under way
-	read       bool   // there was something to read
-	tracked    bool   // it is configured, not only in the file
+// counts is the total of a SID: base is what it counted in earlier lives, last
+// what it was last seen to have counted in this one.
+type counts struct{ base, last object.SIDCounters }
 
-	saved object.SIDCounters // base as the file has it
+// countsOf is where a SID's totals are, made if need be: good until the next one
+// is made. It needs c.mu.
+func (c *Counters) countsOf(r *sidRecord) *counts {
+	if r.counts == 0 {
+		if n := len(c.spare); n > 0 {
+			r.counts, c.spare = c.spare[n-1], c.spare[:n-1]
+			c.counts[r.counts-1] = counts{}
+		} else {
+			c.counts = append(c.counts, counts{})
+			r.counts = uint32(len(c.counts))
+		}
+	}
+	return &c.counts[r.counts-1]
 }
 
 // see takes a reading of the present life in. One that is less than the last
-// means that somebody else had the kernel begin anew. It needs c.mu, and save
+// means that somebody else had the kernel begin anew. It needs c.mu, and saveNew
 // after it.
-func (c *Counters) see(sid netip.Addr, s *sidCounter, now object.SIDCounters) {
-	if now.Packets < s.last.Packets || now.Octets < s.last.Octets || now.Errors < s.last.Errors {
-		c.rebase(sid, s, sum(s.base, s.last))
+func (c *Counters) see(r *sidRecord, now object.SIDReading) {
+	if !r.is(sidRead) {
+		r.flags |= sidRead | sidChanged
 	}
-	s.last, s.read = now, true
+	if r.counts == 0 && now.SIDCounters == (object.SIDCounters{}) {
+		return
+	}
+	n := c.countsOf(r)
+	if n.last == now.SIDCounters {
+		return
+	}
+	if now.Packets < n.last.Packets || now.Octets < n.last.Octets || now.Errors < n.last.Errors {
+		c.rebase(n, now.SID)
+	}
+	n.last = now.SIDCounters
+	r.flags |= sidChanged
 }
 
-// track begins the total of a SID, or goes on with it.
-func (c *Counters) track(sid netip.Addr) {
+// rebase has what a SID counted in this life be of an earlier one. It needs c.mu,
+// and saveNew after it.
+func (c *Counters) rebase(n *counts, sid netip.Addr) {
+	if n.last != (object.SIDCounters{}) {
+		n.base, n.last = sum(n.base, n.last), object.SIDCounters{}
+		c.unsaved[sid] = struct{}{}
+	}
+}
+
+// track begins the total of a SID, or goes on with it: the total, if there was
+// anything to read.
+func (c *Counters) track(sid netip.Addr) (total object.SIDCounters, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sids[sid] == nil {
-		c.sids[sid] = &sidCounter{}
-	}
-	c.sids[sid].tracked = true
+	r := c.sids.add(sid)
+	r.flags |= sidTracked
+	return c.totalOf(r)
 }
 
 // forget ends the total of a SID, in the file with the next save.
@@ -101,10 +137,21 @@ func (c *Counters) forget(sid netip.Addr) {
 
 // drop needs c.mu.
 func (c *Counters) drop(sid netip.Addr) {
-	if s := c.sids[sid]; s != nil && s.saved != (object.SIDCounters{}) {
-		c.unsaved[sid] = struct{}{}
+	r := c.sids.get(sid)
+	if r == nil {
+		return
 	}
-	delete(c.sids, sid)
+	if r.counts != 0 {
+		if c.counts[r.counts-1].base != (object.SIDCounters{}) {
+			c.unsaved[sid] = struct{}{}
+		}
+		if c.spare = append(c.spare, r.counts); len(c.spare) == len(c.counts) {
+			c.counts, c.spare = nil, nil
+		}
+	}
+	c.sids.remove(sid)
+	// What is being read is of a SID that may be there again when it is taken in.
+	c.void([]netip.Addr{sid})
 }
 
 // Settle drops what the file has of SIDs that are not configured: an earlier life
@@ -113,10 +160,14 @@ func (c *Counters) drop(sid netip.Addr) {
 func (c *Counters) Settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for sid, s := range c.sids {
-		if !s.tracked {
-			c.drop(sid)
+	var gone []netip.Addr
+	for r := range c.sids.all() {
+		if !r.is(sidTracked) {
+			gone = append(gone, r.address())
 		}
+	}
+	for _, sid := range gone {
+		c.drop(sid)
 	}
 	if c.file != nil {
 		c.file.whole = true
@@ -128,16 +179,13 @@ func (c *Counters) Settle() {
 func (c *Counters) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.unsaved) > 0 {
-		c.save()
-	}
+	c.saveNew()
 }
 
-// rebase sets what a SID counted in earlier lives. It needs c.mu, and save after
-// it.
-func (c *Counters) rebase(sid netip.Addr, s *sidCounter, base object.SIDCounters) {
-	if s.base = base; base != s.saved && c.sids[sid] == s {
-		c.unsaved[sid] = struct{}{}
+// saveNew writes what the file does not have, if there is any. It needs c.mu.
+func (c *Counters) saveNew() {
+	if len(c.unsaved) > 0 {
+		c.save()
 	}
 }
 
@@ -148,21 +196,17 @@ func (c *Counters) save() {
 		clear(c.unsaved)
 		return
 	}
-	if c.file.lines > spareLines+4*len(c.sids) {
+	if c.file.lines > spareLines+4*c.sids.len {
 		c.file.whole = true
 	}
 	err := c.file.write(func(yield func(netip.Addr, object.SIDCounters)) {
 		for sid := range c.unsaved {
-			var base object.SIDCounters
-			if s := c.sids[sid]; s != nil {
-				base = s.base
-			}
-			yield(sid, base)
+			yield(sid, c.baseOf(c.sids.get(sid)))
 		}
 	}, func(yield func(netip.Addr, object.SIDCounters)) {
-		for sid, s := range c.sids {
-			if s.base != (object.SIDCounters{}) {
-				yield(sid, s.base)
+		for r := range c.sids.all() {
+			if base := c.baseOf(r); base != (object.SIDCounters{}) {
+				yield(r.address(), base)
 			}
 		}
 	})
@@ -170,58 +214,61 @@ func (c *Counters) save() {
 		c.log.Warn("SID counters fall back if the agent ends now", "error", err)
 		return
 	}
-	for sid := range c.unsaved {
-		if s := c.sids[sid]; s != nil {
-			s.saved = s.base
-		}
-	}
 	clear(c.unsaved)
+}
+
+// baseOf is what a SID counted in earlier lives; r may be nil. It needs c.mu.
+func (c *Counters) baseOf(r *sidRecord) object.SIDCounters {
+	if r == nil || r.counts == 0 {
+		return object.SIDCounters{}
+	}
+	return c.counts[r.counts-1].base
 }
 
 // total is what a SID has counted; ok is false as long as nothing was read.
 func (c *Counters) total(sid netip.Addr) (total object.SIDCounters, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.sids[sid]
-	if s == nil || !s.read {
+	return c.totalOf(c.sids.get(sid))
+}
+
+// totalOf is total; r may be nil. It needs c.mu.
+func (c *Counters) totalOf(r *sidRecord) (total object.SIDCounters, ok bool) {
+	if r == nil || !r.is(sidRead) {
 		return total, false
 	}
-	return sum(s.base, s.last), true
+	if r.counts == 0 {
+		return total, true
+	}
+	n := &c.counts[r.counts-1]
+	return sum(n.base, n.last), true
 }
 
-// before is where a SID's total stands before it is read.
-type before struct {
-	counter *sidCounter
-	turn    uint32
-}
-
-// stand is where the totals of these SIDs stand. Those that are being written
-// are left out: nobody could tell which life a reading is of.
-func (c *Counters) stand(sids []netip.Addr) map[netip.Addr]before {
+// takeChanged hands out the totals that changed since they were last handed out:
+// those of some SIDs, of all for nil.
+func (c *Counters) takeChanged(sids []netip.Addr) []object.SIDReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := make(map[netip.Addr]before, len(sids))
+	var totals []object.SIDReading
+	take := func(r *sidRecord) {
+		if r == nil || !r.is(sidChanged) {
+			return
+		}
+		r.flags &^= sidChanged
+		if total, ok := c.totalOf(r); ok {
+			totals = append(totals, object.SIDReading{SID: r.address(), SIDCounters: total})
+		}
+	}
+	if sids == nil {
+		for r := range c.sids.all() {
+			take(r)
+		}
+		return totals
+	}
 	for _, sid := range sids {
-		if s := c.sids[sid]; s != nil && s.writing == 0 {
-			m[sid] = before{s, s.turn}
-		}
+		take(c.sids.get(sid))
 	}
-	return m
-}
-
-// take takes a reading in, except of what was written meanwhile.
-func (c *Counters) take(stood map[netip.Addr]before, read map[netip.Addr]object.SIDCounters) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for sid, b := range stood {
-		now, ok := read[sid]
-		if ok && c.sids[sid] == b.counter && b.counter.turn == b.turn && b.counter.writing == 0 {
-			c.see(sid, b.counter, now)
-		}
-	}
-	if len(c.unsaved) > 0 {
-		c.save()
-	}
+	return totals
 }
 
 // Writing says that the kernel is about to be told to replace or delete these
@@ -231,43 +278,32 @@ func (c *Counters) take(stood map[netip.Addr]before, read map[netip.Addr]object.
 // An error does not keep anybody from writing: the totals go on from what was
 // last seen, without what was counted since.
 func (c *Counters) Writing(ctx context.Context, sids []netip.Addr) (written func(done func(i int) bool), err error) {
-	held := make([]*sidCounter, len(sids))
-	asked := make([]netip.Addr, 0, len(sids))
 	c.mu.Lock()
-	for i, sid := range sids {
-		if s := c.sids[sid]; s != nil {
-			held[i] = s
-			s.writing++
+	asked := make([]netip.Addr, 0, len(sids))
+	for _, sid := range sids {
+		if c.sids.get(sid) != nil {
 			asked = append(asked, sid)
 		}
 	}
+	c.void(asked)
+	before := c.begin()
+	c.writes[before] = asked
 	c.mu.Unlock()
-	var final map[netip.Addr]object.SIDCounters
 	if len(asked) > 0 {
-		if final, err = c.kernel.SIDCounters(ctx, asked); err != nil {
+		if err = c.kernel.SIDCounters(ctx, asked, before.take); err != nil {
 			err = fmt.Errorf("read counters of %d SIDs, %v first: %w", len(asked), asked[0], err)
 		}
 	}
 	return func(done func(i int) bool) {
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		for i, s := range held {
-			if s == nil {
-				continue
-			}
-			s.writing--
-			s.turn++
-			if now, ok := final[sids[i]]; ok {
-				c.see(sids[i], s, now)
-			}
-			if done(i) {
-				c.rebase(sids[i], s, sum(s.base, s.last))
-				s.last = object.SIDCounters{}
+		delete(c.writes, before)
+		for i, sid := range sids {
+			if r := c.sids.get(sid); r != nil && r.counts != 0 && done(i) {
+				c.rebase(&c.counts[r.counts-1], sid)
 			}
 		}
-		if len(c.unsaved) > 0 {
-			c.save()
-		}
+		c.mu.Unlock()
+		before.end()
 	}, err
 }
 

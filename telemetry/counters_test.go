@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,9 +45,14 @@ func (c *counting) kernelHas(packets uint64) {
 }
 
 func (c *counting) read() {
-	stood := c.counters.stand([]netip.Addr{sidA})
-	read, _ := c.kernel.SIDCounters(context.Background(), nil)
-	c.counters.take(stood, read)
+	l := c.counters.look()
+	_ = c.kernel.SIDCounters(context.Background(), nil, l.take)
+	l.end()
+}
+
+// sidAHas is a reading of sidA.
+func sidAHas(packets uint64) []object.SIDReading {
+	return []object.SIDReading{{SID: sidA, SIDCounters: count(packets)}}
 }
 
 func (c *counting) expect(packets uint64) {
@@ -125,25 +131,25 @@ func TestSomebodyElseReplaces(t *testing.T) {
 func TestReadingThatIsOvertaken(t *testing.T) {
 	for name, overtake := range map[string]func(c *counting, read func()){
 		"begins before the write and ends in it": func(c *counting, read func()) {
-			stood := c.counters.stand([]netip.Addr{sidA})
+			l := c.counters.look()
 			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
-			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+			l.take(sidAHas(20))
 			c.kernelHas(0)
 			written(func(int) bool { return true })
 		},
 		"begins before the write and ends after it": func(c *counting, read func()) {
-			stood := c.counters.stand([]netip.Addr{sidA})
+			l := c.counters.look()
 			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
 			c.kernelHas(0)
 			written(func(int) bool { return true })
-			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+			l.take(sidAHas(20))
 		},
 		"begins in the write": func(c *counting, read func()) {
 			written, _ := c.counters.Writing(context.Background(), []netip.Addr{sidA})
-			stood := c.counters.stand([]netip.Addr{sidA})
+			l := c.counters.look()
 			c.kernelHas(0)
 			written(func(int) bool { return true })
-			c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(0)})
+			l.take(sidAHas(0))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,10 +168,10 @@ func TestReadingThatIsOvertaken(t *testing.T) {
 // configured again is not of the new one.
 func TestForgottenMeanwhile(t *testing.T) {
 	c := newCounting(t)
-	stood := c.counters.stand([]netip.Addr{sidA})
+	l := c.counters.look()
 	c.counters.forget(sidA)
 	c.counters.track(sidA)
-	c.counters.take(stood, map[netip.Addr]object.SIDCounters{sidA: count(20)})
+	l.take(sidAHas(20))
 	if got, ok := c.counters.total(sidA); ok {
 		t.Errorf("the new SID has %+v", got)
 	}
@@ -186,8 +192,8 @@ func TestEveryPacketOnce(t *testing.T) {
 		c := newCounters(k, file, "")
 		c.track(sidA)
 		var truth, now, last uint64
-		var stood map[netip.Addr]before
-		var read map[netip.Addr]object.SIDCounters
+		var reading *look
+		var read []object.SIDReading
 		var written func(func(int) bool)
 		kernelHas := func(n uint64) { now = n; k.set(func(k *kernel) { k.counters[sidA] = count(n) }) }
 		kernelHas(0)
@@ -201,15 +207,16 @@ func TestEveryPacketOnce(t *testing.T) {
 				}
 			},
 			"begin to read": func(t *rapid.T) {
-				if stood == nil {
-					stood = c.stand([]netip.Addr{sidA})
-					read, _ = k.SIDCounters(context.Background(), nil)
+				if reading == nil {
+					reading, read = c.look(), nil
+					_ = k.SIDCounters(context.Background(), nil, func(r []object.SIDReading) { read = slices.Clone(r) })
 				}
 			},
 			"end of reading": func(*rapid.T) {
-				if stood != nil {
-					c.take(stood, read)
-					stood = nil
+				if reading != nil {
+					reading.take(read)
+					reading.end()
+					reading = nil
 				}
 			},
 			"begin to write": func(*rapid.T) {
@@ -230,7 +237,7 @@ func TestEveryPacketOnce(t *testing.T) {
 			},
 			"restart": func(*rapid.T) {
 				if written == nil {
-					c, stood = newCounters(k, file, ""), nil
+					c, reading = newCounters(k, file, ""), nil
 					c.track(sidA)
 					c.Settle()
 				}
@@ -249,9 +256,9 @@ func TestEveryPacketOnce(t *testing.T) {
 		if written != nil {
 			written(func(int) bool { return false })
 		}
-		end := c.stand([]netip.Addr{sidA})
-		final, _ := k.SIDCounters(context.Background(), nil)
-		c.take(end, final)
+		end := c.look()
+		_ = k.SIDCounters(context.Background(), nil, end.take)
+		end.end()
 		if total, _ := c.total(sidA); total != count(truth) {
 			t.Fatalf("total %+v, want %+v", total, count(truth))
 		}

@@ -52,6 +52,7 @@ type kernel struct {
 	watches   []chan LinkEvent
 	reads     []string // what was asked for
 	pause     func(what string)
+	dump      []object.SIDReading // of all SIDs, if not nil: in place of counters
 }
 
 func newKernel(links ...object.LinkState) *kernel {
@@ -110,20 +111,26 @@ func (k *kernel) Link(_ context.Context, name string) (object.LinkState, []objec
 	return r.links[0], r.addresses, true, nil
 }
 
-func (k *kernel) SIDCounters(_ context.Context, sids []netip.Addr) (map[netip.Addr]object.SIDCounters, error) {
+func (k *kernel) SIDCounters(_ context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error {
 	what := "sids"
 	if sids == nil {
 		what = "all sids"
 	}
-	return asked(k, what, func() (map[netip.Addr]object.SIDCounters, error) {
-		read := map[netip.Addr]object.SIDCounters{}
+	found, err := asked(k, what, func() (found []object.SIDReading, err error) {
 		for a, c := range k.counters {
 			if sids == nil || slices.Contains(sids, a) {
-				read[a] = c
+				found = append(found, object.SIDReading{SID: a, SIDCounters: c})
 			}
 		}
-		return read, k.fail["sids"]
+		return found, k.fail["sids"]
 	})
+	if sids == nil && k.dump != nil {
+		found = k.dump
+	}
+	for portion := range slices.Chunk(found, 256) {
+		fn(portion)
+	}
+	return err
 }
 
 func (k *kernel) Watch(ctx context.Context) (<-chan LinkEvent, error) {

@@ -11,15 +11,18 @@ import (
 	"heddle/schema"
 )
 
-// sidEntry needs t.mu.
+// sidEntry needs t.mu. What the kernel says the same as the configuration is
+// shown from the memory that the configuration has it in.
 func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Sid) schema.GoStruct {
 	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Sid{
-		Address: e.Address, Description: e.Description, Standalone: ptr(e.GetStandalone()),
-		Programmed: ptr(ok), ProgrammedReason: reason,
+		Address: e.Address, Description: e.Description, Standalone: yesOrNo(e.GetStandalone()),
+		Programmed: yesOrNo(ok), ProgrammedReason: reason,
 	}
+	var total object.SIDCounters
+	counted := false
 	if sid, ok := sidOf(k); ok {
-		t.counters.track(sid)
+		total, counted = t.counters.track(sid)
 	}
 	for _, o := range have {
 		sid, ok := o.(*object.LocalSID)
@@ -34,16 +37,40 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 			s.NetworkInstance = ptr(defaultInstance)
 		}
 		if sid.NextHop.IsValid() {
-			s.NextHop = ptr(sid.NextHop.String())
+			s.NextHop = addressText(sid.NextHop, e.NextHop)
 		}
 		if sid.OutLink != "" {
 			s.Interface = &sid.OutLink
 		}
-		if total, ok := t.counters.total(sid.SID); ok {
+		if counted {
 			s.Counters = countersEntry(total)
 		}
 	}
 	return s
+}
+
+// What many entries show is there once. Nobody writes to an entry that is shown.
+var (
+	yes, no = true, false
+	zero    uint64
+	nothing = state.NetworkInstance_SegmentRouting_Srv6_Sid_Counters{Packets: &zero, Octets: &zero, Errors: &zero}
+)
+
+func yesOrNo(b bool) *bool {
+	if b {
+		return &yes
+	}
+	return &no
+}
+
+// addressText is the text of an address: same, if that says it.
+func addressText(a netip.Addr, same *string) *string {
+	var buf [48]byte
+	text := a.AppendTo(buf[:0])
+	if same != nil && *same == string(text) {
+		return same
+	}
+	return ptr(string(text))
 }
 
 // sidOf is the SID that an entry of the list of SIDs is about.
@@ -56,10 +83,17 @@ func sidOf(k schema.EntryKey) (netip.Addr, bool) {
 	return sid, err == nil
 }
 
+// countersEntry makes the counters as they are shown.
 func countersEntry(c object.SIDCounters) *state.NetworkInstance_SegmentRouting_Srv6_Sid_Counters {
-	return &state.NetworkInstance_SegmentRouting_Srv6_Sid_Counters{
-		Packets: &c.Packets, Octets: &c.Octets, Errors: &c.Errors,
+	if c == (object.SIDCounters{}) {
+		return &nothing
 	}
+	both := &struct {
+		shown state.NetworkInstance_SegmentRouting_Srv6_Sid_Counters
+		are   object.SIDCounters
+	}{are: c}
+	both.shown.Packets, both.shown.Octets, both.shown.Errors = &both.are.Packets, &both.are.Octets, &both.are.Errors
+	return &both.shown
 }
 
 func behavior(b object.Behavior) state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR {
@@ -79,26 +113,23 @@ func behavior(b object.Behavior) state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR {
 }
 
 // refreshSIDs reads the counters of the SIDs that a path covers: of a few by
-// their keys, of more with one dump for all who want that now.
+// their addresses, of more with one dump for all who want that now.
 func (t *Telemetry) refreshSIDs(ctx context.Context, p schema.Path) error {
 	const few = 16
-	keys, sids := t.sidsUnder(p, few+1)
+	sids := t.sidsUnder(p, few+1)
 	switch {
-	case len(keys) == 0:
+	case len(sids) == 0:
 		return nil
-	case len(keys) > few:
-		return t.sids.do(ctx, func(ctx context.Context) error {
-			keys, sids := t.sidsUnder(nil, 0)
-			return t.readSIDs(ctx, keys, sids, nil)
-		})
+	case len(sids) > few:
+		return t.sids.do(ctx, func(ctx context.Context) error { return t.readSIDs(ctx, nil) })
 	}
 	t.sids.reading.Lock()
 	defer t.sids.reading.Unlock()
-	return t.readSIDs(ctx, keys, sids, sids)
+	return t.readSIDs(ctx, sids)
 }
 
-// sidsUnder lists the SIDs below a path, as many as limit if that is not 0.
-func (t *Telemetry) sidsUnder(p schema.Path, limit int) (keys []schema.EntryKey, sids []netip.Addr) {
+// sidsUnder lists the SIDs below a path, as many as limit.
+func (t *Telemetry) sidsUnder(p schema.Path, limit int) (sids []netip.Addr) {
 	// SIDs are in the default instance, behind all of its routes.
 	under := p.Entry()
 	if under.List() != t.nodes.sids.ListID {
@@ -107,43 +138,43 @@ func (t *Telemetry) sidsUnder(p schema.Path, limit int) (keys []schema.EntryKey,
 	t.Snapshot().Scan(under, func(k schema.EntryKey, _ schema.GoStruct) bool {
 		if t.schema.Node(k) == t.nodes.sids && (len(p) == 0 || p.MatchesEntry(k)) {
 			if sid, ok := sidOf(k); ok {
-				keys, sids = append(keys, k), append(sids, sid)
+				sids = append(sids, sid)
 			}
 		}
-		return limit == 0 || len(keys) < limit
+		return len(sids) < limit
 	})
-	return keys, sids
+	return sids
 }
 
-// readSIDs reads the counters of asked, of all for nil, and publishes those of
-// keys. It needs t.sids.reading.
-func (t *Telemetry) readSIDs(ctx context.Context, keys []schema.EntryKey, sids, asked []netip.Addr) error {
-	stood := t.counters.stand(sids)
-	read, err := t.kernel.SIDCounters(ctx, asked)
+// readSIDs reads the counters of these SIDs, of all for nil, and publishes the
+// totals that have changed. It needs t.sids.reading.
+func (t *Telemetry) readSIDs(ctx context.Context, sids []netip.Addr) error {
+	look := t.counters.look()
+	err := t.kernel.SIDCounters(ctx, sids, look.take)
+	look.end()
 	if err != nil {
 		return fmt.Errorf("read SID counters: %w", err)
 	}
-	t.counters.take(stood, read)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	updates := make([]update, 0, len(keys))
+	changed := t.counters.takeChanged(sids)
+	changes := make([]schema.Change, 0, len(changed))
 	now := t.Snapshot()
-	for i, k := range keys {
-		entry, ok := now.Get(k)
+	for _, c := range changed {
+		k, entry := now.find(t.schema.KeyOf(t.nodes.defaultInstance, t.nodes.sids, c.SID.String()))
 		before, isSID := entry.(*state.NetworkInstance_SegmentRouting_Srv6_Sid)
-		total, counted := t.counters.total(sids[i])
 		// Without a behaviour the kernel does not hold it, so there is nothing
 		// that counts.
-		if !ok || !isSID || !counted || before.Behavior == state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_UNSET {
+		if !isSID || before.Behavior == state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_UNSET {
 			continue
 		}
-		if b := before.Counters; b != nil && *b.Packets == total.Packets && *b.Octets == total.Octets && *b.Errors == total.Errors {
-			continue
+		if b := before.Counters; b != nil && *b.Packets == c.Packets && *b.Octets == c.Octets && *b.Errors == c.Errors {
+			continue // shown already, by the commit that made the entry
 		}
 		after := *before
-		after.Counters = countersEntry(total)
-		updates = append(updates, update{k, &after})
+		after.Counters = countersEntry(c.SIDCounters)
+		changes = append(changes, schema.Change{Key: k, Old: before, New: &after})
 	}
-	t.store.apply(updates)
+	t.store.publish(changes)
 	return nil
 }

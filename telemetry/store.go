@@ -33,6 +33,18 @@ func (s *Snapshot) Time() time.Time { return s.time }
 // Get implements schema.Tree.
 func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
 
+// find returns the entry with this key, and the key in the memory that the tree
+// has it in; nil if there is none.
+func (s *Snapshot) find(k schema.EntryKey) (key schema.EntryKey, entry schema.GoStruct) {
+	s.entries.Ascend(k, func(at schema.EntryKey, e schema.GoStruct) bool {
+		if at == k {
+			key, entry = at, e
+		}
+		return false
+	})
+	return key, entry
+}
+
 // Scan implements schema.Tree.
 func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
 	if prefix == "" {
@@ -93,6 +105,18 @@ func (s *store) apply(updates []update) {
 			changes = append(changes, schema.Change{Key: u.key, Old: before, New: u.entry})
 		}
 	}
+	s.put(old, changes)
+}
+
+// publish publishes changes of what is there now, which differ from it.
+func (s *store) publish(changes []schema.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(s.cur.Load(), changes)
+}
+
+// put needs s.mu.
+func (s *store) put(old *Snapshot, changes []schema.Change) {
 	if len(changes) == 0 {
 		return
 	}

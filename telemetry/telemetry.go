@@ -22,9 +22,10 @@ type Kernel interface {
 	// Link reads one link with its addresses; ok is false when there is none.
 	Link(ctx context.Context, name string) (l object.LinkState, a []object.AddressState, ok bool, err error)
 
-	// SIDCounters reads the counters of these SIDs of ours, of all for nil. A SID
-	// that the kernel does not hold is not among them.
-	SIDCounters(ctx context.Context, sids []netip.Addr) (map[netip.Addr]object.SIDCounters, error)
+	// SIDCounters hands fn the counters of these SIDs of ours, of all for nil, in
+	// portions that are valid during the call. A SID that the kernel does not hold
+	// is not among them; one that comes twice is newer the second time.
+	SIDCounters(ctx context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error
 
 	// Watch delivers what happens to links and addresses from now on until the
 	// context ends, and then closes the channel; earlier if it cannot go on.

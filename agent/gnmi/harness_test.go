@@ -95,8 +95,8 @@ func (k *links) Link(_ context.Context, name string) (object.LinkState, []object
 	return l, nil, ok, nil
 }
 
-func (k *links) SIDCounters(context.Context, []netip.Addr) (map[netip.Addr]object.SIDCounters, error) {
-	return nil, nil
+func (k *links) SIDCounters(context.Context, []netip.Addr, func([]object.SIDReading)) error {
+	return nil
 }
 
 func (k *links) Watch(ctx context.Context) (<-chan telemetry.LinkEvent, error) {

@@ -8,7 +8,6 @@ import (
 
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
-	"heddle/kernel/rtnl"
 	"heddle/reconcile"
 )
 
@@ -114,7 +113,7 @@ func TestTenant(t *testing.T) {
 	}
 	counted := func() int {
 		n := 0
-		if err := d.Net.Counters(ctx, 0, func(rtnl.SIDCounter) { n++ }); err != nil {
+		if err := d.Net.Counters(ctx, object.TableMain, func(r []object.SIDReading) { n += len(r) }); err != nil {
 			t.Error(err)
 		}
 		return n

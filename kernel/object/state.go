@@ -62,3 +62,10 @@ type AddressState struct {
 type SIDCounters struct {
 	Packets, Octets, Errors uint64
 }
+
+// SIDReading is what a SID has counted since the kernel was last told to make or
+// replace it.
+type SIDReading struct {
+	SID netip.Addr
+	SIDCounters
+}

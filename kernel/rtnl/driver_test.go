@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -352,29 +353,63 @@ func TestCountersCount(t *testing.T) {
 	for range 3 {
 		inject(t, "v1", "v0", a.SID)
 	}
-	ctx := context.Background()
-	waitFor(t, "packets to be counted", func() bool {
-		c, err := d.CountersOf(ctx, []*object.LocalSID{a})
-		return err == nil && c[a.Key()].Errors == 3
-	})
-	got := make(map[netip.Addr]SIDCounter)
-	if err := d.Counters(context.Background(), 0, func(c SIDCounter) { got[c.SID] = c }); err != nil {
-		t.Fatal(err)
+	read := func(sids ...netip.Addr) map[netip.Addr]object.SIDCounters {
+		t.Helper()
+		got := map[netip.Addr]object.SIDCounters{}
+		take := func(portion []object.SIDReading) {
+			for _, r := range portion {
+				got[r.SID] = r.SIDCounters
+			}
+		}
+		err := d.Counters(context.Background(), object.TableMain, take)
+		if sids != nil {
+			clear(got)
+			err = d.CountersOf(context.Background(), object.TableMain, sids, take)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
 	}
-	if len(got) != 2 || got[a.SID].Errors != 3 || got[b.SID].Errors != 0 {
-		t.Errorf("counters: %+v", got)
+	waitFor(t, "packets to be counted", func() bool { return read(a.SID)[a.SID].Errors == 3 })
+	all := read()
+	if len(all) != 2 || all[a.SID].Errors != 3 || all[b.SID].Errors != 0 {
+		t.Errorf("counters: %+v", all)
 	}
-	keyed, err := d.CountersOf(context.Background(), []*object.LocalSID{a, b})
-	if err != nil || keyed[a.Key()] != got[a.SID] || keyed[b.Key()] != got[b.SID] {
-		t.Errorf("by key: %+v, %v", keyed, err)
+	if keyed := read(a.SID, b.SID); !maps.Equal(keyed, all) {
+		t.Errorf("by key: %+v, all: %+v", keyed, all)
+	}
+	if other := read(addr("fc00::3")); len(other) != 0 {
+		t.Errorf("of a SID that is not there: %+v", other)
 	}
 	// What an identical replace would do, and why reconcile must not send one.
 	if r := do(t, d, reconcile.Step{Old: a, New: a}); r.Err != nil {
 		t.Fatal(r.Err)
 	}
-	keyed, err = d.CountersOf(context.Background(), []*object.LocalSID{a})
-	if err != nil || keyed[a.Key()].Errors != 0 {
-		t.Errorf("after replace: %+v, %v", keyed, err)
+	if keyed := read(a.SID); len(keyed) != 1 || keyed[a.SID].Errors != 0 {
+		t.Errorf("after replace: %+v", keyed)
+	}
+}
+
+// TestCountersOfManyAreInOrder: who takes readings in relies on it for speed.
+func TestCountersOfManyAreInOrder(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	var sids []object.Object
+	for i := range 2 * readingsSize {
+		sids = append(sids, &object.LocalSID{
+			SID: addr(fmt.Sprintf("fc00:%x::%x", i*7919%251, i)), Table: object.TableMain, Behavior: object.End, Dev: "v0",
+		})
+	}
+	mustDo(t, d, sids...)
+	var got []netip.Addr
+	err := d.Counters(context.Background(), object.TableMain, func(portion []object.SIDReading) {
+		for _, r := range portion {
+			got = append(got, r.SID)
+		}
+	})
+	if err != nil || len(got) != len(sids) || !slices.IsSortedFunc(got, netip.Addr.Compare) {
+		t.Errorf("%d SIDs of %d, %v: %v", len(got), len(sids), err, got)
 	}
 }
 

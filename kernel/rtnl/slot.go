@@ -150,6 +150,18 @@ type routeFilter struct {
 // during the call. Routes of a kind that is not known here are handed on as far
 // as they could be decoded.
 func dumpRoutes(ctx context.Context, c *conn, f routeFilter, start func(), fn func(*rawRoute)) error {
+	return dumpRouteMessages(ctx, c, f, start, func(m *message) {
+		r, ok := parseRoute(m.data)
+		if !ok || f.proto != 0 && r.proto != f.proto || f.table != 0 && r.table != f.table || r.flags&unix.RTM_F_CLONED != 0 {
+			return
+		}
+		fn(&r)
+	})
+}
+
+// dumpRouteMessages is dumpRoutes before anything is decoded. The kernel may not
+// have looked at every part of the filter.
+func dumpRouteMessages(ctx context.Context, c *conn, f routeFilter, start func(), fn func(*message)) error {
 	err := c.dump(ctx, func() {
 		h := c.begin(unix.RTM_GETROUTE, unix.NLM_F_DUMP, unix.SizeofRtMsg)
 		h[0], h[5] = f.family, f.proto
@@ -164,14 +176,9 @@ func dumpRoutes(ctx context.Context, c *conn, f routeFilter, start func(), fn fu
 		}
 		c.out.end()
 	}, start, func(m *message) {
-		if m.typ != unix.RTM_NEWROUTE {
-			return
+		if m.typ == unix.RTM_NEWROUTE {
+			fn(m)
 		}
-		r, ok := parseRoute(m.data)
-		if !ok || f.proto != 0 && r.proto != f.proto || f.table != 0 && r.table != f.table || r.flags&unix.RTM_F_CLONED != 0 {
-			return
-		}
-		fn(&r)
 	})
 	// A table that was never used; a link that is gone.
 	if isErrno(err, unix.ENOENT) || f.oif != 0 && isErrno(err, unix.ENODEV) {
