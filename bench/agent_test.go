@@ -33,6 +33,10 @@ import (
 // profiles: its value is the state directory.
 const tappedEnv = "HEDDLE_BENCH_AGENT"
 
+// startProfileEnv has a tapped agent profile itself from its first moment, into
+// the file that it names, until it is told to stop.
+const startProfileEnv = "HEDDLE_BENCH_START_PROFILE"
+
 // heddled is the product's binary, built from this tree; HEDDLED names another.
 var heddled = sync.OnceValues(func() (string, error) {
 	if file := os.Getenv("HEDDLED"); file != "" {
@@ -65,20 +69,33 @@ func TestMain(m *testing.M) {
 func runTapped(dir string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	go tap(os.Stdin, os.Stdout)
+	var profile *os.File
+	if file := os.Getenv(startProfileEnv); file != "" {
+		var err error
+		if profile, err = profileTo(file); err != nil {
+			return err
+		}
+	}
+	go tap(os.Stdin, os.Stdout, profile)
 	return agent.Run(ctx, agent.Config{StateDir: dir, Unix: filepath.Join(dir, "gnmi.sock"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 }
 
-func tap(in io.Reader, out io.Writer) {
-	var profile *os.File
+// profileTo begins to profile into a file.
+func profileTo(file string) (*os.File, error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	return f, pprof.StartCPUProfile(f)
+}
+
+func tap(in io.Reader, out io.Writer, profile *os.File) {
 	for s := bufio.NewScanner(in); s.Scan(); {
 		command, file, _ := strings.Cut(s.Text(), " ")
 		answer, err := "", error(nil)
 		switch command {
 		case "profile":
-			if profile, err = os.Create(file); err == nil {
-				err = pprof.StartCPUProfile(profile)
-			}
+			profile, err = profileTo(file)
 		case "stop":
 			pprof.StopCPUProfile()
 			err = profile.Close()
@@ -120,12 +137,28 @@ type process struct {
 	client   gpb.GNMIClient
 	commands io.Writer // of one that is tapped
 	answers  *bufio.Reader
-	// ready is the time from starting the program to its first answer.
-	ready time.Duration
+	// ready is the time from starting the program to its first answer, readyCPU
+	// the processor time until then in seconds.
+	ready    time.Duration
+	readyCPU float64
 }
 
 // start runs heddled in a namespace, or a tapped agent.
 func start(n *namespace, dir string, tapped bool) *process {
+	n.t.Helper()
+	return startWith(n, dir, tapped)
+}
+
+// startProfiled has a profile of the start made, into the folder that
+// BENCHPROFILES names.
+func startProfiled(n *namespace, dir, name string) *process {
+	n.t.Helper()
+	p := startWith(n, dir, true, startProfileEnv+"="+os.Getenv("BENCHPROFILES")+"/"+name+".pprof")
+	p.ask("stop")
+	return p
+}
+
+func startWith(n *namespace, dir string, tapped bool, env ...string) *process {
 	n.t.Helper()
 	p := &process{t: n.t, dir: dir}
 	file, err := heddled()
@@ -136,7 +169,7 @@ func start(n *namespace, dir string, tapped bool) *process {
 	p.cmd = exec.Command(file, "-listen", "", "-unix", sock, "-state-dir", dir)
 	if tapped {
 		p.cmd = exec.Command("/proc/self/exe")
-		p.cmd.Env = append(os.Environ(), tappedEnv+"="+dir)
+		p.cmd.Env = append(append(os.Environ(), tappedEnv+"="+dir), env...)
 		if p.commands, err = p.cmd.StdinPipe(); err != nil {
 			n.t.Fatal(err)
 		}
@@ -181,6 +214,7 @@ func start(n *namespace, dir string, tapped bool) *process {
 		n.t.Fatal(err)
 	}
 	p.ready = time.Since(begun)
+	p.readyCPU = p.cpu()
 	n.t.Cleanup(p.stop)
 	return p
 }

@@ -261,15 +261,20 @@ func BenchmarkStart(b *testing.B) {
 	ns, p := loaded(b, full, false)
 	p.stop()
 	saved := p.dir
-	heard := ns.listen()
-	var empty, place, writes times
-	for range rounds(b) {
+	fresh := func() (*namespace, string) {
 		n, dir := newNamespace(b), b.TempDir()
 		if err := os.CopyFS(filepath.Join(dir, "config"), os.DirFS(filepath.Join(saved, "config"))); err != nil {
 			b.Fatal(err)
 		}
+		return n, dir
+	}
+	heard := ns.listen()
+	var empty, emptyCPU, place, placeCPU, writes times
+	for range rounds(b) {
+		n, dir := fresh()
 		q := start(n, dir, false)
 		empty.add(q.ready)
+		emptyCPU = append(emptyCPU, q.readyCPU)
 		if got := n.routes("72"); got < full {
 			b.Fatalf("the kernel has %d routes of ours, want %d SIDs", got, full)
 		}
@@ -279,11 +284,20 @@ func BenchmarkStart(b *testing.B) {
 		heard.count()
 		q = start(ns, saved, false)
 		place.add(q.ready)
+		placeCPU = append(placeCPU, q.readyCPU)
 		q.stop()
 		writes = append(writes, float64(heard.count()))
 	}
+	if profiles() {
+		n, dir := fresh()
+		startProfiled(n, dir, "start-empty").stop()
+		n.close()
+		startProfiled(ns, saved, "start-in-place").stop()
+	}
 	record(b, Result{Name: "start-empty", Count: full, Unit: "s", Samples: empty})
+	record(b, Result{Name: "start-empty-cpu", Count: full, Unit: "s", Samples: emptyCPU})
 	record(b, Result{Name: "start-in-place", Count: full, Unit: "s", Samples: place})
+	record(b, Result{Name: "start-in-place-cpu", Count: full, Unit: "s", Samples: placeCPU})
 	record(b, Result{Name: "start-in-place-writes", Count: full, Unit: "writes", Samples: writes})
 	// The listener that heard nothing hears: a change counts.
 	ns.mustIP("-6 route replace 2001:db8:77::/48 dev e1")
