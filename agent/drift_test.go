@@ -67,12 +67,13 @@ func (r *router) within(limit time.Duration, what string, done func() bool) time
 	return time.Since(began)
 }
 
-// settled waits for the links, which take their time.
+// settled waits for the links and their addresses, which take their time.
 func (r *router) settled() {
 	r.t.Helper()
 	r.within(10*time.Second, "links are up", func() bool {
 		return strings.Contains(r.ip("-o link show e1"), "state UP") &&
-			strings.Contains(r.ip("-6 addr show dev e1"), "fe80::") && strings.Contains(r.ip("-6 addr show dev far"), "fe80::")
+			strings.Contains(r.ip("-6 addr show dev e1"), "fe80::") && strings.Contains(r.ip("-6 addr show dev far"), "fe80::") &&
+			r.ip("-6 addr show tentative") == ""
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +32,7 @@ func (r *Reconciler) apply(ctx context.Context, p Plan) (journal, error) {
 		j.results = make([]Result, 0, len(p.Steps))
 		if failed := r.forward(ctx, p, &j); failed != nil {
 			left, err := r.backward(ctx, p, j)
-			r.note(left)
+			r.note(heldOf(left))
 			if failed.Undo = err; err != nil {
 				r.lookAgain(ctx, p)
 			}
@@ -221,24 +220,42 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 	}
 }
 
-// note corrects what the kernel holds of some keys.
-func (r *Reconciler) note(now map[object.Key]object.Object) {
+// held is what the kernel holds under a key, nil for nothing.
+type held struct {
+	key    object.Key
+	object object.Object
+}
+
+func heldOf(objects map[object.Key]object.Object) []held {
+	list := make([]held, 0, len(objects))
+	for k, o := range objects {
+		list = append(list, held{k, o})
+	}
+	return list
+}
+
+// note corrects what the kernel holds of some keys, and returns them in order.
+// Of a key that comes twice the last counts.
+func (r *Reconciler) note(now []held) []object.Key {
 	if len(now) == 0 {
-		return
+		return nil
 	}
 	r.generation++
-	keys := slices.SortedFunc(maps.Keys(now), object.Key.Compare)
-	for part := range slices.Chunk(keys, chunk) {
+	slices.SortStableFunc(now, func(a, b held) int { return a.key.Compare(b.key) })
+	keys := make([]object.Key, 0, len(now))
+	for part := range slices.Chunk(now, chunk) {
 		r.graph.mu.Lock()
-		for _, k := range part {
-			n := r.graph.ensure(k)
-			r.graph.set(n, now[k], n.want, n.origin)
+		for _, h := range part {
+			n := r.graph.ensure(h.key)
+			r.graph.set(n, h.object, n.want, n.origin)
+			if len(keys) == 0 || keys[len(keys)-1] != h.key {
+				keys = append(keys, h.key)
+			}
 		}
 		r.graph.mu.Unlock()
 	}
-	if r.onChange != nil {
-		r.onChange(keys)
-	}
+	r.tell(keys)
+	return keys
 }
 
 // fillOrigins gives every *StepError in the tree of err the origin of its object.

@@ -104,8 +104,8 @@ func BenchmarkCommitOneOf100k(b *testing.B) { benchmarkOne(b, 100_000) }
 // echo is a kernel that does as it is told and keeps nothing.
 type echo struct{}
 
-func (echo) Dump(context.Context, object.Kind) ([]object.Object, error) { return nil, nil }
-func (echo) Check(context.Context, []reconcile.Step) error              { return nil }
+func (echo) Dump(context.Context, ...object.Kind) ([]object.Object, error) { return nil, nil }
+func (echo) Check(context.Context, []reconcile.Step) error                 { return nil }
 func (echo) Do(_ context.Context, steps []reconcile.Step) []reconcile.Result {
 	results := make([]reconcile.Result, len(steps))
 	for i, s := range steps {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"heddle/kernel/object"
@@ -107,28 +108,44 @@ func (r *Reconciler) Resync(ctx context.Context, kinds ...object.Kind) ([]object
 }
 
 func (r *Reconciler) resync(ctx context.Context, kinds []object.Kind) ([]object.Key, error) {
-	now := map[object.Key]object.Object{}
+	if len(kinds) == 0 {
+		return nil, nil
+	}
+	objects, err := r.driver.Dump(ctx, kinds...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", kindList(kinds), err)
+	}
+	r.looks++
+	var now []held
+	for _, o := range objects {
+		k := o.Key()
+		n := r.graph.find(k)
+		if n != nil {
+			n.looked = r.looks
+		}
+		if n == nil || n.have == nil || !n.have.Equal(o) {
+			now = append(now, held{k, o})
+		}
+	}
 	for _, kind := range kinds {
-		objects, err := r.driver.Dump(ctx, kind)
-		if err != nil {
-			return nil, fmt.Errorf("read objects of kind %s: %w", kind, err)
-		}
-		there := make(map[string]struct{}, len(objects))
-		for _, o := range objects {
-			k := o.Key()
-			there[k.ID] = struct{}{}
-			if n := r.graph.find(k); n == nil || n.have == nil || !n.have.Equal(o) {
-				now[k] = o
-			}
-		}
-		for id, n := range r.graph.kinds[kind] {
-			if _, ok := there[id]; !ok && n.have != nil {
-				now[n.key] = nil
+		for _, n := range r.graph.kinds[kind] {
+			if n.looked != r.looks && n.have != nil {
+				now = append(now, held{n.key, nil})
 			}
 		}
 	}
-	r.note(now)
-	return slices.SortedFunc(maps.Keys(now), object.Key.Compare), nil
+	return r.note(now), nil
+}
+
+func kindList(kinds []object.Kind) string {
+	if len(kinds) == 1 {
+		return "objects of kind " + kinds[0].String()
+	}
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.String()
+	}
+	return "objects of the kinds " + strings.Join(names, ", ")
 }
 
 // Repair looks where l says and puts right what is not as it is wanted, with all
@@ -218,7 +235,7 @@ func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
 // take notes what events have shown of objects of kinds that were not read. What
 // nobody wants is read for certain: it may have been ours until now.
 func (r *Reconciler) take(ctx context.Context, seen map[object.Key]object.Object, read map[object.Kind]struct{}) ([]object.Key, error) {
-	now := map[object.Key]object.Object{}
+	var now []held
 	unsure := map[object.Kind]struct{}{}
 	for k, o := range seen {
 		if _, ok := read[k.Kind]; ok {
@@ -233,12 +250,12 @@ func (r *Reconciler) take(ctx context.Context, seen map[object.Key]object.Object
 		case o != nil && want == nil:
 			unsure[k.Kind] = struct{}{}
 		default:
-			now[k] = o
+			now = append(now, held{k, o})
 		}
 	}
-	r.note(now)
+	keys := r.note(now)
 	more, err := r.resync(ctx, slices.Sorted(maps.Keys(unsure)))
-	return slices.AppendSeq(more, maps.Keys(now)), err
+	return append(keys, more...), err
 }
 
 // renew marks what needs keys and is still there.

@@ -35,9 +35,10 @@ type Result struct {
 // are in kernel/; kernel/kerneltest has a strict fake and the suite that both
 // the fake and the real ones pass.
 type Driver interface {
-	// Dump lists what is ours of one kind, by its mark in the kernel or, where
-	// the kernel has no room for a mark, by the driver's own record.
-	Dump(ctx context.Context, kind object.Kind) ([]object.Object, error)
+	// Dump lists what is ours of some kinds, by its mark in the kernel or, where
+	// the kernel has no room for a mark, by the driver's own record. Kinds that
+	// the kernel keeps together are read together.
+	Dump(ctx context.Context, kinds ...object.Kind) ([]object.Object, error)
 
 	// Check finds, before anything is touched, what would make the steps fail:
 	// an object of somebody else in the way, a link that is not there, a feature

@@ -31,6 +31,10 @@ type node struct {
 	// made; only the writer looks at it.
 	item int32
 
+	// looked is the number of the last reading of the kernel in which it was seen;
+	// only the writer looks at it.
+	looked uint32
+
 	// neededBy lists who needs this node; a pointer, because most nodes, the
 	// SIDs and routes, are needed by nobody.
 	neededBy *[]*needs

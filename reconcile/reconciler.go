@@ -42,11 +42,12 @@ type Reconciler struct {
 	reportOnly bool
 
 	// writer is held for as long as a change takes: it makes plans, talks to the
-	// driver and guards generation. The graph has a lock of its own for readers.
+	// driver and guards generation and looks. The graph has a lock of its own for readers.
 	writer     sync.Mutex
 	graph      *graph
 	generation uint64
-	committed  bool // what is wanted is known: what else is there is left over
+	looks      uint32 // readings of the kernel
+	committed  bool   // what is wanted is known: what else is there is left over
 
 	// stale are the objects that read back as wanted and are not, because what
 	// they need was made anew by somebody else.

@@ -149,8 +149,23 @@ func (d *Drivers) of(k object.Kind) reconcile.Driver {
 }
 
 // Dump implements reconcile.Driver.
-func (d *Drivers) Dump(ctx context.Context, kind object.Kind) ([]object.Object, error) {
-	return d.of(kind).Dump(ctx, kind)
+func (d *Drivers) Dump(ctx context.Context, kinds ...object.Kind) ([]object.Object, error) {
+	of := map[reconcile.Driver][]object.Kind{}
+	for _, k := range kinds {
+		of[d.of(k)] = append(of[d.of(k)], k)
+	}
+	if len(of[d.sysctl]) == 0 {
+		return d.Net.Dump(ctx, kinds...)
+	}
+	set, err := d.sysctl.Dump(ctx, of[d.sysctl]...)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := d.Net.Dump(ctx, of[d.Net]...)
+	if err != nil {
+		return nil, err
+	}
+	return append(rest, set...), nil
 }
 
 // Check implements reconcile.Driver: each driver sees the whole plan.

@@ -134,7 +134,7 @@ func (f *Fake) Ops() int {
 	return f.ops
 }
 
-// Dumps is the number of calls of Dump.
+// Dumps is the number of kinds that Dump was called for.
 func (f *Fake) Dumps() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,18 +149,20 @@ func (f *Fake) Gone() int {
 	return f.gone
 }
 
-// Dump implements reconcile.Driver, in key order.
-func (f *Fake) Dump(ctx context.Context, kind object.Kind) ([]object.Object, error) {
+// Dump implements reconcile.Driver, kind by kind in key order.
+func (f *Fake) Dump(ctx context.Context, kinds ...object.Kind) ([]object.Object, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dumps++
+	f.dumps += len(kinds)
 	var objects []object.Object
-	for _, o := range f.all(kind) {
-		if o.ours {
-			objects = append(objects, o.object)
+	for _, kind := range kinds {
+		for _, o := range f.all(kind) {
+			if o.ours {
+				objects = append(objects, o.object)
+			}
 		}
 	}
 	return objects, nil

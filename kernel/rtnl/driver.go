@@ -158,10 +158,27 @@ func (d *Driver) Kinds() []object.Kind {
 		object.KindTunnelSource, object.KindNextHop, object.KindRoute, object.KindLocalSID}
 }
 
-// Dump implements reconcile.Driver.
-func (d *Driver) Dump(ctx context.Context, kind object.Kind) ([]object.Object, error) {
+// Dump implements reconcile.Driver. IPv6 routes and SIDs are in one table of the
+// kernel and are read in one go.
+func (d *Driver) Dump(ctx context.Context, kinds ...object.Kind) ([]object.Object, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var all []object.Object
+	var routes routeKinds
+	for _, kind := range kinds {
+		if routes.add(kind) {
+			continue
+		}
+		objects, err := d.dumpKind(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, objects...)
+	}
+	return d.dumpRoutes(ctx, all, routes)
+}
+
+func (d *Driver) dumpKind(ctx context.Context, kind object.Kind) ([]object.Object, error) {
 	switch kind {
 	case object.KindLink:
 		return d.dumpLinks(ctx)
@@ -175,8 +192,6 @@ func (d *Driver) Dump(ctx context.Context, kind object.Kind) ([]object.Object, e
 		return d.dumpTunnelSource(ctx)
 	case object.KindNextHop:
 		return d.readHops(ctx)
-	case object.KindRoute, object.KindLocalSID:
-		return d.dumpRoutes(ctx, kind)
 	}
 	return nil, fmt.Errorf("list %s objects: rtnetlink has none", kind)
 }

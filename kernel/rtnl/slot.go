@@ -190,23 +190,37 @@ func dumpRouteMessages(ctx context.Context, c *conn, f routeFilter, start func()
 	return nil
 }
 
-// dumpRoutes lists our routes or our SIDs.
-func (d *Driver) dumpRoutes(ctx context.Context, kind object.Kind) ([]object.Object, error) {
+// routeKinds says which objects that the kernel keeps as routes are asked for.
+type routeKinds struct{ routes, sids bool }
+
+// add reports whether objects of the kind are routes to the kernel.
+func (k *routeKinds) add(kind object.Kind) bool {
+	k.routes = k.routes || kind == object.KindRoute
+	k.sids = k.sids || kind == object.KindLocalSID
+	return kind == object.KindRoute || kind == object.KindLocalSID
+}
+
+// dumpRoutes appends our routes, our SIDs, or both.
+func (d *Driver) dumpRoutes(ctx context.Context, os []object.Object, kinds routeKinds) ([]object.Object, error) {
+	var families []uint8
+	switch {
+	case kinds.routes:
+		families = []uint8{unix.AF_INET, unix.AF_INET6}
+	case kinds.sids:
+		families = []uint8{unix.AF_INET6}
+	default:
+		return os, nil
+	}
 	v, err := d.links.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
 	dec := decoder{v, &d.hops}
-	families := []uint8{unix.AF_INET, unix.AF_INET6}
-	if kind == object.KindLocalSID {
-		families = families[1:]
-	}
-	var os []object.Object
 	for _, fam := range families {
 		before := len(os)
 		err := dumpRoutes(ctx, d.query, routeFilter{family: fam, proto: Protocol}, func() { os = os[:before] },
 			func(r *rawRoute) {
-				if r.isSID() != (kind == object.KindLocalSID) {
+				if sid := r.isSID(); sid && !kinds.sids || !sid && !kinds.routes {
 					return
 				}
 				if o, ok := dec.object(r); ok {

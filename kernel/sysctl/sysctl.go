@@ -189,15 +189,20 @@ func explain(name, value string, err error) error {
 
 // Dump implements reconcile.Driver: what the record says we set, with the value
 // that the kernel has now.
-func (d *Driver) Dump(_ context.Context, kind object.Kind) ([]object.Object, error) {
-	if kind != object.KindSysctl {
-		return nil, fmt.Errorf("list %s objects: /proc/sys has none", kind)
+func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) ([]object.Object, error) {
+	for _, kind := range kinds {
+		if kind != object.KindSysctl {
+			return nil, fmt.Errorf("list %s objects: /proc/sys has none", kind)
+		}
+	}
+	if len(kinds) == 0 {
+		return nil, nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var os []object.Object
 	err := d.inNamespace(func() {
-		for _, e := range d.prior.Kind(kind) {
+		for _, e := range d.prior.Kind(object.KindSysctl) {
 			if _, valid := d.record(e.Key); !valid {
 				continue
 			}
