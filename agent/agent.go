@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -197,9 +198,6 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	background("drift", func(ctx context.Context) error { return a.drift.watch(ctx, events) })
-	if err := a.rec.Load(ctx); err != nil {
-		return fmt.Errorf("read what the kernel holds of ours: %w", err)
-	}
 	if err := a.start(ctx); err != nil {
 		return err
 	}
@@ -225,10 +223,22 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
+// startGCPercent is GOGC during a start, which makes what stays: collecting in
+// between finds little.
+const startGCPercent = 400
+
 // start loads the saved configuration. One that cannot be loaded leaves the
 // kernel as it is and the agent reachable, so that somebody can mend it.
 func (a *Agent) start(ctx context.Context) error {
+	// The kernel is read while the file is: whoever needs what it holds waits.
+	read := make(chan error, 1)
+	go func() { read <- a.rec.Load(ctx) }()
+	defer debug.SetGCPercent(debug.SetGCPercent(startGCPercent))
+	a.applier.loaded = sync.OnceValue(func() error { return <-read })
 	res, err := a.store.Start(ctx)
+	if err := a.applier.loaded(); err != nil {
+		return fmt.Errorf("read what the kernel holds of ours: %w", err)
+	}
 	var bad *datastore.StartupError
 	loaded := err == nil
 	switch {
@@ -239,6 +249,7 @@ func (a *Agent) start(ctx context.Context) error {
 	default:
 		a.log.Info("configuration runs", "revision", res.Revision, "entries", a.store.Snapshot().Len())
 	}
+	a.dirty.take() // its state is made with all the rest
 	a.refreshState(a.allEntries())
 	if loaded {
 		a.counters.Settle()

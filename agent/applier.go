@@ -20,6 +20,9 @@ type applier struct {
 	engine *translators.Engine
 	kernel *reconcile.Reconciler
 	dirty  *dirty
+
+	// loaded waits until it is known what the kernel holds. nil: it is.
+	loaded func() error
 }
 
 // Apply implements datastore.Applier. The first call after a start carries the
@@ -37,6 +40,11 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 			ch.Want = reconcile.Wanted{Object: c.Want, Origin: string(c.Origin)}
 		}
 		wanted = append(wanted, ch)
+	}
+	if a.loaded != nil {
+		if err := a.loaded(); err != nil {
+			return nil, err
+		}
 	}
 	undoKernel, err := a.kernel.Commit(ctx, wanted)
 	if err != nil {

@@ -93,11 +93,15 @@ func (s *Snapshot) builder(sc *schema.Schema) *builder {
 }
 
 func (b *builder) apply(changes []schema.Change) {
+	set := b.next.entries.Set
+	if b.next.entries.Len() == 0 {
+		set = b.next.entries.Load // the same, quicker for what comes in key order
+	}
 	for _, c := range changes {
 		if c.New == nil {
 			b.next.entries.Delete(c.Key)
 		} else {
-			b.next.entries.Set(c.Key, c.New)
+			set(c.Key, c.New)
 		}
 		b.before = b.targets(b.before[:0], c.Key, c.Old)
 		b.after = b.targets(b.after[:0], c.Key, c.New)

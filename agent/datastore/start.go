@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"heddle/schema"
 )
@@ -72,7 +76,7 @@ func (s *Store) Start(ctx context.Context) (StartResult, error) {
 // unloaded puts the store into the phase of that name.
 func (s *Store) unloaded(l *loaded, serr *StartupError) {
 	serr.File = filepath.Join(s.dir, serr.File)
-	if p := l.previous; p != nil {
+	if p := s.findPrevious(l); p != nil {
 		p.Name = filepath.Join(s.dir, p.Name)
 		serr.Previous = p
 	}
@@ -117,7 +121,6 @@ type loaded struct {
 
 	// generation and revision are the highest seen, also if loading failed.
 	generation, revision uint64
-	previous             *PreviousFile
 }
 
 func (l *loaded) edited() bool { return l.startup != nil && l.startup.edited }
@@ -131,7 +134,7 @@ func (l *loaded) saw(generation, revision uint64) {
 // is never nil.
 func (s *Store) load() (*loaded, *StartupError) {
 	l := &loaded{}
-	l.previous = s.findPrevious(l)
+	l.saw(readGeneration(s.disk.fs, startupName+prevSuffix), 0)
 	logData, logErr := readOptional(s.disk.fs, logName)
 	head, headErr := readLogHeader(logData)
 	if headErr == nil {
@@ -348,6 +351,27 @@ func readOptional(fsys FS, name string) ([]byte, error) {
 		data = []byte{}
 	}
 	return data, err
+}
+
+// readGeneration is the generation of a startup file, without reading more of it
+// than its beginning; 0 if that does not tell.
+func readGeneration(fsys FS, name string) uint64 {
+	f, err := fsys.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	dec := jsontext.NewDecoder(io.LimitReader(f, 1<<16))
+	for _, want := range []string{"{", memberHeader} {
+		if tok, err := dec.ReadToken(); err != nil || tok.String() != want {
+			return 0
+		}
+	}
+	var h startupHeader
+	if value, err := dec.ReadValue(); err != nil || json.Unmarshal(value, &h) != nil {
+		return 0
+	}
+	return h.Generation
 }
 
 // findPrevious describes the previous files, if they are whole.

@@ -18,7 +18,9 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"heddle/schema"
 	"heddle/translators"
@@ -86,8 +88,7 @@ func (r *Rules) Names() []string {
 // Check finds what the changes from one snapshot to the next break: *Violation
 // each, at most schema.MaxErrors, in the order of the entries.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
-	c := &check{View: translators.NewView(r.model, after)}
-	was := translators.NewView(r.model, before)
+	was, is := translators.NewView(r.model, before), translators.NewView(r.model, after)
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {
@@ -97,12 +98,37 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 	direct := len(subjects)
 	for _, ch := range changes {
 		if again := r.recheck[ch.Key.List()]; again != nil {
-			again(was, c.View, ch, func(k schema.EntryKey) { subjects = append(subjects, subject{key: k}) })
+			again(was, is, ch, func(k schema.EntryKey) { subjects = append(subjects, subject{key: k}) })
 		}
 	}
 	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
 		subjects = unique(subjects)
 	}
+	found := r.checkAll(after, subjects)
+	return found[:min(len(found), schema.MaxErrors)]
+}
+
+// parallelShare is how many subjects are worth a goroutine.
+const parallelShare = 4096
+
+// checkAll checks subjects; many are spread over the processors.
+func (r *Rules) checkAll(after translators.Reader, subjects []subject) []error {
+	workers := min(runtime.GOMAXPROCS(0), len(subjects)/parallelShare)
+	if workers < 2 {
+		return r.checkShare(after, subjects)
+	}
+	found := make([][]error, workers)
+	var wg sync.WaitGroup
+	for i := range found {
+		share := subjects[i*len(subjects)/workers : (i+1)*len(subjects)/workers]
+		wg.Go(func() { found[i] = r.checkShare(after, share) })
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}
+
+func (r *Rules) checkShare(after translators.Reader, subjects []subject) []error {
+	c := &check{View: translators.NewView(r.model, after)}
 	for _, s := range subjects {
 		entry, ok := c.Get(s.key)
 		if !ok {
@@ -113,7 +139,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 			rule.check(c, s.key, entry, s.was)
 		}
 		if len(c.found) >= schema.MaxErrors {
-			return c.found[:schema.MaxErrors]
+			break
 		}
 	}
 	return c.found
@@ -133,7 +159,7 @@ func unique(subjects []subject) []subject {
 	return slices.CompactFunc(subjects, func(a, b subject) bool { return a.key == b.key })
 }
 
-// check is one run.
+// check is one run, by one goroutine.
 type check struct {
 	translators.View
 	found    []error
