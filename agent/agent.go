@@ -225,7 +225,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // startGCPercent is GOGC during a start, which makes what stays: collecting in
 // between finds little.
-const startGCPercent = 400
+const startGCPercent = 200
 
 // start loads the saved configuration. One that cannot be loaded leaves the
 // kernel as it is and the agent reachable, so that somebody can mend it.
