@@ -144,18 +144,43 @@ type View struct {
 // entries.
 type memo struct {
 	sidLink sidLinkState
-	hops    map[string]*object.SharedNextHop
+	encaps  map[string]*object.Encap // by mode and segments
+	hops    map[hopKey]*object.SharedNextHop
+	ways    []Way // of NextHopsOf
+	addWay  func(schema.EntryKey, schema.GoStruct) bool
 	above   map[schema.EntryKey]schema.GoStruct // entries that others are in or refer to
 	down    map[string]string                   // answers of InterfaceDown
 }
 
 // NewView reads a snapshot. It is for one goroutine.
 func NewView(m *Model, r Reader) View {
-	return View{m, r, &memo{
-		hops:  map[string]*object.SharedNextHop{},
-		above: map[schema.EntryKey]schema.GoStruct{},
-		down:  map[string]string{},
+	v := View{m, r, &memo{
+		encaps: map[string]*object.Encap{},
+		hops:   map[hopKey]*object.SharedNextHop{},
+		above:  map[schema.EntryKey]schema.GoStruct{},
+		down:   map[string]string{},
 	}}
+	v.addWay = func(k schema.EntryKey, e schema.GoStruct) bool {
+		if nh, ok := e.(*NextHop); ok {
+			v.ways = append(v.ways, Way{k, nh})
+		}
+		return true
+	}
+	return v
+}
+
+// Way is a next hop of a static route with its key.
+type Way struct {
+	Key schema.EntryKey
+	*NextHop
+}
+
+// NextHopsOf lists the next hops of a static route, in the order of their keys. The
+// list is valid until the next call.
+func (v View) NextHopsOf(static schema.EntryKey) []Way {
+	v.ways = v.ways[:0]
+	v.Scan(static, v.addWay) // it has nothing else below it
+	return v.ways
 }
 
 // InterfaceKey is the key of an interface; ok is false for what cannot be one.

@@ -1,6 +1,10 @@
 package translators
 
-import "heddle/kernel/object"
+import (
+	"net/netip"
+
+	"heddle/kernel/object"
+)
 
 // LoopbackLink is the kernel's own loopback device.
 const LoopbackLink = "lo"
@@ -56,13 +60,42 @@ func (v View) CanShare(ipv4 bool) bool {
 	return !v.kernel.OwnEncap6
 }
 
+// Encap is an encapsulation. Many thousands ask for the same few, which are one
+// object; nil where a segment is no address.
+func (v View) Encap(mode object.EncapMode, segments []string) *object.Encap {
+	var buf [256]byte
+	text := append(buf[:0], byte(mode))
+	for _, s := range segments {
+		text = append(append(text, s...), ',')
+	}
+	e, known := v.encaps[string(text)]
+	if known {
+		return e
+	}
+	e = &object.Encap{Mode: mode, Segments: make([]netip.Addr, len(segments))}
+	for i := range segments {
+		if e.Segments[i] = Addr(&segments[i]); !e.Segments[i].IsValid() {
+			return nil
+		}
+	}
+	v.encaps[string(text)] = e
+	return e
+}
+
+// hopKey tells next hops with an encapsulation of Encap apart.
+type hopKey struct {
+	encap   *object.Encap
+	gateway netip.Addr
+	link    string
+}
+
 // ShareHop asks for a next hop that routes share, and returns it.
 func (v View) ShareHop(r *Result, hop object.NextHop) *object.SharedNextHop {
-	h := object.HopByContent(hop)
-	if made := v.hops[h.ID]; made != nil {
-		h = made
-	} else {
-		v.hops[h.ID] = h
+	k := hopKey{hop.Encap, hop.Gateway, hop.Link}
+	h := v.hops[k]
+	if h == nil {
+		h = object.HopByContent(hop)
+		v.hops[k] = h
 	}
 	r.Share(h)
 	return h

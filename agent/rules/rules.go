@@ -86,20 +86,34 @@ func (r *Rules) Names() []string {
 }
 
 // Check finds what the changes from one snapshot to the next break: *Violation
-// each, at most schema.MaxErrors, in the order of the entries.
+// each, at most schema.MaxErrors, in the order of the entries. The changes are in
+// the order of their keys.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
 	was, is := translators.NewView(r.model, before), translators.NewView(r.model, after)
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {
-			subjects = append(subjects, subject{ch.Key, ch.Old})
+			subjects = append(subjects, subject{ch.Key, ch.New, ch.Old})
 		}
 	}
 	direct := len(subjects)
-	for _, ch := range changes {
-		if again := r.recheck[ch.Key.List()]; again != nil {
-			again(was, is, ch, func(k schema.EntryKey) { subjects = append(subjects, subject{key: k}) })
+	var above []schema.EntryKey // the changed entries that the one at hand is in
+	again := func(k schema.EntryKey) {
+		if slices.Contains(above, k) {
+			return
 		}
+		if e, ok := is.Get(k); ok {
+			subjects = append(subjects, subject{key: k, entry: e})
+		}
+	}
+	for _, ch := range changes {
+		for len(above) > 0 && !ch.Key.Under(above[len(above)-1]) {
+			above = above[:len(above)-1]
+		}
+		if recheck := r.recheck[ch.Key.List()]; recheck != nil {
+			recheck(was, is, ch, again)
+		}
+		above = append(above, ch.Key)
 	}
 	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
 		subjects = unique(subjects)
@@ -130,13 +144,9 @@ func (r *Rules) checkAll(after translators.Reader, subjects []subject) []error {
 func (r *Rules) checkShare(after translators.Reader, subjects []subject) []error {
 	c := &check{View: translators.NewView(r.model, after)}
 	for _, s := range subjects {
-		entry, ok := c.Get(s.key)
-		if !ok {
-			continue
-		}
 		for _, rule := range r.table[s.key.List()] {
 			c.rule = rule.name
-			rule.check(c, s.key, entry, s.was)
+			rule.check(c, s.key, s.entry, s.was)
 		}
 		if len(c.found) >= schema.MaxErrors {
 			break
@@ -147,8 +157,9 @@ func (r *Rules) checkShare(after translators.Reader, subjects []subject) []error
 
 // subject is an entry to be checked.
 type subject struct {
-	key schema.EntryKey
-	was schema.GoStruct // nil: new, or not itself changed
+	key   schema.EntryKey
+	entry schema.GoStruct
+	was   schema.GoStruct // nil: new, or not itself changed
 }
 
 func compareSubjects(a, b subject) int { return cmp.Compare(a.key, b.key) }

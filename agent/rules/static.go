@@ -48,15 +48,18 @@ type hop struct {
 }
 
 func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	p := translators.Prefix(entry.(*translators.Static).Prefix)
-	var hops []hop
-	translators.Each(c.View, k, c.NextHop, func(nk schema.EntryKey, nh *translators.NextHop) bool {
-		hops = append(hops, hopOf(p, nk, nh))
-		return true
-	})
-	if len(hops) == 0 {
+	ways := c.NextHopsOf(k)
+	if len(ways) == 0 {
 		c.fail(k, "next-hops", "", "a static route needs a way to its prefix",
 			"add a next hop, DROP to throw the packets away, or delete the route")
+	}
+	if len(ways) < 2 {
+		return
+	}
+	p := translators.Prefix(entry.(*translators.Static).Prefix)
+	hops := make([]hop, len(ways))
+	for i, w := range ways {
+		hops[i] = hopOf(p, w.Key, w.NextHop)
 	}
 	slices.SortStableFunc(hops, func(a, b hop) int { return cmp.Compare(a.metric, b.metric) })
 	for i, h := range hops {

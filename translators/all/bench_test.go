@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"heddle/agent/rules"
+	"heddle/gen/config"
 	"heddle/schema"
 	"heddle/translators"
 	"heddle/translators/all"
@@ -38,13 +39,48 @@ func many(b *testing.B, m *translators.Model, n int) *modeltest.Snapshot {
 	return base.Put(changes)
 }
 
+// manyStatics makes a configuration of n H.Encaps routes over 16 segment lists.
+func manyStatics(b *testing.B, m *translators.Model, n int) *modeltest.Snapshot {
+	b.Helper()
+	base, _, err := modeltest.New(m.Schema, schema.Entries{}).Apply([]schema.Edit{{Op: schema.Update, JSON: []byte(`{"network-instances": {"network-instance": [
+		{"name": "DEFAULT", "config": {"type": "DEFAULT_INSTANCE"}, "protocols": {"protocol": [{"identifier": "STATIC", "name": "s"}]}}]}}`)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := func(parent schema.EntryKey, list *schema.Node, values ...string) schema.EntryKey {
+		k, err := m.Key(parent, list, values...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return k
+	}
+	parent := key(key("", m.Instance, translators.DefaultInstance), m.Protocol, "STATIC", "s")
+	changes := make([]schema.Change, 0, 2*n)
+	index := "0"
+	for i := range n {
+		prefix := netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, byte(i >> 16), byte(i >> 8), byte(i)}), 64).String()
+		k := key(parent, m.Static, prefix)
+		nh := &translators.NextHop{Index: &index, Srv6Encapsulation: &config.NetworkInstance_Protocol_Static_NextHop_Srv6Encapsulation{
+			SegmentList: []string{fmt.Sprintf("2001:db8:2:%x::1", i%16), "2001:db8:3::1"}}}
+		changes = append(changes, schema.Change{Key: k, New: &translators.Static{Prefix: &prefix}},
+			schema.Change{Key: key(k, m.NextHop, index), New: nh})
+	}
+	return base.Put(changes)
+}
+
 // BenchmarkWhole is the first translation of everything.
 func BenchmarkWhole(b *testing.B) {
+	for kind, make := range map[string]func(*testing.B, *translators.Model, int) *modeltest.Snapshot{"sids": many, "routes": manyStatics} {
+		b.Run(kind, func(b *testing.B) { benchWhole(b, make) })
+	}
+}
+
+func benchWhole(b *testing.B, make func(*testing.B, *translators.Model, int) *modeltest.Snapshot) {
 	m := model(b)
 	for _, n := range []int{100, 100_000} {
-		config, nothing := many(b, m, n), modeltest.New(m.Schema, schema.Entries{})
+		config, nothing := make(b, m, n), modeltest.New(m.Schema, schema.Entries{})
 		changes := config.All()
-		b.Run(fmt.Sprintf("translate/sids=%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("translate/n=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				d, err := all.Engine(m).Prepare(nothing, config, changes)
@@ -53,9 +89,9 @@ func BenchmarkWhole(b *testing.B) {
 				}
 				d.Commit()
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/sid")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
 		})
-		b.Run(fmt.Sprintf("rules/sids=%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("rules/n=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			r := rules.New(m)
 			for b.Loop() {
@@ -63,7 +99,7 @@ func BenchmarkWhole(b *testing.B) {
 					b.Fatal(errs[0])
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/sid")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
 		})
 	}
 }

@@ -107,20 +107,19 @@ func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 	}
 	at := place{prefix: prefix.Masked()}
 	at.table, at.vrf = translators.Table(ni)
-	var routes []*object.Route
-	var err error
-	translators.Each(v, key, v.NextHop, func(_ schema.EntryKey, nh *translators.NextHop) bool {
-		routes, err = at.nextHop(v, key, routes, nh, out)
-		return err == nil
-	})
-	for _, r := range routes {
-		if len(r.NextHops) == 1 && at.shares(v, r.NextHops[0]) {
+	first := len(out.Objects)
+	for _, w := range v.NextHopsOf(key) {
+		if err := at.nextHop(v, key, w.NextHop, out, first); err != nil {
+			return err
+		}
+	}
+	for _, o := range out.Objects[first:] {
+		if r := o.(*object.Route); len(r.NextHops) == 1 && at.shares(v, r.NextHops[0]) {
 			r.SharedHop = v.ShareHop(out, r.NextHops[0]).ID
 			r.NextHops = nil
 		}
-		out.Own(r)
 	}
-	return err
+	return nil
 }
 
 // shares reports whether the route to a place can share its next hop with others.
@@ -140,33 +139,33 @@ func (at place) shares(v translators.View, hop object.NextHop) bool {
 	return hop.Link == steady
 }
 
-// nextHop adds a next hop to the route of its metric. The routes are still being
-// made: nobody else has seen them.
-func (at place) nextHop(v translators.View, key schema.EntryKey, routes []*object.Route, nh *translators.NextHop, out *translators.Result) ([]*object.Route, error) {
-	r := &object.Route{Table: at.table, Prefix: at.prefix, VRF: at.vrf}
+// nextHop adds a next hop to the route of its metric. The routes, from first on in
+// out, are still being made: nobody else has seen them.
+func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators.NextHop, out *translators.Result, first int) error {
+	metric := uint32(0)
 	if nh.Metric != nil {
-		r.Metric = *nh.Metric
+		metric = *nh.Metric
 	}
 	if nh.NextHop == translators.NextHopDrop {
-		r.Type = object.Blackhole
-		return append(routes, r), nil
+		out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, Type: object.Blackhole, VRF: at.vrf})
+		return nil
 	}
 	hop, down, err := at.hop(v, nh, out)
 	if err != nil {
-		return routes, err
+		return err
 	}
 	if down != "" {
 		out.Withhold(key, down)
-		return routes, nil
+		return nil
 	}
-	for _, other := range routes {
-		if other.Key() == r.Key() {
+	for _, o := range out.Objects[first:] {
+		if other := o.(*object.Route); other.Key() == object.RouteKey(at.table, at.prefix, metric) {
 			other.NextHops = append(other.NextHops, hop)
-			return routes, nil
+			return nil
 		}
 	}
-	r.NextHops = []object.NextHop{hop}
-	return append(routes, r), nil
+	out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, VRF: at.vrf, NextHops: []object.NextHop{hop}})
+	return nil
 }
 
 // hop is one way out; down says why it cannot be used.
@@ -179,7 +178,7 @@ func (at place) hop(v translators.View, nh *translators.NextHop, out *translator
 		hop.Link = *nh.InterfaceRef.Interface
 		down = v.InterfaceDown(hop.Link)
 	}
-	if hop.Encap, err = encap(nh); err != nil || down != "" {
+	if hop.Encap, err = encap(v, nh); err != nil || down != "" {
 		return hop, down, err
 	}
 	switch {
@@ -205,17 +204,14 @@ func (at place) hop(v translators.View, nh *translators.NextHop, out *translator
 }
 
 // encap is the encapsulation of a next hop, nil if it has none.
-func encap(nh *translators.NextHop) (*object.Encap, error) {
+func encap(v translators.View, nh *translators.NextHop) (*object.Encap, error) {
 	c := nh.Srv6Encapsulation
 	if c == nil || len(c.SegmentList) == 0 {
 		return nil, nil
 	}
-	e := &object.Encap{Mode: modes[c.Mode], Segments: make([]netip.Addr, len(c.SegmentList))}
-	for i := range c.SegmentList {
-		e.Segments[i] = translators.Addr(&c.SegmentList[i])
-		if !e.Segments[i].IsValid() {
-			return nil, fmt.Errorf("segment %q is no address", c.SegmentList[i])
-		}
+	e := v.Encap(modes[c.Mode], c.SegmentList)
+	if e == nil {
+		return nil, fmt.Errorf("a segment of %q is no address", c.SegmentList)
 	}
 	return e, nil
 }

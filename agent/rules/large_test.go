@@ -1,0 +1,67 @@
+package rules_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"heddle/agent/rules"
+	"heddle/schema"
+	"heddle/translators"
+	"heddle/translators/modeltest"
+)
+
+// TestLarge breaks rules here and there in a change that is checked in parts: the
+// errors are those that the entries have one by one, in their order.
+func TestLarge(t *testing.T) {
+	m := model(t)
+	var doc strings.Builder
+	doc.WriteString(`{"network-instances": {"network-instance": [{"name": "DEFAULT", "config": {"type": "DEFAULT_INSTANCE"},
+		"protocols": {"protocol": [{"identifier": "STATIC", "name": "s", "static-routes": {"static": [`)
+	const n = 10_000
+	for i := range n {
+		if i > 0 {
+			doc.WriteByte(',')
+		}
+		hops := `{"index": "0", "config": {"next-hop": "DROP"}}`
+		switch i % 1500 {
+		case 7: // no way at all
+			hops = ""
+		case 8: // a way that stands alone
+			hops += `,{"index": "1", "config": {"next-hop": "DROP"}}`
+		case 9:
+			hops = `{"index": "0", "srv6-encapsulation": {"config": {"segment-list": ["ff02::1"]}}}`
+		}
+		fmt.Fprintf(&doc, `{"prefix": "2001:db8:%x::/48", "next-hops": {"next-hop": [%s]}}`, i+1, hops)
+	}
+	doc.WriteString(`]}}]}}]}}`)
+	nothing := modeltest.New(m.Schema, schema.Entries{})
+	config, changes, err := nothing.Apply([]schema.Edit{{Op: schema.Update, Encoding: schema.JSONIETF, JSON: []byte(doc.String())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rules.New(m)
+	list := func(before, after translators.Reader, changes []schema.Change) (found []string) {
+		for _, err := range r.Check(before, after, changes) {
+			found = append(found, err.Error())
+		}
+		return found
+	}
+	got := list(nothing, config, changes)
+	var want []string
+	for rest := changes; len(rest) > 0; {
+		end := 1 // a prefix goes with its next hops
+		for end < len(rest) && rest[end].Key.List() == m.NextHop.ListID {
+			end++
+		}
+		want = append(want, list(nothing, config, rest[:end])...)
+		rest = rest[end:]
+	}
+	if len(want) < schema.MaxErrors {
+		t.Fatalf("only %d errors", len(want))
+	}
+	if want = want[:schema.MaxErrors]; !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
