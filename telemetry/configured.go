@@ -39,10 +39,20 @@ func (t *Telemetry) Configured(cfg schema.Tree, revision uint64, entries []schem
 type batch struct {
 	updates []update
 	done    map[schema.EntryKey]struct{}
+
+	// For static routes: the ways of the one at hand, the nexthop object that was
+	// last found to be as it should, and state that many next hops share.
+	ways   []way
+	intact *object.SharedNextHop
+	encaps map[*object.Encap]*encapState
+	links  map[string]*linkState
 }
 
 func newBatch(size int) *batch {
-	return &batch{make([]update, 0, size), make(map[schema.EntryKey]struct{}, size)}
+	return &batch{
+		updates: make([]update, 0, size), done: make(map[schema.EntryKey]struct{}, size),
+		encaps: map[*object.Encap]*encapState{}, links: map[string]*linkState{},
+	}
 }
 
 func (b *batch) has(k schema.EntryKey) bool {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"slices"
 
 	"heddle/gen/config"
 	"heddle/gen/state"
@@ -14,7 +15,7 @@ import (
 // key alone.
 func (t *Telemetry) addStatic(b *batch, k schema.EntryKey, e *config.NetworkInstance_Protocol_Static) {
 	have, ok, reason := t.programmed(k)
-	have, astray := t.withHops(have)
+	astray := t.findWays(b, have)
 	if ok && astray != "" {
 		ok, reason = false, &astray
 	}
@@ -26,70 +27,91 @@ func (t *Telemetry) addStatic(b *batch, k schema.EntryKey, e *config.NetworkInst
 	})
 	t.cfg.Scan(k, func(key schema.EntryKey, entry schema.GoStruct) bool {
 		if n, ok := entry.(*config.NetworkInstance_Protocol_Static_NextHop); ok {
-			b.add(key, nextHopEntry(n, have))
+			b.add(key, b.nextHopEntry(n))
 		}
 		return true
 	})
 }
 
-// withHops puts the next hop of the kernel's nexthop object into the routes that
-// leave by one. astray says what is wrong with an object: it is gone, or somebody
-// else has changed it; empty if nothing is.
-func (t *Telemetry) withHops(have []object.Object) (routes []object.Object, astray string) {
-	for i, o := range have {
+// way is one way out of a route of the kernel; hop is nil for one that drops.
+type way struct {
+	route *object.Route
+	hop   *object.NextHop
+}
+
+// findWays makes the ways of the batch those of some routes; that of one that leaves
+// by a nexthop object is the object's. astray says what is wrong with an object: it
+// is gone, or somebody else has changed it; empty if nothing is.
+func (t *Telemetry) findWays(b *batch, have []object.Object) (astray string) {
+	b.ways = b.ways[:0]
+	for _, o := range have {
 		r, ok := o.(*object.Route)
-		if !ok || r.SharedHop == "" {
+		switch {
+		case !ok:
+			continue
+		case r.Type == object.Blackhole:
+			b.ways = append(b.ways, way{route: r})
+		}
+		for i := range r.NextHops {
+			b.ways = append(b.ways, way{r, &r.NextHops[i]})
+		}
+		if r.SharedHop == "" {
 			continue
 		}
 		h, ok := t.actual.Have(object.SharedHopKey(r.SharedHop)).(*object.SharedNextHop)
-		switch {
-		case !ok:
+		if !ok {
 			astray = "the kernel does not hold nexthop " + r.SharedHop
 			continue
-		case !h.Intact():
-			astray = fmt.Sprintf("the kernel holds %v", h)
 		}
-		leads := *r
-		leads.NextHops = []object.NextHop{h.Hop}
-		have[i] = &leads
+		b.ways = append(b.ways, way{r, &h.Hop})
+		if b.intact != h {
+			if !h.Intact() {
+				astray = fmt.Sprintf("the kernel holds %v", h)
+				continue
+			}
+			b.intact = h
+		}
 	}
-	return have, astray
+	return astray
 }
 
-func nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop, have []object.Object) schema.GoStruct {
+func (b *batch) nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop) schema.GoStruct {
 	s := &state.NetworkInstance_Protocol_Static_NextHop{Index: e.Index}
 	drop := e.NextHop == config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
-	for _, o := range have {
-		r, ok := o.(*object.Route)
-		if !ok || r.Key() != object.RouteKey(r.Table, r.Prefix, e.GetMetric()) {
+	for _, w := range b.ways {
+		switch {
+		case kernelMetric(w.route, w.route.Metric) != kernelMetric(w.route, e.GetMetric()):
 			continue
-		}
-		if drop && r.Type == object.Blackhole {
+		case drop && w.hop == nil:
 			s.NextHop = state.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
-			s.Metric = routeMetric(r)
-		}
-		for _, n := range r.NextHops {
-			if !drop && isNextHop(e, n) {
-				fillNextHop(s, r, n)
-				break
-			}
+			s.Metric = routeMetric(w.route)
+		case !drop && w.hop != nil && b.isNextHop(e, w.hop):
+			b.fillNextHop(s, w)
+			return s
 		}
 	}
 	return s
 }
 
-// routeMetric is the metric as the kernel has it: for IPv6 it turns none into
-// 1024 (IP6_RT_PRIO_USER).
+// kernelMetric is a metric as the kernel has it: for IPv6 it turns none into 1024
+// (IP6_RT_PRIO_USER).
+func kernelMetric(r *object.Route, metric uint32) uint32 {
+	if metric == 0 && r.Prefix.Addr().Is6() {
+		return 1024
+	}
+	return metric
+}
+
 func routeMetric(r *object.Route) *uint32 {
-	if r.Metric == 0 && r.Prefix.Addr().Is6() {
-		return ptr(uint32(1024))
+	if m := kernelMetric(r, r.Metric); m != r.Metric {
+		return &m
 	}
 	return &r.Metric
 }
 
 // isNextHop reports whether n is what e asks for. A link that e leaves to the
 // kernel may be any.
-func isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n object.NextHop) bool {
+func (b *batch) isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n *object.NextHop) bool {
 	gateway := ""
 	if g, ok := e.NextHop.(config.UnionString); ok {
 		gateway = string(g)
@@ -108,33 +130,49 @@ func isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n object.NextH
 	if mode == config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET {
 		mode = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	}
-	if state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) != encapMode(n.Encap.Mode) || len(enc.SegmentList) != len(n.Encap.Segments) {
-		return false
-	}
-	for i, s := range n.Encap.Segments {
-		if enc.SegmentList[i] != s.String() {
-			return false
-		}
-	}
-	return true
+	held := b.encapState(n.Encap)
+	return state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) == held.Mode && slices.Equal(enc.SegmentList, held.SegmentList)
 }
 
-func fillNextHop(s *state.NetworkInstance_Protocol_Static_NextHop, r *object.Route, n object.NextHop) {
-	s.Metric = routeMetric(r)
-	if n.Gateway.IsValid() {
-		s.NextHop = state.UnionString(n.Gateway.String())
+func (b *batch) fillNextHop(s *state.NetworkInstance_Protocol_Static_NextHop, w way) {
+	s.Metric = routeMetric(w.route)
+	if w.hop.Gateway.IsValid() {
+		s.NextHop = state.UnionString(w.hop.Gateway.String())
 	}
-	if n.Link != "" {
-		s.InterfaceRef = &state.NetworkInstance_Protocol_Static_NextHop_InterfaceRef{Interface: &n.Link, Subinterface: ptr(uint32(0))}
+	if w.hop.Link != "" {
+		s.InterfaceRef = b.linkState(w.hop.Link)
 	}
-	if n.Encap == nil {
-		return
+	if w.hop.Encap != nil {
+		s.Srv6Encapsulation = b.encapState(w.hop.Encap)
 	}
-	enc := &state.NetworkInstance_Protocol_Static_NextHop_Srv6Encapsulation{Mode: encapMode(n.Encap.Mode)}
-	for _, seg := range n.Encap.Segments {
-		enc.SegmentList = append(enc.SegmentList, seg.String())
+}
+
+// The next hops of many routes are the same few: what is shown of those is made
+// once and shared, as entries are never changed.
+type (
+	encapState = state.NetworkInstance_Protocol_Static_NextHop_Srv6Encapsulation
+	linkState  = state.NetworkInstance_Protocol_Static_NextHop_InterfaceRef
+)
+
+func (b *batch) encapState(e *object.Encap) *encapState {
+	s := b.encaps[e]
+	if s == nil {
+		s = &encapState{Mode: encapMode(e.Mode)}
+		for _, seg := range e.Segments {
+			s.SegmentList = append(s.SegmentList, seg.String())
+		}
+		b.encaps[e] = s
 	}
-	s.Srv6Encapsulation = enc
+	return s
+}
+
+func (b *batch) linkState(name string) *linkState {
+	s := b.links[name]
+	if s == nil {
+		s = &linkState{Interface: &name, Subinterface: ptr(uint32(0))}
+		b.links[name] = s
+	}
+	return s
 }
 
 func encapMode(m object.EncapMode) state.E_HeddleSrv6_SRV6_HEADEND_MODE {
