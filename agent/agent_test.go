@@ -51,6 +51,8 @@ func newRouter(t *testing.T) *router {
 	}
 	r := &router{t: t, dir: t.TempDir()}
 	r.ip("link set lo up")
+	// Duplicate addresses are looked for while either this or the link's own asks for it.
+	r.sysctl("net/ipv6/conf/all/accept_dad", "0")
 	r.ip("link add e1 type veth peer name far")
 	for _, l := range []string{"e1", "far"} {
 		for param, value := range map[string]string{"accept_dad": "0", "router_solicitations": "0"} {
