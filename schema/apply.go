@@ -26,8 +26,17 @@ import (
 //
 // On error (joined *PathError and *ValueError) changes is nil.
 func (s *Schema) Apply(base Tree, edits []Edit) (changes []Change, err error) {
+	if changes, err = s.apply(base, edits, split{others(), bulkSize}); err != nil {
+		// One decoder knows best what is wrong, and whether something is.
+		return s.apply(base, edits, split{})
+	}
+	return changes, nil
+}
+
+func (s *Schema) apply(base Tree, edits []Edit, how split) ([]Change, error) {
 	t := &txn{s: s, base: base}
-	t.dec.txn = t
+	t.dec.txn, t.dec.split = t, how
+	defer t.dec.wait()
 	for i := range edits {
 		t.number = i + 1
 		if err := t.edit(&edits[i]); err != nil {

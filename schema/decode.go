@@ -18,6 +18,10 @@ type decoder struct {
 	faults []*located
 	cache  []valueCache // by slot
 	after  []follower   // by node: the member that followed it last time
+
+	split   split
+	parts   *partReader // what in reads; nil: all of one payload
+	started []*part
 }
 
 // located is an error whose path gets its front part when the key of the entry
@@ -68,6 +72,11 @@ func (d *decoder) takeErrors() []error {
 func (d *decoder) start(data []byte) {
 	// Members are checked for duplicates against the schema, where
 	// "m:name" and "name" are the same.
+	d.parts = nil
+	if d.split.others > 0 && len(data) >= d.split.size {
+		d.read(&partReader{data: data, split: -1})
+		return
+	}
 	opt := jsontext.AllowDuplicateNames(true)
 	if d.in == nil {
 		d.in = jsontext.NewDecoder(bytes.NewBuffer(data), opt)
@@ -285,7 +294,21 @@ func (d *decoder) entries(f *frame, list *Node) (count int, err error) {
 		return 0, err
 	}
 	plan := list.plan.entryPlan[inConfig]
-	for ; d.in.PeekKind() != ']'; count++ {
+	var other *part
+	for ; ; count++ {
+		if count == sample {
+			other = d.share(f, list)
+		}
+		if other != nil && int(d.in.InputOffset())+d.parts.moved == d.parts.split {
+			n, err := d.join(other)
+			if count += n; err != nil {
+				return count, err
+			}
+			other = nil
+		}
+		if d.in.PeekKind() == ']' {
+			break
+		}
 		e := frame{plan: plan, p: newStruct(plan.typ), parent: f.key, index: count + 1}
 		from := len(d.faults)
 		_, err := d.members(&e, list)
