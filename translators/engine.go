@@ -90,7 +90,7 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 	defer e.mu.RUnlock()
 	v := newOverlay(e.want, e.model.Text, len(units))
 	var errs []error
-	for i, was := range e.translateAll(before, units) {
+	for i, was := range e.translateAll(before, units, changes, func(c *schema.Change) schema.GoStruct { return c.Old }) {
 		if was.err != nil {
 			errs = append(errs, was.err)
 			continue
@@ -98,7 +98,7 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 		v.drop(units[i], &was.Result)
 	}
 	v.settle(-1)
-	for i, is := range e.translateAll(after, units) {
+	for i, is := range e.translateAll(after, units, changes, func(c *schema.Change) schema.GoStruct { return c.New }) {
 		err := is.err
 		if err == nil {
 			err = v.add(units[i], &is.Result)
@@ -193,10 +193,9 @@ func (e *Engine) unit(k schema.EntryKey) (schema.EntryKey, bool) {
 	return k, ok
 }
 
-// translate adds what one unit asks for to r.
-func (e *Engine) translate(v View, k schema.EntryKey, r *Result) error {
-	entry, ok := v.Get(k)
-	if !ok {
+// translate adds what one unit asks for to r; entry is nil where it is not there.
+func (e *Engine) translate(v View, k schema.EntryKey, entry schema.GoStruct, r *Result) error {
+	if entry == nil {
 		return nil
 	}
 	for _, u := range e.units[k.List()] {

@@ -26,7 +26,8 @@ func (a *Asker) Wanted(k schema.EntryKey) (own []object.Object, withheld []Withh
 		return nil, nil, nil
 	}
 	a.out = Result{a.out.Objects[:0], a.out.Shared[:0], a.out.Withheld[:0]}
-	if err := a.engine.translate(a.view, unit, &a.out); err != nil {
+	entry, _ := a.view.Get(unit)
+	if err := a.engine.translate(a.view, unit, entry, &a.out); err != nil {
 		return nil, nil, err
 	}
 	return a.out.Objects, a.out.Withheld, nil
