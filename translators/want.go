@@ -203,16 +203,25 @@ func (v *overlay) conflict(unit, other schema.EntryKey, what, remedy string) err
 
 // owner is who alone wants k after what has been dropped and added so far.
 func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
-	if p := v.find(k); p != nil && (p.newOrigin != "" || p.old != nil) {
-		return p.newOrigin, p.newOrigin != ""
+	if p := v.find(k); p != nil {
+		return v.ownerOf(p)
 	}
 	owner, ok := v.base.owners[k]
 	return owner, ok
 }
 
+func (v *overlay) ownerOf(p *part) (schema.EntryKey, bool) {
+	if p.newOrigin != "" || p.old != nil {
+		return p.newOrigin, p.newOrigin != ""
+	}
+	owner, ok := v.base.owners[p.key]
+	return owner, ok
+}
+
 func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 	k := o.Key()
-	other, taken := v.owner(k)
+	p := v.part(k)
+	other, taken := v.ownerOf(p)
 	if s := v.shared[k]; !taken && s != nil {
 		other, taken = s.origin, s.refs > 0
 	} else if s, ok := v.base.shared[k]; !taken && ok {
@@ -231,7 +240,6 @@ func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 		}
 		v.claims[c] = unit
 	}
-	p := v.part(k)
 	p.new, p.newOrigin = o, unit
 	return nil
 }
