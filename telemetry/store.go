@@ -93,7 +93,7 @@ func (s *store) apply(updates []update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.cur.Load()
-	var changes []schema.Change
+	changes := make([]schema.Change, 0, len(updates))
 	for _, u := range updates {
 		before, ok := old.entries.Get(u.key)
 		switch {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"heddle/kernel/object"
 	"heddle/schema"
 )
 
@@ -42,7 +43,7 @@ func (e *Engine) translateAll(r Reader, units []schema.EntryKey, changes []schem
 func (e *Engine) translateShare(r Reader, units []schema.EntryKey, changes []schema.Change, side func(*schema.Change) schema.GoStruct, out []translated) {
 	v := NewView(e.model, r)
 	var all Result
-	var last *Result
+	same := map[object.Object][]object.Object{} // lists of shared objects, by their last
 	if len(units) > 0 {
 		at, _ := slices.BinarySearchFunc(changes, units[0], func(c schema.Change, k schema.EntryKey) int { return cmp.Compare(c.Key, k) })
 		changes = changes[at:]
@@ -63,10 +64,15 @@ func (e *Engine) translateShare(r Reader, units []schema.EntryKey, changes []sch
 		one.Objects = all.Objects[own:len(all.Objects):len(all.Objects)]
 		one.Shared = all.Shared[shared:len(all.Shared):len(all.Shared)]
 		one.Withheld = all.Withheld[withheld:len(all.Withheld):len(all.Withheld)]
-		if last != nil && slices.Equal(last.Shared, one.Shared) {
-			one.Shared = last.Shared
-			all.Shared = all.Shared[:shared]
+		if len(one.Shared) == 0 {
+			continue
 		}
-		last = &one.Result
+		last := one.Shared[len(one.Shared)-1]
+		if before := same[last]; slices.Equal(before, one.Shared) {
+			one.Shared = before
+			all.Shared = all.Shared[:shared]
+		} else {
+			same[last] = one.Shared
+		}
 	}
 }

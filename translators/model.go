@@ -146,6 +146,7 @@ type memo struct {
 	sidLink sidLinkState
 	encaps  map[string]*object.Encap // by mode and segments
 	hops    map[hopKey]*object.SharedNextHop
+	throws  map[throwKey]*object.Route
 	ways    []Way // of NextHopsOf
 	addWay  func(schema.EntryKey, schema.GoStruct) bool
 	above   map[schema.EntryKey]schema.GoStruct // entries that others are in or refer to
@@ -157,6 +158,7 @@ func NewView(m *Model, r Reader) View {
 	v := View{m, r, &memo{
 		encaps: map[string]*object.Encap{},
 		hops:   map[hopKey]*object.SharedNextHop{},
+		throws: map[throwKey]*object.Route{},
 		above:  map[schema.EntryKey]schema.GoStruct{},
 		down:   map[string]string{},
 	}}

@@ -82,6 +82,25 @@ func (v View) Encap(mode object.EncapMode, segments []string) *object.Encap {
 	return e
 }
 
+// throwKey tells throw routes apart.
+type throwKey struct {
+	vrf   string
+	table uint32
+	to    netip.Addr
+}
+
+// ShareThrow asks for a route in the table of a VRF that sends the lookup of an
+// address on to the main table.
+func (v View) ShareThrow(r *Result, vrf string, table uint32, to netip.Addr) {
+	k := throwKey{vrf, table, to}
+	throw := v.throws[k]
+	if throw == nil {
+		throw = &object.Route{Table: table, Prefix: netip.PrefixFrom(to, to.BitLen()), Type: object.Throw, VRF: vrf}
+		v.throws[k] = throw
+	}
+	r.Share(throw)
+}
+
 // hopKey tells next hops with an encapsulation of Encap apart.
 type hopKey struct {
 	encap   *object.Encap

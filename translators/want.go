@@ -84,9 +84,14 @@ type overlay struct {
 	claims      map[object.Claim]schema.EntryKey
 	withheld    map[schema.EntryKey]string // "" takes the reason away
 
-	// Thousands of SIDs want the same few shared objects. The last list is
-	// remembered, and how many more units want or wanted just that.
-	run  []object.Object
+	// Thousands of units want the same few shared objects. Each list is counted
+	// once, and after that how many more units want or wanted just that.
+	runs map[*object.Object]*run // by its first element
+}
+
+// run is a list of shared objects that several units have in common.
+type run struct {
+	list []object.Object
 	more int
 }
 
@@ -99,6 +104,7 @@ func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overla
 		shared:   map[object.Key]*sharedWant{},
 		claims:   map[object.Claim]schema.EntryKey{},
 		withheld: map[schema.EntryKey]string{},
+		runs:     map[*object.Object]*run{},
 	}
 }
 
@@ -131,24 +137,31 @@ func (v *overlay) count(k object.Key) *sharedWant {
 	return s
 }
 
-// again reports whether a unit shares what the one before it did, and if so
-// counts it.
+// again reports whether a unit shares what one before it did, and if so counts it.
+// Lists that are the same lie in the same place (see translateShare).
 func (v *overlay) again(list []object.Object) bool {
-	if len(list) == 0 || !slices.Equal(list, v.run) {
+	if len(list) == 0 {
 		return false
 	}
-	v.more++
-	return true
+	if r := v.runs[&list[0]]; r != nil && len(r.list) == len(list) {
+		r.more++
+		return true
+	}
+	v.runs[&list[0]] = &run{list: list}
+	return false
 }
 
 // settle counts what again has put off: want is 1 or -1.
 func (v *overlay) settle(want int) {
-	if v.more > 0 {
-		for _, o := range v.run {
-			v.count(o.Key()).refs += want * v.more
+	for _, r := range v.runs {
+		if r.more == 0 {
+			continue
+		}
+		for _, o := range r.list {
+			v.count(o.Key()).refs += want * r.more
 		}
 	}
-	v.run, v.more = v.run[:0], 0
+	clear(v.runs)
 }
 
 // drop takes out what a unit wanted so far. The last drop is followed by
@@ -163,11 +176,9 @@ func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 		}
 	}
 	if !v.again(r.Shared) {
-		v.settle(-1)
 		for _, o := range r.Shared {
 			v.count(o.Key()).refs--
 		}
-		v.run = append(v.run, r.Shared...)
 	}
 	for _, w := range r.Withheld {
 		v.withheld[w.Entry] = ""
@@ -183,13 +194,11 @@ func (v *overlay) add(unit schema.EntryKey, r *Result) error {
 		}
 	}
 	if !v.again(r.Shared) {
-		v.settle(1)
 		for _, o := range r.Shared {
 			if err := v.addShared(unit, o); err != nil {
 				return err
 			}
 		}
-		v.run = append(v.run, r.Shared...)
 	}
 	for _, w := range r.Withheld {
 		v.withheld[w.Entry] = w.Reason

@@ -194,8 +194,7 @@ func (at place) hop(v translators.View, nh *translators.NextHop, out *translator
 		}
 		out.ShareForwarding()
 		if at.vrf != "" {
-			first := netip.PrefixFrom(hop.Encap.Segments[0], 128)
-			out.Share(&object.Route{Table: at.table, Prefix: first, Type: object.Throw, VRF: at.vrf})
+			v.ShareThrow(out, at.vrf, at.table, hop.Encap.Segments[0])
 		}
 	case !hop.Gateway.IsValid() && hop.Link == "":
 		return hop, "", fmt.Errorf("next hop %s leads nowhere: set config/next-hop, interface-ref or srv6-encapsulation", translators.Str(nh.Index))
