@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -44,7 +45,7 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 		a.late.run(func() {
 			defer end()
 			a.refreshState(keys)
-		})
+		}, debug.FreeOSMemory) // what a large request needed besides is not needed again soon
 	} else {
 		a.refreshState(keys)
 	}
@@ -58,14 +59,18 @@ type late struct {
 	made chan struct{}
 }
 
-func (l *late) run(fn func()) {
+// run has fn make the state, and then does what nobody has to wait for.
+func (l *late) run(fn, then func()) {
 	made := make(chan struct{})
 	l.mu.Lock()
 	l.made = made
 	l.mu.Unlock()
 	go func() {
-		defer close(made)
-		fn()
+		func() {
+			defer close(made)
+			fn()
+		}()
+		then()
 	}()
 }
 

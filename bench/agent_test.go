@@ -326,6 +326,15 @@ func (p *process) timed(method string, request []byte) (time.Duration, int) {
 	return took, int(answer)
 }
 
+// shown waits until the state tree shows what the last Set has changed: a Get of
+// state is not answered before.
+func (p *process) shown() {
+	p.t.Helper()
+	p.timed("Get", wire(p.t, &gpb.GetRequest{
+		Path: []*gpb.Path{path(p.t, "/system/state/config-revision")}, Type: gpb.GetRequest_STATE, Encoding: gpb.Encoding_JSON_IETF,
+	}))
+}
+
 // octets is a message that is not looked into, size the length of one, asIs the
 // codec of both.
 type (

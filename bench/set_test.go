@@ -108,11 +108,14 @@ func (w bulk) versus(b *testing.B, rounds int) {
 	if err := os.WriteFile(file, w.batch, 0o600); err != nil {
 		b.Fatal(err)
 	}
-	var set, ip, setCPU, ipCPU, lost, lostOurs times
+	var set, shown, ip, setCPU, ipCPU, lost, lostOurs times
 	agent := func() {
 		cpu := p.cpu()
+		begun := time.Now()
 		d, _ := p.timed("Set", w.request)
 		set.add(d)
+		p.shown()
+		shown.add(time.Since(begun))
 		setCPU = append(setCPU, p.cpu()-cpu)
 		lostOurs = append(lostOurs, float64(w.count-(ours.routes("72")-before)))
 		if by := strings.Count(ours.mustIP("-6 -o route show proto 72"), " nhid "); by != w.shared {
@@ -138,9 +141,13 @@ func (w bulk) versus(b *testing.B, rounds int) {
 		}
 	}
 	if profiles() && w.count == full {
-		p.profiled(w.name, func() { p.timed("Set", w.request) })
+		p.profiled(w.name, func() {
+			p.timed("Set", w.request)
+			p.shown()
+		})
 	}
 	record(b, Result{Name: w.name + "-set", Count: w.count, Unit: "s", Samples: set})
+	record(b, Result{Name: w.name + "-shown", Count: w.count, Unit: "s", Samples: shown})
 	record(b, Result{Name: w.name + "-ip", Count: w.count, Unit: "s", Samples: ip})
 	record(b, Result{Name: w.name + "-set-cpu", Count: w.count, Unit: "s", Samples: setCPU})
 	record(b, Result{Name: w.name + "-ip-cpu", Count: w.count, Unit: "s", Samples: ipCPU})
@@ -182,6 +189,7 @@ func BenchmarkLeaves(b *testing.B) {
 	took := map[string]times{}
 	set := func(name string) {
 		d, _ := p.timed("Set", requests[name])
+		p.shown()
 		took[name] = append(took[name], d.Seconds())
 		if got := n.routes("72") - before; got != full {
 			b.Fatalf("%s: the kernel has %d SIDs, want %d", name, got, full)
@@ -317,6 +325,7 @@ func BenchmarkMemory(b *testing.B) {
 	idle := p.status("VmRSS")
 	p.resetPeak()
 	p.timed("Set", request)
+	p.shown()
 	peak, after := p.status("VmHWM"), p.status("VmRSS")
 	<-time.After(settle)
 	settled := p.status("VmRSS")
@@ -338,6 +347,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	bare := heap("")
 	q.timed("Set", request)
+	q.shown()
 	file := ""
 	if profiles() {
 		file = os.Getenv("BENCHPROFILES") + "/heap.pprof"

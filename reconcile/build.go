@@ -126,8 +126,7 @@ func (g *graph) build(changes []Change, rest pending) (Plan, error) {
 func (b *builder) collect(changes []Change) error {
 	byKey := func(x, y Change) int { return x.Key.Compare(y.Key) }
 	if !slices.IsSortedFunc(changes, byKey) {
-		changes = slices.Clone(changes)
-		slices.SortStableFunc(changes, byKey)
+		changes = sorted(changes)
 	}
 	b.items = make([]item, 0, len(changes)+len(b.g.differ))
 	for i, c := range changes {
@@ -152,6 +151,25 @@ func (b *builder) collect(changes []Change) error {
 		}
 	}
 	return nil
+}
+
+// sorted returns the changes by key; of several for one key the later is behind.
+func sorted(changes []Change) []Change {
+	order := make([]int32, len(changes))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(x, y int32) int {
+		if c := changes[x].Key.Compare(changes[y].Key); c != 0 {
+			return c
+		}
+		return int(x - y)
+	})
+	out := make([]Change, len(changes))
+	for i, at := range order {
+		out[i] = changes[at]
+	}
+	return out
 }
 
 func agree(a, b Change) error {
