@@ -196,10 +196,14 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 		return
 	}
 	r.generation++
+	r.graph.makeRoom(p.touched)
 	for i := 0; i < len(p.touched); {
 		r.graph.mu.Lock()
 		for end := min(i+chunk, len(p.touched)); i < end; i++ {
-			n := r.graph.ensure(p.touched[i].key)
+			n := p.touched[i].node
+			if n == nil || n.dropped {
+				n = r.graph.ensure(p.touched[i].key)
+			}
 			have, want := next(i, n)
 			r.graph.set(n, have, want.Object, want.Origin)
 		}

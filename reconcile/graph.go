@@ -27,6 +27,8 @@ type node struct {
 	needs [sides]*needs
 	pos   [sides]int32
 
+	dropped bool // from the graph: who holds it has to look again
+
 	// item is the position, plus one, among the items of the plan that is being
 	// made; only the writer looks at it.
 	item int32
@@ -95,6 +97,23 @@ func (g *graph) ensure(k object.Key) *node {
 		g.kinds[k.Kind][k.ID] = n
 	}
 	return n
+}
+
+// makeRoom spares the index of a kind that nothing is known of the growing step by
+// step.
+func (g *graph) makeRoom(keys []touched) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(keys) > 0 {
+		kind, n := keys[0].key.Kind, 1
+		for n < len(keys) && keys[n].key.Kind == kind {
+			n++
+		}
+		if g.kinds[kind] == nil {
+			g.kinds[kind] = make(map[string]*node, n)
+		}
+		keys = keys[n:]
+	}
 }
 
 // set says what the kernel holds under n and what is wanted of it.
@@ -240,6 +259,7 @@ func (l *needs) movedTo(n *node, pos int32) {
 func (g *graph) dropIdle(n *node) {
 	if n.have == nil && n.want == nil && n.neededBy == nil {
 		delete(g.kinds[n.key.Kind], n.key.ID)
+		n.dropped = true
 	}
 }
 

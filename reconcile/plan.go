@@ -59,6 +59,9 @@ type touched struct {
 	// asked is set where one of the changes is about the key.
 	asked bool
 
+	// node is nil where nothing was known of the key.
+	node *node
+
 	// first and last are the positions of the steps on the key, -1: none.
 	first, last int32
 }

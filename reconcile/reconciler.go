@@ -181,7 +181,7 @@ func (r *Reconciler) wantedBefore(p Plan) []Change {
 	before := make([]Change, len(p.touched))
 	for i, t := range p.touched {
 		before[i].Key = t.key
-		if n := r.graph.find(t.key); n != nil && n.want != nil {
+		if n := t.node; n != nil && n.want != nil {
 			before[i].Want = Wanted{n.want, n.origin}
 		}
 	}

@@ -311,7 +311,7 @@ func (s *sorter) plan() Plan {
 	p := Plan{Steps: make([]Step, len(s.order)), ends: s.ends, touched: make([]touched, len(s.items))}
 	for i := range s.items {
 		it := &s.items[i]
-		t := touched{key: it.key, from: it.origin, asked: it.asked, first: -1, last: -1}
+		t := touched{key: it.key, from: it.origin, asked: it.asked, node: it.node, first: -1, last: -1}
 		if it.new != nil {
 			t.want = Wanted{it.new, it.origin}
 		}

@@ -3,19 +3,13 @@ package telemetry
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"heddle/internal/feed"
 	"heddle/schema"
 )
-
-// degree of the B-tree, as in the datastore: small nodes make small copies.
-const degree = 8
 
 // feedLimit is how many changed entries a reader may lag behind before it has
 // to start over from the latest snapshot.
@@ -23,7 +17,7 @@ const feedLimit = 200_000
 
 // Snapshot is the state tree at one moment. It implements schema.Tree.
 type Snapshot struct {
-	entries *btree.Map[schema.EntryKey, schema.GoStruct]
+	entries schema.Map
 	time    time.Time
 }
 
@@ -47,13 +41,7 @@ func (s *Snapshot) find(k schema.EntryKey) (key schema.EntryKey, entry schema.Go
 
 // Scan implements schema.Tree.
 func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
-	if prefix == "" {
-		s.entries.Scan(fn)
-		return
-	}
-	s.entries.Ascend(prefix, func(k schema.EntryKey, e schema.GoStruct) bool {
-		return strings.HasPrefix(string(k), string(prefix)) && fn(k, e)
-	})
+	s.entries.Scan(prefix, fn)
 }
 
 // Event is one change of the state tree.
@@ -75,7 +63,7 @@ type store struct {
 
 func newStore(sc *schema.Schema, now func() time.Time) *store {
 	s := &store{schema: sc, now: now}
-	first := &Snapshot{entries: btree.NewMap[schema.EntryKey, schema.GoStruct](degree), time: now()}
+	first := &Snapshot{entries: schema.NewMap(), time: now()}
 	s.cur.Store(first)
 	s.feed = feed.New(feedLimit, Event{Time: first.time, Snapshot: first}, func(e Event) int { return len(e.Changes) })
 	return s
@@ -121,14 +109,7 @@ func (s *store) put(old *Snapshot, changes []schema.Change) {
 		return
 	}
 	sortChanges(changes)
-	next := &Snapshot{entries: old.entries.Copy(), time: s.now()}
-	for _, c := range changes {
-		if c.New == nil {
-			next.entries.Delete(c.Key)
-		} else {
-			next.entries.Set(c.Key, c.New)
-		}
-	}
+	next := &Snapshot{entries: old.entries.With(changes), time: s.now()}
 	s.feed.Publish(Event{Time: next.time, Changes: changes, Snapshot: next}, func() { s.cur.Store(next) })
 }
 

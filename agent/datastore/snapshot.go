@@ -1,7 +1,6 @@
 package datastore
 
 import (
-	"strings"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -9,15 +8,14 @@ import (
 	"heddle/schema"
 )
 
-// degree of the B-trees. With 32, the library's default, a changed leaf copies
-// three times as many octets.
+// degree of the B-trees of references: small nodes make small copies.
 const degree = 8
 
 // Snapshot is the whole configuration at one moment. It never changes, and it
 // costs nothing to keep one but the entries that were replaced since. It
 // implements schema.Tree. All methods are safe for concurrent use.
 type Snapshot struct {
-	entries  *btree.Map[schema.EntryKey, schema.GoStruct]
+	entries  schema.Map
 	refs     *btree.Map[schema.EntryKey, referrers]
 	revision uint64
 	time     time.Time
@@ -31,7 +29,7 @@ type referrers struct {
 
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
-		entries: btree.NewMap[schema.EntryKey, schema.GoStruct](degree),
+		entries: schema.NewMap(),
 		refs:    btree.NewMap[schema.EntryKey, referrers](degree),
 	}
 }
@@ -51,13 +49,7 @@ func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.ent
 
 // Scan implements schema.Tree.
 func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
-	if prefix == "" {
-		s.entries.Scan(fn)
-		return
-	}
-	s.entries.Ascend(prefix, func(k schema.EntryKey, e schema.GoStruct) bool {
-		return strings.HasPrefix(string(k), string(prefix)) && fn(k, e)
-	})
+	s.entries.Scan(prefix, fn)
 }
 
 // Referrers calls fn for every entry with a leaf that refers to the entry
@@ -83,7 +75,7 @@ func (s *Snapshot) builder(sc *schema.Schema) *builder {
 	return &builder{
 		schema: sc,
 		next: &Snapshot{
-			entries:  s.entries.Copy(),
+			entries:  s.entries,
 			refs:     s.refs.Copy(),
 			revision: s.revision,
 			time:     s.time,
@@ -93,16 +85,8 @@ func (s *Snapshot) builder(sc *schema.Schema) *builder {
 }
 
 func (b *builder) apply(changes []schema.Change) {
-	set := b.next.entries.Set
-	if b.next.entries.Len() == 0 {
-		set = b.next.entries.Load // the same, quicker for what comes in key order
-	}
+	b.next.entries = b.next.entries.With(changes)
 	for _, c := range changes {
-		if c.New == nil {
-			b.next.entries.Delete(c.Key)
-		} else {
-			set(c.Key, c.New)
-		}
 		b.before = b.targets(b.before[:0], c.Key, c.Old)
 		b.after = b.targets(b.after[:0], c.Key, c.New)
 		for _, t := range b.before {
