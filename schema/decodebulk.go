@@ -135,16 +135,20 @@ func guess(data []byte, first, from int) int {
 	if end < 0 {
 		return -1
 	}
-	from++ // for the comma
-	i := bytes.Index(data[from:], data[first:first+name+end+2])
-	if i < 0 {
-		return -1
+	// The first member's name may be that of a member further in, too, as a key is
+	// also in config: an entry has a comma before it.
+	begin := data[first : first+name+end+2]
+	for from++; ; {
+		i := bytes.Index(data[from:], begin)
+		if i < 0 {
+			return -1
+		}
+		comma := bytes.TrimRight(data[from-1:from+i], " \t\r\n")
+		if n := len(comma); n > 0 && comma[n-1] == ',' {
+			return from + n - 2
+		}
+		from += i + len(begin)
 	}
-	comma := bytes.TrimRight(data[:from+i], " \t\r\n")
-	if len(comma) < from || comma[len(comma)-1] != ',' {
-		return -1
-	}
-	return len(comma) - 1
 }
 
 // join takes over what the other decoder has done, at the end of an entry.

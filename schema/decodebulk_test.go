@@ -125,3 +125,24 @@ func TestDecodeInPartsAfterEdits(t *testing.T) {
 		t.Errorf("got %d changes, want %d, or others; %v", len(got), len(want), err)
 	}
 }
+
+// TestGuess looks for the next entry from everywhere in an array whose entries
+// repeat their key further in: every guess but those behind the last is right.
+func TestGuess(t *testing.T) {
+	const entry = `{"sid": "a", "config" : {"sid": "a", "list": [{"sid": "b"}]}}`
+	data := []byte("[" + strings.Repeat(entry+" ,\n", 5) + entry + "]")
+	first := 1 + len(entry)
+	last := bytes.LastIndex(data, []byte("\n"+entry))
+	for from := first; from < len(data); from++ {
+		at := guess(data, first, from)
+		if from >= last {
+			if at >= 0 {
+				t.Errorf("from %d: an entry behind the last, at %d", from, at)
+			}
+			continue
+		}
+		if at < from || data[at] != ',' || !bytes.HasPrefix(data[at:], []byte(",\n"+entry)) || at-from > len(entry)+3 {
+			t.Errorf("from %d: %d", from, at)
+		}
+	}
+}
