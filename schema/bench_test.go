@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/tidwall/btree"
+
+	"heddle/gen/config"
+	"heddle/gen/state"
 )
 
 // btreeTree is a Tree as the datastore has it.
@@ -19,6 +23,13 @@ func (b *btreeTree) Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool) {
 }
 
 func (b *btreeTree) Ascend(from EntryKey, fn func(EntryKey, GoStruct) bool) { b.m.Ascend(from, fn) }
+
+func (b *btreeTree) Len() int { return b.m.Len() }
+
+func (b *btreeTree) KeyAt(i int) EntryKey {
+	k, _, _ := b.m.GetAt(i)
+	return k
+}
 
 func (b *btreeTree) put(changes []Change) {
 	for _, c := range changes {
@@ -180,6 +191,49 @@ func BenchmarkEncode100kTwoTrees(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkEncodeState100k writes configuration and state, as a Get of everything
+// does, by one and by two.
+func BenchmarkEncodeState100k(b *testing.B) {
+	s := heddleSchema(b)
+	trees := []Tree{sidTree(b, s, 100_000), sidStateTree(b, s, 100_000)}
+	pool := sync.Pool{New: func() any { return make([]byte, 0, ChunkSize) }}
+	for _, workers := range []int{1, 2} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			size := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				doc, _, err := s.EncodeChunks(trees, nil, EncodeOptions{Encoding: JSONIETF, Defaults: true}, workers, func() []byte { return pool.Get().([]byte)[:0] })
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = 0
+				for _, c := range doc {
+					size += len(c)
+					pool.Put(c)
+				}
+			}
+			b.SetBytes(int64(size))
+		})
+	}
+}
+
+// sidStateTree is the state of sidTree's SIDs.
+func sidStateTree(t testing.TB, s *Schema, n int) *btreeTree {
+	tr := &btreeTree{}
+	yes, zero := true, uint64(0)
+	sidTree(t, s, n).m.Scan(func(k EntryKey, g GoStruct) bool {
+		if e, ok := g.(*config.NetworkInstance_SegmentRouting_Srv6_Sid); ok {
+			tr.m.Set(k, &state.NetworkInstance_SegmentRouting_Srv6_Sid{
+				Address: e.Address, Behavior: state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR(e.Behavior), Description: e.Description,
+				Interface: e.Interface, NextHop: e.NextHop, Programmed: &yes, Standalone: &yes,
+				Counters: &state.NetworkInstance_SegmentRouting_Srv6_Sid_Counters{Errors: &zero, Octets: &zero, Packets: &zero},
+			})
+		}
+		return true
+	})
+	return tr
 }
 
 type countWriter int

@@ -7,9 +7,11 @@ import (
 // cursor reads the entries below a prefix from several trees at once, merged
 // by key.
 type cursor struct {
-	s      *Schema
-	filter Filter
-	feeds  []feed
+	s       *Schema
+	trees   []Tree
+	section section
+	filter  Filter
+	feeds   []feed
 
 	key    EntryKey // of the current entry
 	entity entity
@@ -32,28 +34,53 @@ type item struct {
 const batchSize = 128
 
 func newCursor(s *Schema, trees []Tree, prefix EntryKey, f Filter) *cursor {
-	c := &cursor{s: s, filter: f}
-	for _, t := range trees {
-		next, stop := iter.Pull(batches(t, prefix))
-		c.feeds = append(c.feeds, feed{next: next, stop: stop})
-	}
-	c.next()
+	return newSection(s, trees, section{prefix: prefix, from: prefix}, f)
+}
+
+// section is the part of the entries below a prefix from a key on, up to but not
+// including another if that is not empty. Parts that do not begin at the prefix
+// or end with it are for trees that are Seekers.
+type section struct{ prefix, from, until EntryKey }
+
+func newSection(s *Schema, trees []Tree, part section, f Filter) *cursor {
+	c := &cursor{s: s, trees: trees, section: part, filter: f}
+	c.seek(part.from)
 	return c
 }
 
+// seek goes to the first entry at or behind a key.
+func (c *cursor) seek(from EntryKey) {
+	c.stop()
+	c.feeds, c.done = c.feeds[:0], false
+	part := c.section
+	part.from = from
+	for _, t := range c.trees {
+		next, stop := iter.Pull(batches(t, part))
+		c.feeds = append(c.feeds, feed{next: next, stop: stop})
+	}
+	c.next()
+}
+
 // batches yields the entries in slices that are reused.
-func batches(t Tree, prefix EntryKey) iter.Seq[[]item] {
+func batches(t Tree, part section) iter.Seq[[]item] {
 	return func(yield func([]item) bool) {
 		buf := make([]item, 0, batchSize)
 		more := true
-		t.Scan(prefix, func(k EntryKey, g GoStruct) bool {
+		take := func(k EntryKey, g GoStruct) bool {
 			buf = append(buf, item{k, g})
 			if len(buf) == batchSize {
 				more = yield(buf)
 				buf = buf[:0]
 			}
 			return more
-		})
+		}
+		if part.from == part.prefix && part.until == "" {
+			t.Scan(part.prefix, take)
+		} else {
+			t.(Seeker).Ascend(part.from, func(k EntryKey, g GoStruct) bool {
+				return k.Under(part.prefix) && (part.until == "" || k < part.until) && take(k, g)
+			})
+		}
 		if more && len(buf) > 0 {
 			yield(buf)
 		}

@@ -62,6 +62,11 @@ func (s *Schema) EncodeJSON(w io.Writer, trees []Tree, at Path, o EncodeOptions)
 	if o.Indent {
 		return s.encodeIndented(w, trees, at, o)
 	}
+	return s.encode(&encoder{s: s, out: stream{w}, o: o, trees: trees, top: true, buf: make([]byte, 0, 4096)}, at)
+}
+
+// encode writes what there is at a path.
+func (s *Schema) encode(e *encoder, at Path) (present bool, err error) {
 	n := at.Last()
 	if n == nil {
 		n = s.root
@@ -74,7 +79,6 @@ func (s *Schema) EncodeJSON(w io.Writer, trees []Tree, at Path, o EncodeOptions)
 	if above.HasWildcard() {
 		return false, &PathError{Path: at.String(), Code: BadKey, Reason: "has wildcards: expand it first"}
 	}
-	e := &encoder{s: s, w: w, o: o, trees: trees, top: true, buf: make([]byte, 0, 4096)}
 	k := above.Entry()
 	ent := e.fetch(k)
 	switch {
@@ -123,22 +127,38 @@ func (e *entity) there() bool { return e[inConfig] != nil || e[inState] != nil }
 // encoder is the state of one EncodeJSON.
 type encoder struct {
 	s     *Schema
-	w     io.Writer
+	out   output
 	o     EncodeOptions
 	trees []Tree
+	crew  *crew // who helps with large lists; nil: nobody
 	buf   []byte
 	top   bool // the next members are of the outermost object
 	err   error
 }
 
-// flushSize is how much is gathered before it is written out.
+// output is where an encoder puts what is not taken back any more.
+type output interface {
+	// put takes a buffer and returns an empty one.
+	put(full []byte) (empty []byte, err error)
+}
+
+// stream writes the document out piece by piece.
+type stream struct{ w io.Writer }
+
+func (s stream) put(full []byte) ([]byte, error) {
+	_, err := s.w.Write(full)
+	return full[:0], err
+}
+
+// flushSize is how much is gathered before it is put out.
 const flushSize = 32 << 10
 
 func (e *encoder) flush() {
-	if e.err == nil && len(e.buf) > 0 {
-		_, e.err = e.w.Write(e.buf)
+	if e.err != nil || len(e.buf) == 0 {
+		e.buf = e.buf[:0]
+		return
 	}
-	e.buf = e.buf[:0]
+	e.buf, e.err = e.out.put(e.buf)
 }
 
 // fetch gets one entry from all trees.
@@ -339,8 +359,21 @@ func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
 	if cur.done || !cur.key.Under(prefix) {
 		return false
 	}
-	top := e.top
 	e.buf = append(e.buf, '[')
+	if parts := e.crew.divide(e, prefix, len(k)); parts != nil {
+		e.together(list, k, parts)
+		cur.seek(parts[len(parts)-1].until)
+	} else {
+		e.entries(list, k, prefix, cur)
+	}
+	e.buf = append(e.buf, ']')
+	return true
+}
+
+// entries writes the entries of a list under k with commas between them, as far
+// as the cursor goes.
+func (e *encoder) entries(list *Node, k, prefix EntryKey, cur *cursor) {
+	top := e.top
 	for first := true; !cur.done && cur.key.Under(prefix); first = false {
 		if !first {
 			e.buf = append(e.buf, ',')
@@ -363,6 +396,4 @@ func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
 			}
 		}
 	}
-	e.buf = append(e.buf, ']')
-	return true
 }

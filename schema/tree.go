@@ -24,6 +24,16 @@ type Seeker interface {
 	Ascend(from EntryKey, fn func(EntryKey, GoStruct) bool)
 }
 
+// Indexed is what a Tree may offer besides: EncodeChunks then writes parts of a
+// large list at the same time.
+type Indexed interface {
+	Seeker
+	// Len is the number of entries.
+	Len() int
+	// KeyAt returns the i-th key, from 0.
+	KeyAt(i int) EntryKey
+}
+
 // Entries is a Tree over a map, for tests and small trees: Scan sorts.
 type Entries map[EntryKey]GoStruct
 
