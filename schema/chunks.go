@@ -15,7 +15,7 @@ import (
 // them. It has to be safe for concurrent use.
 func (s *Schema) EncodeChunks(trees []Tree, at Path, o EncodeOptions, workers int, alloc func() []byte) (doc [][]byte, present bool, err error) {
 	out := &chunks{alloc: alloc}
-	e := &encoder{s: s, out: out, o: o, trees: trees, top: true, buf: make([]byte, 0, 512)}
+	e := &encoder{s: s, out: out, o: o, trees: trees, buf: make([]byte, 0, 512)}
 	if workers > 1 && indexed(trees) {
 		e.crew = &crew{part: partSize}
 		e.crew.free.Store(int32(workers - 1))

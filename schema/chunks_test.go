@@ -14,7 +14,7 @@ import (
 func chunked(t testing.TB, s *Schema, trees []Tree, at Path, o EncodeOptions, part, helpers int) (doc [][]byte, present bool) {
 	t.Helper()
 	out := &chunks{alloc: func() []byte { return make([]byte, 0, ChunkSize) }}
-	e := &encoder{s: s, out: out, o: o, trees: trees, top: true, crew: &crew{part: part}}
+	e := &encoder{s: s, out: out, o: o, trees: trees, crew: &crew{part: part}}
 	e.crew.free.Store(int32(helpers))
 	present, err := s.encode(e, at)
 	if err != nil {

@@ -177,9 +177,6 @@ func (c *compiler) finishNodes(n *Node) {
 		sameEntry := n.Kind != List && up.Parent != nil
 		n.plan.inCase = len(n.plan.cases) > 0 || sameEntry && up.Kind != List && up.plan.inCase
 		n.plan.mirrored = isMirrored(n)
-		n.plan.differs = n.Module != n.Parent.Module
-		n.plan.plain = []byte(`"` + n.Name + `":`)
-		n.plan.qualified = []byte(`"` + n.Module + ":" + n.Name + `":`)
 	}
 	if e := c.entryOf[n]; n.Kind == List && e.Key != "" {
 		for _, k := range splitFields(e.Key) {

@@ -62,7 +62,7 @@ func (s *Schema) EncodeJSON(w io.Writer, trees []Tree, at Path, o EncodeOptions)
 	if o.Indent {
 		return s.encodeIndented(w, trees, at, o)
 	}
-	return s.encode(&encoder{s: s, out: stream{w}, o: o, trees: trees, top: true, buf: make([]byte, 0, 4096)}, at)
+	return s.encode(&encoder{s: s, out: stream{w}, o: o, trees: trees, buf: make([]byte, 0, 4096)}, at)
 }
 
 // encode writes what there is at a path.
@@ -85,14 +85,14 @@ func (s *Schema) encode(e *encoder, at Path) (present bool, err error) {
 	case n.IsLeaf():
 		present = e.leafValue(n, &ent)
 	case array:
-		present = e.list(n, k, nil)
+		e.top = true
+		present = (e.o.Filter != Config || n.Config) && e.list(n, k, nil)
 	default:
 		if n.Kind != List || ent.there() {
-			mark := len(e.buf)
-			count := e.object(n, k, &ent, nil)
-			present = count > 0 || n.Kind == List && ent.there() || n.Presence && e.present(n, &ent)
+			e.object(e.program(n, true), k, &ent, nil)
+			present = string(e.buf) != "{}" || n.Kind == List && ent.there() || n.Presence && e.present(n, &ent)
 			if !present {
-				e.buf = e.buf[:mark]
+				e.buf = e.buf[:0]
 			}
 		}
 		if n == s.root && !present {
@@ -132,8 +132,11 @@ type encoder struct {
 	trees []Tree
 	crew  *crew // who helps with large lists; nil: nobody
 	buf   []byte
-	top   bool // the next members are of the outermost object
+	marks []int // where the containers begin that are being written
+	top   bool  // the entries of the next list are outermost objects
 	err   error
+
+	renamed map[programKey]program // of EncodeOptions.ModuleNames
 }
 
 // output is where an encoder puts what is not taken back any more.
@@ -182,48 +185,6 @@ func (e *entity) add(n *Node, g GoStruct, f Filter) {
 	}
 }
 
-// object writes n as an object and returns the number of its members, not
-// counting list keys.
-func (e *encoder) object(n *Node, k EntryKey, ent *entity, cur *cursor) int {
-	top := e.top
-	e.top = false
-	e.buf = append(e.buf, '{')
-	count := 0
-	for _, c := range n.Children {
-		mark := len(e.buf)
-		if e.buf[mark-1] != '{' {
-			e.buf = append(e.buf, ',')
-		}
-		e.name(c, top)
-		switch {
-		case c.IsLeaf():
-			if c.plan.isKey {
-				if !e.key(c, k, ent) {
-					e.buf = e.buf[:mark]
-				}
-				continue
-			}
-			if !e.leafValue(c, ent) {
-				e.buf = e.buf[:mark]
-				continue
-			}
-		case c.Kind == Container:
-			if e.object(c, k, ent, cur) == 0 && !e.present(c, ent) {
-				e.buf = e.buf[:mark]
-				continue
-			}
-		default:
-			if !e.list(c, k, cur) {
-				e.buf = e.buf[:mark]
-				continue
-			}
-		}
-		count++
-	}
-	e.buf = append(e.buf, '}')
-	return count
-}
-
 // present reports whether presence container n exists.
 func (e *encoder) present(n *Node, ent *entity) bool {
 	if !n.Presence || !e.o.Filter.wants(n) {
@@ -235,28 +196,6 @@ func (e *encoder) present(n *Node, ent *entity) bool {
 	}
 	cp := n.plan.cont[b]
 	return ent[b] != nil && cp != nil && cp.node == n && cp.at(ent[b]) != nil
-}
-
-// name writes a member's name with colon.
-func (e *encoder) name(c *Node, top bool) {
-	switch {
-	case e.o.Encoding == JSON:
-		e.buf = append(e.buf, c.plan.plain...)
-	case e.o.ModuleNames == nil:
-		if top || c.plan.differs {
-			e.buf = append(e.buf, c.plan.qualified...)
-		} else {
-			e.buf = append(e.buf, c.plan.plain...)
-		}
-	default:
-		m := e.module(c.Module)
-		if top || c.Parent.Parent == nil || m != e.module(c.Parent.Module) {
-			e.buf = append(append(append(e.buf, '"'), m...), ':')
-			e.buf = append(append(e.buf, c.Name...), `":`...)
-		} else {
-			e.buf = append(e.buf, c.plan.plain...)
-		}
-	}
 }
 
 func (e *encoder) module(m string) string {
@@ -346,9 +285,6 @@ func (n *Node) hasDefault() bool {
 // list writes the entries of a list under k as an array, unless there are
 // none. cur is nil if the list is not inside one that is being read already.
 func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
-	if (e.o.Filter == Config) && !list.Config {
-		return false
-	}
 	prefix := e.s.ListPrefix(k, list)
 	if cur == nil {
 		cur = newCursor(e.s, e.trees, prefix, e.o.Filter)
@@ -373,7 +309,8 @@ func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
 // entries writes the entries of a list under k with commas between them, as far
 // as the cursor goes.
 func (e *encoder) entries(list *Node, k, prefix EntryKey, cur *cursor) {
-	top := e.top
+	p := e.program(list, e.top)
+	e.top = false
 	for first := true; !cur.done && cur.key.Under(prefix); first = false {
 		if !first {
 			e.buf = append(e.buf, ',')
@@ -384,8 +321,7 @@ func (e *encoder) entries(list *Node, k, prefix EntryKey, cur *cursor) {
 			ent = cur.entity
 			cur.next()
 		}
-		e.top = top
-		e.object(list, ek, &ent, cur)
+		e.object(p, ek, &ent, cur)
 		for !cur.done && cur.key.Under(ek) {
 			cur.next()
 		}

@@ -131,7 +131,7 @@ func (s *Schema) EncodeEntry(dst []byte, k EntryKey, entry GoStruct) []byte {
 	n := s.nodeOf(k)
 	var ent entity
 	ent.add(n, entry, All)
-	e := encoder{s: s, o: EncodeOptions{Encoding: JSONIETF}, top: true, buf: dst}
-	e.object(n, k, &ent, &cursor{done: true})
+	e := encoder{s: s, o: EncodeOptions{Encoding: JSONIETF}, buf: dst}
+	e.object(e.program(n, true), k, &ent, &cursor{done: true})
 	return e.buf
 }

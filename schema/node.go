@@ -55,9 +55,6 @@ type nodePlan struct {
 	byName    map[string]*Node // children by bare name
 	accepted  map[string]*Node // children by every accepted name: bare, qualified, alias-qualified
 	order     int              // position among the parent's children
-	plain     []byte           // `"name":`
-	qualified []byte           // `"module:name":`
-	differs   bool             // the module is not the parent's (or the parent is the root)
 	cont      [bindings]*contPlan
 	slot      [bindings]*slot
 	entryPlan [bindings]*entryPlan

@@ -40,6 +40,8 @@ type Schema struct {
 	unchecked []string
 	nodes     int // how many; Node.plan.id counts from 0
 	slots     int // how many; slot.id counts from 0
+
+	programs programs
 }
 
 // Root is the root node.
