@@ -38,8 +38,8 @@ func newCursor(s *Schema, trees []Tree, prefix EntryKey, f Filter) *cursor {
 }
 
 // section is the part of the entries below a prefix from a key on, up to but not
-// including another if that is not empty. Parts that do not begin at the prefix
-// or end with it are for trees that are Seekers.
+// including another, or to the end if that is empty. Trees that are not Seekers
+// have only the section that is everything below the prefix.
 type section struct{ prefix, from, until EntryKey }
 
 func newSection(s *Schema, trees []Tree, part section, f Filter) *cursor {
@@ -77,8 +77,12 @@ func batches(t Tree, part section) iter.Seq[[]item] {
 		if part.from == part.prefix && part.until == "" {
 			t.Scan(part.prefix, take)
 		} else {
+			until := part.until
+			if until == "" {
+				until = part.prefix.behind()
+			}
 			t.(Seeker).Ascend(part.from, func(k EntryKey, g GoStruct) bool {
-				return k.Under(part.prefix) && (part.until == "" || k < part.until) && take(k, g)
+				return (until == "" || k < until) && take(k, g)
 			})
 		}
 		if more && len(buf) > 0 {

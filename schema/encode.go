@@ -309,20 +309,23 @@ func (e *encoder) list(list *Node, k EntryKey, cur *cursor) bool {
 // entries writes the entries of a list under k with commas between them, as far
 // as the cursor goes.
 func (e *encoder) entries(list *Node, k, prefix EntryKey, cur *cursor) {
-	p := e.program(list, e.top)
+	p, nests := e.program(list, e.top), len(list.plan.lists) > 0
 	e.top = false
 	for first := true; !cur.done && cur.key.Under(prefix); first = false {
 		if !first {
 			e.buf = append(e.buf, ',')
 		}
-		ek := cur.key[:len(k)+cur.key[len(k):].level()]
+		ek := cur.key
+		if nests { // it may be the first of what is below an entry that no tree has
+			ek = ek[:len(k)+ek[len(k):].level()]
+		}
 		var ent entity
-		if ek == cur.key {
+		if len(ek) == len(cur.key) {
 			ent = cur.entity
 			cur.next()
 		}
 		e.object(p, ek, &ent, cur)
-		for !cur.done && cur.key.Under(ek) {
+		for nests && !cur.done && cur.key.Under(ek) {
 			cur.next()
 		}
 		// Whatever encloses an entry is not empty and will not be taken back.

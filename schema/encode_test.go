@@ -118,6 +118,28 @@ func TestEncodeStreams(t *testing.T) {
 	}
 }
 
+// Strings are looked at by eight octets at a time: an octet that has to be
+// escaped is found wherever it is, and no other.
+func TestStringsAreQuoted(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				b := bytes.Repeat([]byte{'a'}, length)
+				b[at] = byte(c)
+				want := c >= 0x20 && c < 0x7f+1 && c != '"' && c != '\\'
+				if got := isPlain(string(b)); got != want {
+					t.Fatalf("%q is plain: %t", b, got)
+				}
+			}
+		}
+	}
+	for in, want := range map[string]string{"": `""`, "plain": `"plain"`, `a "b" \ c`: `"a \"b\" \\ c"`, "é\n": `"é\n"`, "bad \xff": "\"bad \ufffd\""} {
+		if got := string(appendString(nil, in)); got != want {
+			t.Errorf("%q is quoted %s, want %s", in, got, want)
+		}
+	}
+}
+
 type pieces struct {
 	all            []byte
 	count, largest int

@@ -109,20 +109,37 @@ func (t *Type) wide(v Value) bool {
 // appendString quotes s; plain ASCII, nearly all there is, without a second
 // look.
 func appendString(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			out, err := jsontext.AppendQuote(dst, s)
-			if err != nil {
-				// Invalid UTF-8 in a struct that was not decoded: AppendQuote
-				// has put replacement characters.
-				return out
-			}
-			return out
-		}
+	if !isPlain(s) {
+		// An error is about invalid UTF-8 in a struct that was not decoded:
+		// AppendQuote has put replacement characters.
+		out, _ := jsontext.AppendQuote(dst, s)
+		return out
 	}
 	dst = append(dst, '"')
 	dst = append(dst, s...)
 	return append(dst, '"')
+}
+
+// isPlain reports whether a string is ASCII that JSON does not escape. It looks
+// at eight octets at a time: what is left in the top bits are those that are
+// above 0x7f, below 0x20, a quote or a backslash.
+func isPlain(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, backslash := x^(ones*'"'), x^(ones*'\\')
+		if (x|(x-ones*0x20)|(quote-ones)|(backslash-ones))&tops != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // EncodeEntry appends the own content of one entry (no child lists) as a
