@@ -26,7 +26,7 @@ func (s *Schema) EncodeChunks(trees []Tree, at Path, o EncodeOptions, workers in
 
 // ChunkSize is the capacity in octets that keeps EncodeChunks from growing a
 // buffer, unless a single entry of a list is large.
-const ChunkSize = flushSize + 4<<10
+const ChunkSize = flushSize + 8<<10
 
 // chunks keeps what is put into it.
 type chunks struct {

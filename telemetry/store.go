@@ -15,7 +15,8 @@ import (
 // to start over from the latest snapshot.
 const feedLimit = 200_000
 
-// Snapshot is the state tree at one moment. It implements schema.Tree.
+// Snapshot is the state tree at one moment. It implements schema.Tree and
+// schema.Indexed.
 type Snapshot struct {
 	entries schema.Map
 	time    time.Time
@@ -26,6 +27,20 @@ func (s *Snapshot) Time() time.Time { return s.time }
 
 // Get implements schema.Tree.
 func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
+
+// Len implements schema.Indexed.
+func (s *Snapshot) Len() int { return s.entries.Len() }
+
+// KeyAt implements schema.Indexed.
+func (s *Snapshot) KeyAt(i int) schema.EntryKey {
+	k, _, _ := s.entries.GetAt(i)
+	return k
+}
+
+// Ascend implements schema.Seeker.
+func (s *Snapshot) Ascend(from schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
+	s.entries.Ascend(from, fn)
+}
 
 // find returns the entry with this key, and the key in the memory that the tree
 // has it in; nil if there is none.

@@ -13,7 +13,7 @@ const degree = 8
 
 // Snapshot is the whole configuration at one moment. It never changes, and it
 // costs nothing to keep one but the entries that were replaced since. It
-// implements schema.Tree. All methods are safe for concurrent use.
+// implements schema.Tree and schema.Indexed. All methods are safe for concurrent use.
 type Snapshot struct {
 	entries  schema.Map
 	refs     *btree.Map[schema.EntryKey, referrers]
@@ -46,6 +46,17 @@ func (s *Snapshot) Len() int { return s.entries.Len() }
 
 // Get implements schema.Tree.
 func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.entries.Get(k) }
+
+// KeyAt implements schema.Indexed.
+func (s *Snapshot) KeyAt(i int) schema.EntryKey {
+	k, _, _ := s.entries.GetAt(i)
+	return k
+}
+
+// Ascend implements schema.Seeker.
+func (s *Snapshot) Ascend(from schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
+	s.entries.Ascend(from, fn)
+}
 
 // Scan implements schema.Tree.
 func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {

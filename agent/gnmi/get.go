@@ -3,9 +3,11 @@ package gnmi
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"heddle/schema"
 	"heddle/telemetry/subscribe"
@@ -28,15 +30,18 @@ var kinds = map[gpb.GetRequest_DataType]string{
 
 // reading is one Get at work.
 type reading struct {
-	server *Server
-	trees  []schema.Tree
-	filter schema.Filter
-	enc    subscribe.Encoder
-	rename map[string]string
+	server  *Server
+	trees   []schema.Tree
+	filter  schema.Filter
+	enc     subscribe.Encoder
+	rename  map[string]string
+	answer  *getAnswer
+	updates int          // of the notification that is being made
+	scratch bytes.Buffer // for small documents
 }
 
-// Get implements gNMI: one notification for each path, all of one moment.
-func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse, error) {
+// get answers a Get: one notification for each path, all of one moment.
+func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, error) {
 	if err := refuseExtensions(req.GetExtension()); err != nil {
 		return nil, err
 	}
@@ -78,77 +83,96 @@ func (s *Server) Get(ctx context.Context, req *gpb.GetRequest) (*gpb.GetResponse
 		filter: filter,
 		enc:    subscribe.Encoder{Encoding: req.GetEncoding()},
 		rename: rename,
+		answer: &getAnswer{},
 	}
 	now := time.Now().UnixNano()
-	resp := &gpb.GetResponse{}
 	for i, q := range queries {
 		if err := ctx.Err(); err != nil {
 			return nil, s.statusOf(err, query)
 		}
-		updates, err := r.read(q)
-		if err != nil {
+		prefix := responsePrefix(req.GetPrefix().GetTarget(), originOf(req.GetPrefix(), req.GetPath()[i]))
+		if err := r.answer.begin(now, prefix); err != nil {
 			return nil, err
 		}
-		if len(updates) == 0 {
+		r.updates = 0
+		if err := r.read(q); err != nil {
+			return nil, err
+		}
+		if r.updates == 0 {
 			return nil, noData("path %s: there is no %sdata", display(req.GetPrefix(), req.GetPath()[i]), kinds[req.GetType()])
 		}
-		resp.Notification = append(resp.Notification, &gpb.Notification{
-			Timestamp: now,
-			Prefix:    responsePrefix(req.GetPrefix().GetTarget(), originOf(req.GetPrefix(), req.GetPath()[i])),
-			Update:    updates,
-		})
+		r.answer.end()
 	}
-	return resp, nil
+	return r.answer, nil
 }
 
-// read gives the updates for one path of the request, which may stand for
+// read adds the updates for one path of the request, which may stand for
 // several. Their paths are absolute.
-func (r *reading) read(paths []schema.Path) ([]*gpb.Update, error) {
-	var updates []*gpb.Update
+func (r *reading) read(paths []schema.Path) error {
 	var err error
 	for _, p := range paths {
-		if r.enc.Encoding == gpb.Encoding_PROTO {
-			r.server.engine.Collect(r.trees, p, r.filter, r.enc, func(u *gpb.Update) { updates = append(updates, u) })
-			continue
-		}
-		add := func(at schema.Path) bool {
-			var u *gpb.Update
-			if u, err = r.json(at); u != nil {
-				updates = append(updates, u)
-			}
-			return err == nil
-		}
-		if p.HasWildcard() {
-			r.server.schema.Expand(r.trees, p, add)
-		} else {
-			add(p)
+		switch {
+		case r.enc.Encoding == gpb.Encoding_PROTO:
+			r.server.engine.Collect(r.trees, p, r.filter, r.enc, func(u *gpb.Update) {
+				if err == nil {
+					err = r.answer.update(u)
+				}
+				r.updates++
+			})
+		case p.HasWildcard():
+			r.server.schema.Expand(r.trees, p, func(at schema.Path) bool {
+				err = r.small(at)
+				return err == nil
+			})
+		default:
+			err = r.large(p)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return updates, nil
+	return nil
 }
 
-// json gives what is at a path as one JSON value, nil if there is nothing.
-func (r *reading) json(at schema.Path) (*gpb.Update, error) {
-	var buf bytes.Buffer
+// options are those of the request, and the field of a TypedValue that the
+// document goes into.
+func (r *reading) options() (schema.EncodeOptions, protowire.Number) {
 	o := schema.EncodeOptions{Encoding: schema.JSON, Filter: r.filter, Defaults: true}
 	if r.enc.Encoding == gpb.Encoding_JSON_IETF {
 		o.Encoding, o.ModuleNames = schema.JSONIETF, r.rename
+		return o, valueJSONIETF
 	}
-	present, err := r.server.schema.EncodeJSON(&buf, r.trees, at, o)
+	return o, valueJSON
+}
+
+// small adds what is at a path, one of many, as one JSON value.
+func (r *reading) small(at schema.Path) error {
+	o, field := r.options()
+	r.scratch.Reset()
+	present, err := r.server.schema.EncodeJSON(&r.scratch, r.trees, at, o)
 	if err != nil {
-		return nil, r.server.statusOf(err, query)
+		return r.server.statusOf(err, query)
 	}
 	if !present {
-		return nil, nil
+		return nil
 	}
-	u := &gpb.Update{Path: subscribe.ProtoPath(at), Val: &gpb.TypedValue{}}
-	if r.enc.Encoding == gpb.Encoding_JSON_IETF {
-		u.Val.Value = &gpb.TypedValue_JsonIetfVal{JsonIetfVal: buf.Bytes()}
-	} else {
-		u.Val.Value = &gpb.TypedValue_JsonVal{JsonVal: buf.Bytes()}
+	r.updates++
+	return r.answer.copied(subscribe.ProtoPath(at), field, r.scratch.Bytes())
+}
+
+// getWorkers is how many processors one Get takes at most.
+const getWorkers = 4
+
+// large adds what is at a path as one JSON value, whatever its size.
+func (r *reading) large(at schema.Path) error {
+	o, field := r.options()
+	doc, present, err := r.server.schema.EncodeChunks(r.trees, at, o, min(getWorkers, runtime.GOMAXPROCS(0)), newChunk)
+	if err != nil {
+		return r.server.statusOf(err, query)
 	}
-	return u, nil
+	if !present {
+		return nil
+	}
+	r.updates++
+	return r.answer.document(subscribe.ProtoPath(at), field, doc)
 }

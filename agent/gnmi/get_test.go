@@ -3,6 +3,7 @@ package gnmi_test
 //lint:file-ignore SA1019 what gNMI gave up is refused by name.
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -300,4 +301,56 @@ func TestGNMI025_ProtoLeafList(t *testing.T) {
 	_, err = tg.client.Set(t.Context(), &gpb.SetRequest{Replace: []*gpb.Update{{Path: path(t, p), Val: &gpb.TypedValue{Value: &gpb.TypedValue_LeaflistVal{LeaflistVal: &gpb.ScalarArray{Element: list}}}}}})
 	must(t, err)
 	sameJSON(t, tg.get(p), `["2001:db8::5","2001:db8::6"]`)
+}
+
+// TestLargeAnswers: an answer is made of many buffers; the client finds in it what
+// it finds in answers that need only one.
+func TestLargeAnswers(t *testing.T) {
+	tg := start(t, nil)
+	const n = 6000
+	load(tg, n)
+	one := srv6 + "/sids/sid[address=2001:db8:0:1:234::]"
+	want := tg.getType(one, gpb.GetRequest_ALL)
+	all := srv6 + "/sids"
+	resp, err := tg.client.Get(t.Context(), getRequest(t, gpb.Encoding_JSON_IETF, gpb.GetRequest_ALL, all, one, all+"/sid", all+"/sid[address=*]", one+"/config", all))
+	must(t, err)
+	if len(resp.GetNotification()) != 6 {
+		t.Fatalf("%d notifications for 6 paths", len(resp.GetNotification()))
+	}
+	values := func(i int) (docs []string) {
+		for _, u := range resp.GetNotification()[i].GetUpdate() {
+			docs = append(docs, string(u.GetVal().GetJsonIetfVal()))
+		}
+		return docs
+	}
+	sameJSON(t, values(1)[0], want)
+	for _, i := range []int{0, 5} {
+		var list struct {
+			SID []json.RawMessage `json:"heddle-srv6:sid"`
+		}
+		must(t, json.Unmarshal([]byte(values(i)[0]), &list))
+		if len(list.SID) != n {
+			t.Errorf("notification %d has %d SIDs", i, len(list.SID))
+		}
+	}
+	for _, i := range []int{2, 3} {
+		docs := values(i)
+		if len(docs) != n {
+			t.Fatalf("notification %d has %d updates for %d SIDs", i, len(docs), n)
+		}
+		for j, u := range resp.GetNotification()[i].GetUpdate() {
+			if address := u.GetPath().GetElem()[5].GetKey()["address"]; !strings.HasPrefix(docs[j], `{"heddle-srv6:address":"`+address+`"`) {
+				t.Fatalf("%s has %s", address, docs[j])
+			}
+		}
+	}
+	leaves, err := tg.client.Get(t.Context(), getRequest(t, gpb.Encoding_PROTO, gpb.GetRequest_CONFIG, all+"/sid/config/description"))
+	must(t, err)
+	seen := map[string]bool{}
+	for _, u := range leaves.GetNotification()[0].GetUpdate() {
+		seen[u.GetVal().GetStringVal()] = true
+	}
+	if len(seen) != n || !seen["customer 0"] || !seen["customer 5999"] {
+		t.Errorf("%d descriptions of %d SIDs", len(seen), n)
+	}
 }

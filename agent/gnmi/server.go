@@ -121,6 +121,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 			return fit(handle(srv, ss))
 		}),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
 		grpc.MaxConcurrentStreams(1000),
 		// A dead peer is noticed within half a minute; clients may ping as often
@@ -128,7 +129,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
-	gpb.RegisterGNMIServer(srv, s)
+	srv.RegisterService(service(), s)
 	hs := health.NewServer()
 	healthpb.RegisterHealthServer(srv, hs)
 	hs.SetServingStatus(gpb.GNMI_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
