@@ -40,6 +40,12 @@ func (m Map) Scan(prefix EntryKey, fn func(EntryKey, GoStruct) bool) {
 // Ascend implements Seeker.
 func (m Map) Ascend(from EntryKey, fn func(EntryKey, GoStruct) bool) { m.m.Ascend(from, fn) }
 
+// KeyAt implements Indexed.
+func (m Map) KeyAt(i int) EntryKey {
+	k, _, _ := m.m.GetAt(i)
+	return k
+}
+
 // With returns the map after changes, which have each key once. Where they are
 // about as many as the entries, and in key order, the tree is built anew, which
 // compares no keys but neighbours.

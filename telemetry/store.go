@@ -32,10 +32,7 @@ func (s *Snapshot) Get(k schema.EntryKey) (schema.GoStruct, bool) { return s.ent
 func (s *Snapshot) Len() int { return s.entries.Len() }
 
 // KeyAt implements schema.Indexed.
-func (s *Snapshot) KeyAt(i int) schema.EntryKey {
-	k, _, _ := s.entries.GetAt(i)
-	return k
-}
+func (s *Snapshot) KeyAt(i int) schema.EntryKey { return s.entries.KeyAt(i) }
 
 // Ascend implements schema.Seeker.
 func (s *Snapshot) Ascend(from schema.EntryKey, fn func(schema.EntryKey, schema.GoStruct) bool) {
