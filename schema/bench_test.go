@@ -198,20 +198,20 @@ func BenchmarkEncode100kTwoTrees(b *testing.B) {
 func BenchmarkEncodeState100k(b *testing.B) {
 	s := heddleSchema(b)
 	trees := []Tree{sidTree(b, s, 100_000), sidStateTree(b, s, 100_000)}
-	pool := sync.Pool{New: func() any { return make([]byte, 0, ChunkSize) }}
+	pool := sync.Pool{New: func() any { b := make([]byte, 0, ChunkSize); return &b }}
 	for _, workers := range []int{1, 2} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			size := 0
 			b.ReportAllocs()
 			for b.Loop() {
-				doc, _, err := s.EncodeChunks(trees, nil, EncodeOptions{Encoding: JSONIETF, Defaults: true}, workers, func() []byte { return pool.Get().([]byte)[:0] })
+				doc, _, err := s.EncodeChunks(trees, nil, EncodeOptions{Encoding: JSONIETF, Defaults: true}, workers, func() []byte { return (*pool.Get().(*[]byte))[:0] })
 				if err != nil {
 					b.Fatal(err)
 				}
 				size = 0
-				for _, c := range doc {
-					size += len(c)
-					pool.Put(c)
+				for i := range doc {
+					size += len(doc[i])
+					pool.Put(&doc[i])
 				}
 			}
 			b.SetBytes(int64(size))
