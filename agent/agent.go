@@ -151,7 +151,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	if err != nil {
 		return fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty, withheld: a.drift.withheld}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
@@ -198,7 +198,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	background("drift", func(ctx context.Context) error { return a.drift.watch(ctx, events) })
-	if err := a.start(ctx); err != nil {
+	shrink := letGarbageGrow()
+	err = a.start(ctx)
+	background("memory", func(context.Context) error {
+		a.late.wait()
+		shrink()
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	ready := make(chan struct{})
@@ -223,38 +230,57 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
-// startGCPercent is GOGC during a start, which makes what stays: collecting in
-// between finds little.
-const startGCPercent = 200
-
 // start loads the saved configuration. One that cannot be loaded leaves the
-// kernel as it is and the agent reachable, so that somebody can mend it.
+// kernel as it is and the agent reachable, so that somebody can mend it. State is
+// made after it, as after a large commit.
 func (a *Agent) start(ctx context.Context) error {
+	loaded, err := a.load(ctx)
+	if err != nil {
+		return err
+	}
+	a.turn <- struct{}{}
+	a.late.run(func() {
+		defer func() { <-a.turn }()
+		a.dirty.take() // its state is made with all the rest
+		a.refreshState(a.allEntries())
+		if loaded {
+			a.counters.Settle()
+		}
+	})
+	return nil
+}
+
+// load makes the saved configuration run; false: it is none that could.
+func (a *Agent) load(ctx context.Context) (loaded bool, err error) {
 	// The kernel is read while the file is: whoever needs what it holds waits.
 	read := make(chan error, 1)
 	go func() { read <- a.rec.Load(ctx) }()
-	defer debug.SetGCPercent(debug.SetGCPercent(startGCPercent))
 	a.applier.loaded = sync.OnceValue(func() error { return <-read })
 	res, err := a.store.Start(ctx)
 	if err := a.applier.loaded(); err != nil {
-		return fmt.Errorf("read what the kernel holds of ours: %w", err)
+		return false, fmt.Errorf("read what the kernel holds of ours: %w", err)
 	}
 	var bad *datastore.StartupError
-	loaded := err == nil
 	switch {
 	case errors.As(err, &bad):
 		a.log.Error("the saved configuration does not run: the kernel is as it was, and a replace of / mends it", "error", err)
+		return false, nil
 	case err != nil:
-		return err
-	default:
-		a.log.Info("configuration runs", "revision", res.Revision, "entries", a.store.Snapshot().Len())
+		return false, err
 	}
-	a.dirty.take() // its state is made with all the rest
-	a.refreshState(a.allEntries())
-	if loaded {
-		a.counters.Settle()
+	a.log.Info("configuration loaded", "revision", res.Revision, "entries", res.Entries)
+	return true, nil
+}
+
+// letGarbageGrow spares collections of a heap that is being filled, until the
+// function it returns is called; that gives back what was needed meanwhile.
+func letGarbageGrow() (shrink func()) {
+	const percent = 200
+	before := debug.SetGCPercent(percent)
+	return func() {
+		debug.SetGCPercent(before)
+		debug.FreeOSMemory()
 	}
-	return nil
 }
 
 func (a *Agent) allEntries() []schema.EntryKey {

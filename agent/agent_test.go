@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -38,6 +39,7 @@ type router struct {
 	t      *testing.T
 	dir    string
 	drift  DriftMode
+	log    *slog.Logger
 	agent  *Agent
 	stop   func() error
 	client gpb.GNMIClient
@@ -112,7 +114,7 @@ func (r *router) expectKernel(want string) {
 func (r *router) start() {
 	r.t.Helper()
 	sock := filepath.Join(r.dir, "gnmi.sock")
-	a, err := New(Config{StateDir: r.dir, Unix: sock, Drift: r.drift})
+	a, err := New(Config{StateDir: r.dir, Unix: sock, Drift: r.drift, Log: r.log})
 	if err != nil {
 		r.t.Fatal(err)
 	}

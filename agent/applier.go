@@ -21,30 +21,17 @@ type applier struct {
 	kernel *reconcile.Reconciler
 	dirty  *dirty
 
-	// loaded waits until it is known what the kernel holds. nil: it is.
-	loaded func() error
+	// Of the start: loaded waits until it is known what the kernel holds, withheld
+	// gets what it did not take.
+	loaded   func() error
+	withheld func([]reconcile.Found)
 }
 
-// Apply implements datastore.Applier. The first call after a start carries the
-// whole configuration, so that what the kernel holds of ours and nobody wants any
-// more is removed with it (see reconcile.Reconciler.Commit).
+// Apply implements datastore.Applier.
 func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) (func(context.Context) error, error) {
-	delta, err := a.engine.Prepare(old, new, changes)
+	delta, wanted, err := a.prepare(old, new, changes)
 	if err != nil {
 		return nil, err
-	}
-	wanted := make([]reconcile.Change, 0, len(delta.Changes))
-	for _, c := range delta.Changes {
-		ch := reconcile.Change{Key: c.Key}
-		if c.Want != nil {
-			ch.Want = reconcile.Wanted{Object: c.Want, Origin: string(c.Origin)}
-		}
-		wanted = append(wanted, ch)
-	}
-	if a.loaded != nil {
-		if err := a.loaded(); err != nil {
-			return nil, err
-		}
 	}
 	undoKernel, err := a.kernel.Commit(ctx, wanted)
 	if err != nil {
@@ -57,6 +44,42 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 		a.dirty.addEntries(delta)
 		return undoKernel(ctx)
 	}, nil
+}
+
+// Start implements datastore.Applier: it goes on without what the kernel does not
+// take.
+func (a *applier) Start(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) error {
+	delta, wanted, err := a.prepare(old, new, changes)
+	if err != nil {
+		return err
+	}
+	if err := a.loaded(); err != nil {
+		return err
+	}
+	withheld, err := a.kernel.Start(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	delta.Commit()
+	a.withheld(withheld)
+	return nil
+}
+
+// prepare has the changes translated.
+func (a *applier) prepare(old, new *datastore.Snapshot, changes []schema.Change) (*translators.Delta, []reconcile.Change, error) {
+	delta, err := a.engine.Prepare(old, new, changes)
+	if err != nil {
+		return nil, nil, err
+	}
+	wanted := make([]reconcile.Change, 0, len(delta.Changes))
+	for _, c := range delta.Changes {
+		ch := reconcile.Change{Key: c.Key}
+		if c.Want != nil {
+			ch.Want = reconcile.Wanted{Object: c.Want, Origin: string(c.Origin)}
+		}
+		wanted = append(wanted, ch)
+	}
+	return delta, wanted, nil
 }
 
 // Of implements telemetry.Intent by translating entries again: what they ask for

@@ -242,14 +242,29 @@ func (d *drift) lookAtRoute(e rtnl.Event) (l reconcile.Look) {
 	return l
 }
 
+// withheld takes what a start could not put in place to the log and to the counts.
+func (d *drift) withheld(found []reconcile.Found) {
+	if len(found) == 0 {
+		return
+	}
+	d.log.Error("the saved configuration does not run as a whole: what is withheld follows when what keeps it is over", "withheld", len(found))
+	d.count(found, "withheld", func(f reconcile.Found) {
+		d.log.Warn("withheld", "object", f.Key.String(), "path", f.Origin, "error", f.Err)
+	})
+}
+
 // report takes what a repair found to the log and to the counts.
 func (d *drift) report(found []reconcile.Found, err error) {
 	if err != nil {
 		d.log.Error("cannot look for drift: it is tried again", "error", err)
 	}
-	if len(found) == 0 {
-		return
+	if len(found) > 0 {
+		d.count(found, "drift", d.logOne)
 	}
+}
+
+// count takes found to the counts, and has each logged unless they are many.
+func (d *drift) count(found []reconcile.Found, what string, logOne func(reconcile.Found)) {
 	logged := 0
 	d.mu.Lock()
 	for _, f := range found {
@@ -268,12 +283,12 @@ func (d *drift) report(found []reconcile.Found, err error) {
 		}
 		d.seen.Object, d.seen.Reason, d.seen.At = f.Key.String(), reason, time.Now()
 		if logged++; logged <= logMost {
-			d.logOne(f)
+			logOne(f)
 		}
 	}
 	d.mu.Unlock()
 	if logged > logMost {
-		d.log.Warn("drift of more objects", "objects", logged-logMost)
+		d.log.Warn(what+" of more objects", "objects", logged-logMost)
 	}
 	d.told()
 }

@@ -239,7 +239,7 @@ func TestDriftReported(t *testing.T) {
 	}
 	r.ip("-6 route del 2001:db8:1:e000::")
 	r.within(time.Second, "SID shows as not programmed", func() bool { return r.state(endSID+"/state/programmed") == "false" })
-	if why := r.state(endSID + "/state/programmed-reason"); !strings.Contains(why, "gone") {
+	if why := r.state(endSID + "/state/programmed-reason"); !strings.Contains(why, "not there") {
 		t.Errorf("reason %s", why)
 	}
 	r.within(time.Second, "it is counted", func() bool { return r.state("/system/drift/state/failed") == `"1"` })

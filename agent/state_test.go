@@ -127,12 +127,10 @@ func startOn(t rapid.TB, a *Agent, driver reconcile.Driver, view telemetry.Kerne
 	if err := a.wire(driver, view, translators.Kernel{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.rec.Load(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 	if err := a.start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	a.late.wait()
 }
 
 func edit(t rapid.TB, sc *schema.Schema, op schema.Op, path, doc string) schema.Edit {
@@ -386,13 +384,8 @@ func TestWithheldElsewhere(t *testing.T) {
 func TestSharedHopTaken(t *testing.T) {
 	fake := kerneltest.NewFake()
 	a := newAgent(Config{StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Drift: DriftReport})
-	if err := a.wire(fake, fakeView{fake, []string{"lo"}}, translators.Kernel{}); err != nil {
-		t.Fatal(err)
-	}
+	startOn(t, a, fake, fakeView{fake, []string{"lo"}})
 	defer a.Close()
-	if err := errors.Join(a.rec.Load(t.Context()), a.start(t.Context())); err != nil {
-		t.Fatal(err)
-	}
 	hop := `{"next-hops": {"next-hop": [{"index": "a", "srv6-encapsulation": {"config": {"segment-list": ["2001:db8:1::1"]}}}]}}`
 	var edits []schema.Edit
 	for _, p := range []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48"} {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"heddle/kernel/object"
@@ -222,44 +221,6 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 	if len(keys) > 0 {
 		r.onChange(keys)
 	}
-}
-
-// held is what the kernel holds under a key, nil for nothing.
-type held struct {
-	key    object.Key
-	object object.Object
-}
-
-func heldOf(objects map[object.Key]object.Object) []held {
-	list := make([]held, 0, len(objects))
-	for k, o := range objects {
-		list = append(list, held{k, o})
-	}
-	return list
-}
-
-// note corrects what the kernel holds of some keys, and returns them in order.
-// Of a key that comes twice the last counts.
-func (r *Reconciler) note(now []held) []object.Key {
-	if len(now) == 0 {
-		return nil
-	}
-	r.generation++
-	slices.SortStableFunc(now, func(a, b held) int { return a.key.Compare(b.key) })
-	keys := make([]object.Key, 0, len(now))
-	for part := range slices.Chunk(now, chunk) {
-		r.graph.mu.Lock()
-		for _, h := range part {
-			n := r.graph.ensure(h.key)
-			r.graph.set(n, h.object, n.want, n.origin)
-			if len(keys) == 0 || keys[len(keys)-1] != h.key {
-				keys = append(keys, h.key)
-			}
-		}
-		r.graph.mu.Unlock()
-	}
-	r.tell(keys)
-	return keys
 }
 
 // fillOrigins gives every *StepError in the tree of err the origin of its object.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"heddle/kernel/object"
@@ -86,66 +85,13 @@ func (f Found) Wrong() string {
 	case f.Have == nil && f.Want == nil:
 		return "it cannot be put right"
 	case f.Have == nil:
-		return fmt.Sprintf("%v is gone", f.Want)
+		return fmt.Sprintf("%v is not there", f.Want)
 	case f.Want == nil:
 		return fmt.Sprintf("%v has our mark and is not configured", f.Have)
 	case f.Want.Equal(f.Have):
 		return fmt.Sprintf("what %v needs was made anew", f.Want)
 	}
 	return fmt.Sprintf("%v was changed into %v", f.Want, f.Have)
-}
-
-// Resync reads again what the kernel holds of ours of some kinds, of all when
-// none is given, and returns the keys that were not as last seen. It changes
-// nothing in the kernel: Repair does, and so does the next commit.
-func (r *Reconciler) Resync(ctx context.Context, kinds ...object.Kind) ([]object.Key, error) {
-	r.writer.Lock()
-	defer r.writer.Unlock()
-	if len(kinds) == 0 {
-		kinds = object.Kinds()
-	}
-	return r.resync(ctx, kinds)
-}
-
-func (r *Reconciler) resync(ctx context.Context, kinds []object.Kind) ([]object.Key, error) {
-	if len(kinds) == 0 {
-		return nil, nil
-	}
-	objects, err := r.driver.Dump(ctx, kinds...)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", kindList(kinds), err)
-	}
-	r.looks++
-	var now []held
-	for _, o := range objects {
-		k := o.Key()
-		n := r.graph.find(k)
-		if n != nil {
-			n.looked = r.looks
-		}
-		if n == nil || n.have == nil || !n.have.Equal(o) {
-			now = append(now, held{k, o})
-		}
-	}
-	for _, kind := range kinds {
-		for _, n := range r.graph.kinds[kind] {
-			if n.looked != r.looks && n.have != nil {
-				now = append(now, held{n.key, nil})
-			}
-		}
-	}
-	return r.note(now), nil
-}
-
-func kindList(kinds []object.Kind) string {
-	if len(kinds) == 1 {
-		return "objects of kind " + kinds[0].String()
-	}
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
-		names[i] = k.String()
-	}
-	return "objects of the kinds " + strings.Join(names, ", ")
 }
 
 // Repair looks where l says and puts right what is not as it is wanted, with all
@@ -179,14 +125,18 @@ func (r *Reconciler) Repair(ctx context.Context, l Look) ([]Found, error) {
 		return nil, nil
 	}
 	r.troubles.prune(now)
+	r.troubles.reconsider(behind, now)
 	if r.reportOnly {
-		return r.leaveAll(), nil
+		found, err := r.mendOwed(ctx, l.Seen)
+		return append(found, r.leaveAll()...), err
 	}
 	found := r.fought(r.troubles.drifted(drifted, now))
-	r.troubles.reconsider(behind, now)
-	mended, err := r.mend(ctx, l.Seen)
+	mended, err := r.mend(ctx, l.Seen, r.holding)
 	return append(found, mended...), err
 }
+
+// holding tells what is to be left alone at present; nil: nothing is.
+func (r *Reconciler) holding() func(object.Key) bool { return r.troubles.holding(time.Now()) }
 
 // fought are the objects that are left alone for a while although nothing keeps
 // them from being put right.
@@ -232,32 +182,6 @@ func (r *Reconciler) kindsBehind(keys []object.Key) []object.Kind {
 	return slices.Sorted(maps.Keys(kinds))
 }
 
-// take notes what events have shown of objects of kinds that were not read. What
-// nobody wants is read for certain: it may have been ours until now.
-func (r *Reconciler) take(ctx context.Context, seen map[object.Key]object.Object, read map[object.Kind]struct{}) ([]object.Key, error) {
-	var now []held
-	unsure := map[object.Kind]struct{}{}
-	for k, o := range seen {
-		if _, ok := read[k.Kind]; ok {
-			continue
-		}
-		var have, want object.Object
-		if n := r.graph.find(k); n != nil {
-			have, want = n.have, n.want
-		}
-		switch {
-		case o == nil && have == nil, o != nil && have != nil && have.Equal(o):
-		case o != nil && want == nil:
-			unsure[k.Kind] = struct{}{}
-		default:
-			now = append(now, held{k, o})
-		}
-	}
-	keys := r.note(now)
-	more, err := r.resync(ctx, slices.Sorted(maps.Keys(unsure)))
-	return append(keys, more...), err
-}
-
 // renew marks what needs keys and is still there.
 func (r *Reconciler) renew(keys []object.Key) {
 	for _, k := range keys {
@@ -271,13 +195,13 @@ func (r *Reconciler) renew(keys []object.Key) {
 	}
 }
 
-// mend carries out all that is to be done. What fails is held back, and the rest
-// is tried again without it.
-func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object) ([]Found, error) {
+// mend carries out all that is to be done but what holding tells to leave. What
+// fails is held back, and the rest is tried again without it.
+func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object, holding func() func(object.Key) bool) ([]Found, error) {
 	const rounds = 12 // what fails does so one kind after the other
 	var found []Found
 	for round := 0; ; round++ {
-		leave := r.troubles.holding(time.Now())
+		leave := holding()
 		p, err := r.graph.build(nil, pending{leave: leave, stale: r.stale, leaveDependents: true})
 		p.text = r.text
 		p.generation = r.generation
@@ -287,7 +211,12 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 			j, err = r.apply(ctx, p)
 		}
 		if err == nil {
-			return append(found, r.mended(what, leave)...), nil
+			found = append(found, r.mended(what, leave)...)
+			drifted, err := r.resync(ctx, r.kindsBehind(r.taken(p, leave)))
+			if err != nil || len(drifted) == 0 || round == rounds {
+				return found, err
+			}
+			continue
 		}
 		if ctx.Err() != nil {
 			return found, ctx.Err()
@@ -314,6 +243,25 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 		}
 		found = append(found, r.failed(what, bad)...)
 	}
+}
+
+// taken lists what was left alone and may have gone all the same, because p has
+// made or taken away what it needs.
+func (r *Reconciler) taken(p Plan, leave func(object.Key) bool) []object.Key {
+	if leave == nil {
+		return nil
+	}
+	var keys []object.Key
+	for _, s := range p.Steps {
+		if n := r.graph.find(s.Key()); n != nil && (s.Old == nil || s.New == nil) {
+			n.dependents(func(d *node) {
+				if d.have != nil && leave(d.key) {
+					keys = append(keys, d.key)
+				}
+			})
+		}
+	}
+	return keys
 }
 
 func (r *Reconciler) refreshed(ctx context.Context, kinds map[object.Kind]struct{}) bool {
@@ -370,7 +318,7 @@ func (r *Reconciler) mended(what []Found, leave func(object.Key) bool) []Found {
 		r.troubles.solved(f.Key)
 	}
 	// What came in order by itself has no step.
-	keys := r.troubles.solvedBut(leave)
+	keys := append(r.troubles.solvedBut(leave), r.inOrder()...)
 	for _, f := range what {
 		keys = append(keys, f.Key)
 	}
@@ -382,13 +330,16 @@ func (r *Reconciler) mended(what []Found, leave func(object.Key) bool) []Found {
 func (r *Reconciler) failed(what []Found, bad map[object.Key]error) []Found {
 	now := time.Now()
 	var found []Found
-	var keys []object.Key
+	var keys, news []object.Key
 	for _, f := range what {
 		if f.Err = bad[f.Key]; f.Err == nil {
 			continue
 		}
 		f.Repeated = r.troubles.failed(f.Key, f.Err.Error(), now)
 		found, keys = append(found, f), append(keys, f.Key)
+		if !f.Repeated {
+			news = append(news, f.Key)
+		}
 		delete(bad, f.Key)
 	}
 	// A step on something that is not among the objects found cannot be left out.
@@ -397,7 +348,7 @@ func (r *Reconciler) failed(what []Found, bad map[object.Key]error) []Found {
 		f.Repeated = r.troubles.failed(k, err.Error(), now)
 		found, keys = append(found, f), append(keys, k)
 	}
-	r.tell(keys)
+	r.tell(append(keys, r.waitsFor(news)...))
 	return found
 }
 
@@ -406,17 +357,12 @@ var errLeft = errors.New("drift is only reported (--drift=report)")
 
 // leaveAll holds back all that is not as it is wanted, for good.
 func (r *Reconciler) leaveAll() []Found {
-	// What was put right by somebody else is in order.
-	var keys []object.Key
-	for _, k := range r.troubles.heldKeys() {
-		n := r.graph.find(k)
-		if n == nil || !r.differs(n) {
-			r.troubles.solved(k)
-			keys = append(keys, k)
-		}
-	}
+	keys := r.inOrder()
 	var found []Found
 	leave := func(n *node) {
+		if _, owed := r.owed[n.key]; owed {
+			return // what keeps it is known
+		}
 		f := Found{Key: n.key, Origin: r.text(n.origin), Have: n.have, Want: n.want, Err: errLeft, First: r.troubles.first(n.key)}
 		if f.Repeated = r.troubles.leave(n.key, f.Wrong()); !f.Repeated {
 			found, keys = append(found, f), append(keys, n.key)
@@ -447,13 +393,6 @@ func (r *Reconciler) tell(keys []object.Key) {
 		r.onChange(keys)
 	}
 }
-
-// Trouble says why the object under key is not put right at present; empty: there
-// is no reason known. Commits that are not about it leave it alone.
-func (r *Reconciler) Trouble(key object.Key) string { return r.troubles.reason(key) }
-
-// Troubled reports whether there may be an object with a Trouble.
-func (r *Reconciler) Troubled() bool { return !r.troubles.none() }
 
 // Notice has Run look. It returns at once.
 func (r *Reconciler) Notice(l Look) {
@@ -518,21 +457,5 @@ func pause(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-t.C:
 		return true
-	}
-}
-
-// settleTroubles forgets the troubles of what a plan was about and brought in
-// order.
-func (r *Reconciler) settleTroubles(p Plan) {
-	if r.troubles.none() && len(r.stale) == 0 {
-		return
-	}
-	for _, t := range p.touched {
-		if t.last >= 0 {
-			delete(r.stale, t.key)
-		}
-		if n := r.graph.find(t.key); t.last >= 0 || n == nil || !r.differs(n) {
-			r.troubles.solved(t.key)
-		}
 	}
 }

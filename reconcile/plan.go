@@ -103,11 +103,18 @@ func (s Step) String() string {
 
 // origin is the model path of the object that s is about.
 func (p Plan) origin(s Step) string {
-	i, ok := slices.BinarySearchFunc(p.touched, s.Key(), func(t touched, k object.Key) int {
-		return t.key.Compare(k)
-	})
-	if !ok {
+	t := p.find(s.Key())
+	if t == nil {
 		return ""
 	}
-	return p.text(p.touched[i].from)
+	return p.text(t.from)
+}
+
+// find returns nil for a key that the plan is not about.
+func (p Plan) find(k object.Key) *touched {
+	i, ok := slices.BinarySearchFunc(p.touched, k, func(t touched, k object.Key) int { return t.key.Compare(k) })
+	if !ok {
+		return nil
+	}
+	return &p.touched[i]
 }

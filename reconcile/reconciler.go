@@ -54,6 +54,10 @@ type Reconciler struct {
 	stale    map[object.Key]struct{}
 	troubles troubles
 
+	// owed is what Start could not put in place, while drift is only reported: that
+	// is put in place all the same when it can be.
+	owed map[object.Key]struct{}
+
 	// wake guards what Notice hands to Run.
 	wake    sync.Mutex
 	noticed noticed
@@ -100,8 +104,8 @@ func New(d Driver, options ...Option) *Reconciler {
 	return r
 }
 
-// Load reads what the kernel holds of ours. Whatever of it the first commit does
-// not want is removed by that commit.
+// Load reads what the kernel holds of ours. Whatever of it the first commit, or
+// Start, does not want is removed by that.
 func (r *Reconciler) Load(ctx context.Context) error {
 	_, err := r.Resync(ctx)
 	return err
@@ -152,6 +156,9 @@ func (r *Reconciler) Commit(ctx context.Context, changes []Change) (undo func(co
 	defer r.writer.Unlock()
 	p, err := r.plan(changes)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.needsTroubled(p); err != nil {
 		return nil, err
 	}
 	before := r.wantedBefore(p)

@@ -156,6 +156,15 @@ func (s *troubles) reconsider(kinds map[object.Kind]struct{}, now time.Time) {
 	}
 }
 
+// retry has k tried again if it failed.
+func (s *troubles) retry(k object.Key, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.byKey[k]; t != nil && t.tries > 0 && !t.next.IsZero() {
+		t.next = now
+	}
+}
+
 // failed holds k back for a while.
 func (s *troubles) failed(k object.Key, reason string, now time.Time) (repeated bool) {
 	s.mu.Lock()

@@ -17,6 +17,8 @@ func (nothing) Apply(context.Context, *Snapshot, *Snapshot, []schema.Change) (fu
 	return nil, nil
 }
 
+func (nothing) Start(context.Context, *Snapshot, *Snapshot, []schema.Change) error { return nil }
+
 func filled(b *testing.B, n int, fs FS) *Store {
 	b.Helper()
 	s, err := Open(Config{Schema: model(b), Applier: nothing{}, FS: fs})

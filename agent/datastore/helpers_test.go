@@ -41,6 +41,11 @@ type kernel struct {
 	failure error // of the caller
 }
 
+func (k *kernel) Start(ctx context.Context, old, new *Snapshot, changes []schema.Change) error {
+	_, err := k.Apply(ctx, old, new, changes)
+	return err
+}
+
 func (k *kernel) Apply(_ context.Context, old, new *Snapshot, changes []schema.Change) (func(context.Context) error, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

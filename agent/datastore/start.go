@@ -29,8 +29,8 @@ type StartResult struct {
 	Edited bool
 }
 
-// Start loads the persisted configuration, has the Applier make it run, and
-// publishes it. Without files the configuration is empty; the Applier is called
+// Start loads the persisted configuration, has the Applier make it run as far as
+// the kernel lets it, and publishes it. Without files the configuration is empty; the Applier is called
 // all the same, to remove what an earlier configuration left.
 //
 // A *StartupError says why the configuration does not run. Files and kernel are
@@ -51,7 +51,7 @@ func (s *Store) Start(ctx context.Context) (StartResult, error) {
 	}
 	l, serr := s.load()
 	if serr == nil {
-		if _, err := s.applier.Apply(ctx, emptySnapshot(), l.config, l.changes); err != nil {
+		if err := s.applier.Start(ctx, emptySnapshot(), l.config, l.changes); err != nil {
 			serr = &StartupError{File: startupName, Reason: err.Error(), Err: &ApplyError{Err: err}}
 		}
 	}

@@ -21,11 +21,19 @@ type Applier interface {
 	// new asks for, read back, and undo brings it back to old. With an error the
 	// kernel is as it was, or the error says what is left.
 	//
-	// At start, and for the commit after a failed start, old is the empty
-	// configuration and changes are all there is, possibly nothing: the Applier
-	// compares with what the kernel holds of ours, writes only the difference
-	// and removes leftovers. undo may be nil if there is nothing to undo.
+	// For the commit after a failed start, old is the empty configuration and
+	// changes are all there is, possibly nothing: the Applier compares with what
+	// the kernel holds of ours, writes only the difference and removes leftovers.
+	// undo may be nil if there is nothing to undo.
 	Apply(ctx context.Context, old, new *Snapshot, changes []schema.Change) (undo func(context.Context) error, err error)
+
+	// Start makes the saved configuration run; old is empty and changes are all
+	// there is, as above. What the kernel does not take, because a link is missing
+	// for example, keeps the rest from nothing: the Applier says so in state and
+	// sees to it that it follows when it can. An error is for a configuration that
+	// cannot run at all; the kernel is then as it was, or the error says what is
+	// left.
+	Start(ctx context.Context, old, new *Snapshot, changes []schema.Change) error
 }
 
 // Rules are the semantic rules: what YANG's types and references cannot say. An

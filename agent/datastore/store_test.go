@@ -190,6 +190,8 @@ func (panics) Apply(context.Context, *Snapshot, *Snapshot, []schema.Change) (fun
 	panic("applier")
 }
 
+func (panics) Start(context.Context, *Snapshot, *Snapshot, []schema.Change) error { panic("applier") }
+
 func manyLinks(n int) string {
 	var b strings.Builder
 	for i := range n {

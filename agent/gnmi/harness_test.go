@@ -51,6 +51,11 @@ func (a *applier) Apply(context.Context, *datastore.Snapshot, *datastore.Snapsho
 	return func(context.Context) error { return a.undo }, a.err
 }
 
+func (a *applier) Start(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) error {
+	_, err := a.Apply(ctx, old, new, changes)
+	return err
+}
+
 func (a *applier) fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -23,6 +23,10 @@ func (nothing) Apply(context.Context, *datastore.Snapshot, *datastore.Snapshot, 
 	return nil, nil
 }
 
+func (nothing) Start(context.Context, *datastore.Snapshot, *datastore.Snapshot, []schema.Change) error {
+	return nil
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
