@@ -198,14 +198,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	background("drift", func(ctx context.Context) error { return a.drift.watch(ctx, events) })
-	shrink := letGarbageGrow()
-	err = a.start(ctx)
-	background("memory", func(context.Context) error {
-		a.late.wait()
-		shrink()
-		return nil
-	})
-	if err != nil {
+	if err := a.start(ctx); err != nil {
 		return err
 	}
 	ready := make(chan struct{})
@@ -234,8 +227,10 @@ func (a *Agent) Run(ctx context.Context) error {
 // kernel as it is and the agent reachable, so that somebody can mend it. State is
 // made after it, as after a large commit.
 func (a *Agent) start(ctx context.Context) error {
+	shrink := letGarbageGrow()
 	loaded, err := a.load(ctx)
 	if err != nil {
+		shrink()
 		return err
 	}
 	a.turn <- struct{}{}
@@ -246,7 +241,7 @@ func (a *Agent) start(ctx context.Context) error {
 		if loaded {
 			a.counters.Settle()
 		}
-	})
+	}, shrink)
 	return nil
 }
 
