@@ -391,18 +391,23 @@ func TestCountersCount(t *testing.T) {
 	}
 }
 
-// TestCountersOfManyAreInOrder: who takes readings in relies on it for speed.
+// TestCountersOfManyAreInOrder: who takes readings in relies on it for speed. They
+// are more than fit into the buffers that are read ahead, and follow an answer
+// that is an error.
 func TestCountersOfManyAreInOrder(t *testing.T) {
 	d := testDriver(t)
 	wires(t, d)
 	var sids []object.Object
-	for i := range 2 * readingsSize {
+	for i := range 2048 {
 		sids = append(sids, &object.LocalSID{
 			SID: addr(fmt.Sprintf("fc00:%x::%x", i*7919%251, i)), Table: object.TableMain, Behavior: object.End, Dev: "v0",
 		})
 	}
 	mustDo(t, d, sids...)
 	var got []netip.Addr
+	if err := d.Counters(context.Background(), 4711, func(r []object.SIDReading) { t.Errorf("of a table that does not exist: %v", r) }); err != nil {
+		t.Error(err)
+	}
 	err := d.Counters(context.Background(), object.TableMain, func(portion []object.SIDReading) {
 		for _, r := range portion {
 			got = append(got, r.SID)
