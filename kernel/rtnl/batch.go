@@ -21,9 +21,9 @@ const (
 	// splitFrom is the number of steps from which all writers share the work.
 	splitFrom = 4 * batchSize
 
-	retryFirst = time.Millisecond
+	retryFirst = 500 * time.Microsecond
 	retryMost  = 256 * time.Millisecond
-	retryTimes = 14 // about 2 s in all
+	retryTimes = 15 // about 2 s in all
 
 	// deepExplanations is how many refusals of one call may cost the reading of a
 	// table to say what was in the way.
@@ -58,22 +58,7 @@ func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results [
 		jobs[i] = job{step: steps[i], result: &results[i]}
 		todo[i] = &jobs[i]
 	}
-	delay := retryFirst
-	for try := 0; ; try++ {
-		d.pass(ctx, enc, dec, todo)
-		if todo = again(todo); len(todo) == 0 {
-			break
-		}
-		// The shortage ends when the kernel's worker has refilled the reserve.
-		if try == retryTimes || waitTimer(ctx, delay) != nil {
-			break
-		}
-		delay = min(2*delay, retryMost)
-		d.retried += len(todo)
-		for _, j := range todo {
-			*j = job{step: j.step, result: j.result}
-		}
-	}
+	d.pass(ctx, enc, dec, todo)
 	deep := deepExplanations
 	ctx = context.WithoutCancel(ctx)
 	for i := range jobs {
@@ -81,44 +66,43 @@ func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results [
 	}
 }
 
-// again selects the jobs that failed for a passing shortage.
-func again(jobs []*job) []*job {
-	var rest []*job
-	for _, j := range jobs {
-		if j.err != nil && transient(j.err.errno) {
-			rest = append(rest, j)
-		}
-	}
-	return rest
-}
-
-// pass sends every job once.
+// pass sends every job until the kernel has taken or refused it.
 func (d *Driver) pass(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
 	if len(jobs) < splitFrom {
-		d.writers[0].run(ctx, enc, dec, jobs)
+		d.retried += d.writers[0].run(ctx, enc, dec, jobs)
 		return
 	}
 	var wg sync.WaitGroup
+	var retried [writers]int
 	part := (len(jobs) + len(d.writers) - 1) / len(d.writers)
 	for i, c := range d.writers {
 		mine := jobs[min(i*part, len(jobs)):min((i+1)*part, len(jobs))]
-		wg.Go(func() { c.run(ctx, enc, dec, mine) })
+		wg.Go(func() { retried[i] = c.run(ctx, enc, dec, mine) })
 	}
 	wg.Wait()
+	for _, n := range retried {
+		d.retried += n
+	}
 }
 
-// run sends jobs batch by batch and takes the answers in.
-func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
-	for len(jobs) > 0 {
-		n := min(batchSize, len(jobs))
-		batch := jobs[:n]
-		jobs = jobs[n:]
+// run sends jobs batch by batch and takes the answers in. What the kernel refuses
+// for a passing shortage goes again at the head of the next batch. It returns how
+// many messages were sent again.
+func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) (retried int) {
+	var lack shortage
+	batch := make([]*job, 0, batchSize)
+	for len(batch) > 0 || len(jobs) > 0 {
 		if err := ctx.Err(); err != nil {
-			for _, j := range batch {
-				j.result.Err = err
-			}
-			continue
+			notDone(batch, err)
+			notDone(jobs, err)
+			break
 		}
+		for _, j := range batch {
+			*j = job{step: j.step, result: j.result}
+		}
+		retried += len(batch)
+		n := min(batchSize-len(batch), len(jobs))
+		batch, jobs = append(batch, jobs[:n]...), jobs[n:]
 		if err := c.exchange(ctx, enc, dec, batch); err != nil {
 			for _, j := range batch {
 				if !j.answered {
@@ -127,6 +111,49 @@ func (c *conn) run(ctx context.Context, enc encoder, dec decoder, jobs []*job) {
 				}
 			}
 		}
+		refused := batch[:0]
+		for _, j := range batch {
+			if j.err != nil && transient(j.err.errno) {
+				refused = append(refused, j)
+			}
+		}
+		if lack.wait(ctx, len(refused), len(batch)); lack.futile > retryTimes {
+			notDone(jobs, errShortage)
+			break
+		}
+		batch = refused
+	}
+	return retried
+}
+
+func notDone(jobs []*job, err error) {
+	for _, j := range jobs {
+		j.result.Err = err
+	}
+}
+
+// errShortage is what becomes of jobs behind one that the kernel has no memory for.
+var errShortage = errors.New("not tried, because the kernel is short of memory")
+
+// shortage is the kernel's want of memory for a moment: messages live on a reserve
+// that a worker of the kernel fills up, for which it needs a processor. Until then
+// each message fails like the one before, so it is better to wait.
+type shortage struct {
+	delay  time.Duration
+	futile int // batches in a row of which nothing was taken
+}
+
+// wait waits where some messages of a batch were refused, longer each time that all
+// of them were.
+func (s *shortage) wait(ctx context.Context, refused, sent int) {
+	if refused < sent {
+		*s = shortage{}
+	} else {
+		s.futile++
+	}
+	if refused > 0 && s.futile <= retryTimes {
+		s.delay = min(max(2*s.delay, retryFirst), retryMost)
+		_ = waitTimer(ctx, s.delay) // the caller looks at ctx
 	}
 }
 
