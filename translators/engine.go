@@ -65,7 +65,7 @@ func NewEngine(m *Model, units []Unit, ripples []Ripple) *Engine {
 // Delta is a prepared commit.
 type Delta struct {
 	// Changes are the wanted objects that came, changed or went, one for each
-	// key, in the order of the entries that changed.
+	// key, in the order of their keys, those that are shared behind.
 	Changes []Change
 
 	// Withheld lists the entries whose reason for having no object came, changed
@@ -114,6 +114,9 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 		return nil, errors.Join(errs...)
 	}
 	v.settle(1)
+	if errs = v.merge(); len(errs) > 0 {
+		return nil, errors.Join(errs[:min(len(errs), maxErrors)]...)
+	}
 	d := &Delta{Changes: v.changes(), Units: len(units), engine: e, overlay: v}
 	for k, reason := range v.withheld {
 		if e.want.withheld[k] != reason {

@@ -1,6 +1,7 @@
 package translators
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -77,8 +78,7 @@ type overlay struct {
 	base *want
 	text func(schema.EntryKey) string
 
-	parts       []part // as met
-	index       map[object.Key]int32
+	parts       []part // as met, after merge by key and one for each
 	shared      map[object.Key]*sharedWant
 	sharedOrder []object.Key
 	claims      map[object.Claim]schema.EntryKey
@@ -100,7 +100,6 @@ func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overla
 		base:     base,
 		text:     text,
 		parts:    make([]part, 0, size),
-		index:    make(map[object.Key]int32, size),
 		shared:   map[object.Key]*sharedWant{},
 		claims:   map[object.Claim]schema.EntryKey{},
 		withheld: map[schema.EntryKey]string{},
@@ -108,22 +107,83 @@ func newOverlay(base *want, text func(schema.EntryKey) string, size int) *overla
 	}
 }
 
-// find is the part of a key, nil if it was not touched.
+// find is the part of a key, nil if it was not touched. It needs merge.
 func (v *overlay) find(k object.Key) *part {
-	if i, ok := v.index[k]; ok {
-		return &v.parts[i]
-	}
-	return nil
-}
-
-func (v *overlay) part(k object.Key) *part {
-	i, ok := v.index[k]
+	i, ok := slices.BinarySearchFunc(v.parts, k, func(p part, k object.Key) int { return p.key.Compare(k) })
 	if !ok {
-		i = int32(len(v.parts))
-		v.index[k] = i
-		v.parts = append(v.parts, part{key: k})
+		return nil
 	}
 	return &v.parts[i]
+}
+
+// merge puts the parts in order and makes one of each key, and finds the keys that
+// more than one want.
+func (v *overlay) merge() (errs []error) {
+	v.parts = sortedParts(v.parts)
+	out := v.parts[:0]
+	for _, p := range v.parts {
+		last := len(out) - 1
+		if last < 0 || out[last].key != p.key {
+			out = append(out, p)
+			continue
+		}
+		same := &out[last]
+		if same.new != nil && p.new != nil {
+			errs = append(errs, v.conflict(p.newOrigin, same.newOrigin, fmt.Sprint(p.new), removeOne))
+			continue
+		}
+		if p.new != nil {
+			same.new, same.newOrigin = p.new, p.newOrigin
+		}
+	}
+	v.parts = out
+	for i := range v.parts {
+		if p := &v.parts[i]; p.new != nil {
+			if other, taken := v.holder(p); taken {
+				errs = append(errs, v.conflict(p.newOrigin, other, fmt.Sprint(p.new), removeOne))
+			}
+		}
+	}
+	for _, k := range v.sharedOrder {
+		s := v.shared[k]
+		if owner, taken := v.base.owners[k]; taken && s.refs > 0 && v.find(k) == nil {
+			errs = append(errs, v.conflict(s.origin, owner, fmt.Sprint(s.obj), removeOne))
+		}
+	}
+	return errs
+}
+
+const removeOne = "remove or rename one of the two"
+
+// holder is who else wants the key of a part that is new.
+func (v *overlay) holder(p *part) (schema.EntryKey, bool) {
+	if p.old == nil {
+		if owner, taken := v.base.owners[p.key]; taken {
+			return owner, true
+		}
+	}
+	if s := v.shared[p.key]; s != nil {
+		return s.origin, s.refs > 0
+	}
+	s, ok := v.base.shared[p.key]
+	return s.origin, ok
+}
+
+// sortedParts returns the parts by key; those of one key stay in order.
+func sortedParts(parts []part) []part {
+	if slices.IsSortedFunc(parts, func(a, b part) int { return a.key.Compare(b.key) }) {
+		return parts
+	}
+	order := make([]int32, len(parts))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(parts[a].key.Compare(parts[b].key), int(a-b)) })
+	out := make([]part, len(parts))
+	for i, at := range order {
+		out[i] = parts[at]
+	}
+	return out
 }
 
 func (v *overlay) count(k object.Key) *sharedWant {
@@ -169,8 +229,7 @@ func (v *overlay) settle(want int) {
 func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 	for _, o := range r.Objects {
 		k := o.Key()
-		p := v.part(k)
-		p.old, p.oldOrigin = o, unit
+		v.parts = append(v.parts, part{key: k, old: o, oldOrigin: unit})
 		for _, c := range linkClaims(k, o) {
 			v.claims[c] = ""
 		}
@@ -210,35 +269,8 @@ func (v *overlay) conflict(unit, other schema.EntryKey, what, remedy string) err
 	return &ConflictError{Path: v.text(unit), Other: v.text(other), What: what, Remedy: remedy}
 }
 
-// owner is who alone wants k after what has been dropped and added so far.
-func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
-	if p := v.find(k); p != nil {
-		return v.ownerOf(p)
-	}
-	owner, ok := v.base.owners[k]
-	return owner, ok
-}
-
-func (v *overlay) ownerOf(p *part) (schema.EntryKey, bool) {
-	if p.newOrigin != "" || p.old != nil {
-		return p.newOrigin, p.newOrigin != ""
-	}
-	owner, ok := v.base.owners[p.key]
-	return owner, ok
-}
-
 func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 	k := o.Key()
-	p := v.part(k)
-	other, taken := v.ownerOf(p)
-	if s := v.shared[k]; !taken && s != nil {
-		other, taken = s.origin, s.refs > 0
-	} else if s, ok := v.base.shared[k]; !taken && ok {
-		other, taken = s.origin, true
-	}
-	if taken {
-		return v.conflict(unit, other, fmt.Sprint(o), "remove or rename one of the two")
-	}
 	for _, c := range linkClaims(k, o) {
 		holder, touched := v.claims[c]
 		if !touched {
@@ -249,15 +281,12 @@ func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 		}
 		v.claims[c] = unit
 	}
-	p.new, p.newOrigin = o, unit
+	v.parts = append(v.parts, part{key: k, new: o, newOrigin: unit})
 	return nil
 }
 
 func (v *overlay) addShared(unit schema.EntryKey, o object.Object) error {
 	k := o.Key()
-	if owner, taken := v.owner(k); taken {
-		return v.conflict(unit, owner, fmt.Sprint(o), "remove or rename one of the two")
-	}
 	c := v.count(k)
 	if c.refs > 0 && !c.obj.Equal(o) {
 		return v.conflict(unit, c.origin, fmt.Sprint(o), fmt.Sprintf("there it is %q: make the two agree", c.obj))
@@ -320,6 +349,9 @@ func same(a, b object.Object) bool {
 // apply makes the overlay the base and returns what undoes it.
 func (v *overlay) apply() (undo func()) {
 	w := v.base
+	if len(w.owners) == 0 {
+		w.owners = make(map[object.Key]schema.EntryKey, len(v.parts))
+	}
 	for i := range v.parts {
 		set(w.owners, v.parts[i].key, v.parts[i].newOrigin)
 	}
