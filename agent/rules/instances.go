@@ -38,7 +38,7 @@ func instanceName(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	case "all", "default", translators.LoopbackLink:
 		c.fail(k, "config/name", name, "the kernel keeps this name for itself, and the VRF is a link of this name", "choose another name")
 		return
-	case c.SIDLink():
+	case c.carrier():
 		c.fail(k, "config/name", name, "the link that carries the SIDs has this name",
 			"choose another name, or another sid-interface in instance "+translators.DefaultInstance)
 		return
@@ -77,7 +77,7 @@ func memberInterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	switch *m.Interface {
 	case translators.LoopbackLink:
 		c.fail(k, "config/interface", *m.Interface, "lo cannot leave the default instance", "use a dummy interface")
-	case c.SIDLink():
+	case c.carrier():
 		c.fail(k, "config/interface", *m.Interface, "this link carries the SIDs, which are in the default instance",
 			"use another interface, or another sid-interface in instance "+translators.DefaultInstance)
 	}

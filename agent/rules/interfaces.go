@@ -23,6 +23,9 @@ func interfaceRules(m *translators.Model) []rule {
 		{"interface-name", m.Interface, interfaceName},
 		{"veth-peer", m.Interface, vethPeer},
 		{"mtu-ipv6", m.Interface, mtuForIPv6},
+		{"mtu-ipv6", m.NextHop, mtuOfLink},
+		{"mtu-ipv6", m.SID, mtuOfLink},
+		{"mtu-ipv6", m.SRv6Interface, mtuOfLink},
 		{"subinterface-zero", m.Subinterface, subinterfaceZero},
 		{"address-4", m.Address4, address4},
 		{"address-6", m.Address6, address6},
@@ -129,6 +132,10 @@ func mtuForIPv6(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		return false
 	})
 	// Below 1280 octets Linux takes IPv6 off the link, and what goes over it.
+	if translators.Str(i.Name) == c.carrier() {
+		c.fail(k, "config/mtu", text(*i.Mtu), "IPv6 needs 1280 octets, and this link carries the SIDs",
+			"set 1280 or more, or choose another sid-interface in instance "+translators.DefaultInstance)
+	}
 	c.Referrers(k, func(r schema.EntryKey) bool {
 		if !c.carriesIPv6(r) {
 			return true
@@ -137,6 +144,39 @@ func mtuForIPv6(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 			"set 1280 or more, or delete that first")
 		return false
 	})
+}
+
+// mtuOfLink is the same rule from the other side: an entry that sends IPv6 over an
+// interface comes after its MTU.
+func mtuOfLink(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	var leaf, link string
+	switch e := entry.(type) {
+	case *translators.NextHop:
+		leaf, link = "interface-ref/config/interface", outLink(e)
+	case *translators.SID:
+		leaf, link = "config/interface", translators.Str(e.Interface)
+	case *translators.SRv6Interface:
+		leaf, link = "config/interface-id", translators.Str(e.InterfaceId)
+	}
+	if link == "" || !c.tooSmallForIPv6(link) || !c.carriesIPv6(k) {
+		return
+	}
+	c.fail(k, leaf, link, "IPv6 needs 1280 octets, and the interface is configured with fewer", "set its config/mtu to 1280 or more")
+}
+
+// tooSmallForIPv6 reports whether an interface is configured with an MTU below
+// that of IPv6.
+func (c *check) tooSmallForIPv6(name string) bool {
+	small, known := c.small[name]
+	if !known {
+		i, ok := c.InterfaceNamed(name)
+		small = ok && i.Mtu != nil && *i.Mtu < minMTU6
+		if c.small == nil {
+			c.small = map[string]bool{}
+		}
+		c.small[name] = small
+	}
+	return small
 }
 
 // carriesIPv6 reports whether an entry that refers to an interface needs IPv6 on

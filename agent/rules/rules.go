@@ -90,10 +90,14 @@ func (r *Rules) Names() []string {
 // the order of their keys.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
 	was, is := translators.NewView(r.model, before), translators.NewView(r.model, after)
+	lostAddress := false
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {
 			subjects = append(subjects, subject{ch.Key, ch.New, ch.Old})
+		}
+		if list := ch.Key.List(); ch.Old != nil && (list == r.model.Address4.ListID || list == r.model.Address6.ListID) {
+			lostAddress = true
 		}
 	}
 	direct := len(subjects)
@@ -118,7 +122,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
 		subjects = unique(subjects)
 	}
-	found := r.checkAll(after, subjects)
+	found := r.checkAll(before, after, lostAddress, subjects)
 	return found[:min(len(found), schema.MaxErrors)]
 }
 
@@ -126,23 +130,23 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 const parallelShare = 4096
 
 // checkAll checks subjects; many are spread over the processors.
-func (r *Rules) checkAll(after translators.Reader, subjects []subject) []error {
+func (r *Rules) checkAll(before, after translators.Reader, lostAddress bool, subjects []subject) []error {
 	workers := min(runtime.GOMAXPROCS(0), len(subjects)/parallelShare)
 	if workers < 2 {
-		return r.checkShare(after, subjects)
+		return r.checkShare(before, after, lostAddress, subjects)
 	}
 	found := make([][]error, workers)
 	var wg sync.WaitGroup
 	for i := range found {
 		share := subjects[i*len(subjects)/workers : (i+1)*len(subjects)/workers]
-		wg.Go(func() { found[i] = r.checkShare(after, share) })
+		wg.Go(func() { found[i] = r.checkShare(before, after, lostAddress, share) })
 	}
 	wg.Wait()
 	return slices.Concat(found...)
 }
 
-func (r *Rules) checkShare(after translators.Reader, subjects []subject) []error {
-	c := &check{View: translators.NewView(r.model, after)}
+func (r *Rules) checkShare(before, after translators.Reader, lostAddress bool, subjects []subject) []error {
+	c := &check{View: translators.NewView(r.model, after), before: translators.NewView(r.model, before), lostAddress: lostAddress}
 	for _, s := range subjects {
 		for _, rule := range r.table[s.key.List()] {
 			c.rule = rule.name
@@ -173,10 +177,13 @@ func unique(subjects []subject) []subject {
 // check is one run, by one goroutine.
 type check struct {
 	translators.View
-	found    []error
-	rule     string    // that is being checked
-	locators []located // of the default instance, see locatorOf
-	indexed  bool
+	before      translators.View // of the snapshot before
+	lostAddress bool             // an address changed or went
+	found       []error
+	rule        string    // that is being checked
+	locators    []located // of the default instance, see locatorOf
+	indexed     bool
+	small       map[string]bool // see tooSmallForIPv6
 }
 
 // fail records a violation at a node below an entry, "" for the entry itself.
@@ -204,12 +211,37 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		}
 	}
 	return map[schema.ListID]recheckFunc{
-		m.Address6.ListID:  parent(m.Interface), // its MTU
-		m.NextHop.ListID:   parent(m.Static),    // at least one, and which share a metric
+		m.Address4.ListID:  recheckGateways,
+		m.Address6.ListID:  both(parent(m.Interface), recheckGateways), // its MTU
+		m.NextHop.ListID:   parent(m.Static),                           // at least one, and which share a metric
 		m.Interface.ListID: recheckPeers,
 		m.Instance.ListID:  recheckReferrers,
 		m.Locator.ListID:   recheckSIDs,
 	}
+}
+
+func both(a, b recheckFunc) recheckFunc {
+	return func(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+		a(was, is, ch, again)
+		b(was, is, ch, again)
+	}
+}
+
+// recheckGateways: the neighbours that an address had on its link.
+func recheckGateways(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	link, _, ok := was.InterfaceOf(ch.Key)
+	prefix := subnet(ch.Old)
+	if !ok || !prefix.IsValid() {
+		return
+	}
+	is.Referrers(link, func(k schema.EntryKey) bool {
+		if e, ok := is.Get(k); ok {
+			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(gateway(nh)) {
+				again(k)
+			}
+		}
+		return true
+	})
 }
 
 // recheckPeers: the other end of a veth names this one.

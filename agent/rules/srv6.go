@@ -55,13 +55,21 @@ func srv6Source(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 }
 
-func sidInterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := translators.SRv6(entry.(*translators.Instance))
-	if s == nil || s.SidInterface == nil {
+// carrier is the link that carries the SIDs, "" without an instance that has some.
+func (c *check) carrier() string {
+	if _, ok := c.InstanceNamed(translators.DefaultInstance); !ok {
+		return ""
+	}
+	return c.SIDLink()
+}
+
+// sidInterface is also about the link that is meant where none is named.
+func sidInterface(c *check, k schema.EntryKey, _, _ schema.GoStruct) {
+	if k != c.DefaultKey() {
 		return
 	}
 	const leaf = "segment-routing/srv6/config/sid-interface"
-	name := *s.SidInterface
+	name := c.SIDLink()
 	if name == "all" || name == "default" {
 		c.fail(k, leaf, name, "the kernel keeps this name for the settings of all links", "choose another name")
 		return
@@ -74,6 +82,9 @@ func sidInterface(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 	if ni, ok := c.InstanceNamed(name); ok && ni.Type == translators.InstanceL3VRF {
 		c.fail(k, leaf, name, "the VRF link of network instance "+name+" has this name", "choose another name")
+	}
+	if c.tooSmallForIPv6(name) {
+		c.fail(k, leaf, name, "IPv6 needs 1280 octets, and the interface is configured with fewer", "set its config/mtu to 1280 or more")
 	}
 	link, ok := c.InterfaceKey(name)
 	if !ok {

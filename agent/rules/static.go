@@ -26,6 +26,7 @@ func staticRules(m *translators.Model) []rule {
 		{"next-hop-way", m.NextHop, nextHopWay},
 		{"next-hop-drop", m.NextHop, nextHopDrop},
 		{"next-hop-address", m.NextHop, nextHopAddress},
+		{"next-hop-reached", m.NextHop, nextHopReached},
 		{"next-hop-subinterface", m.NextHop, nextHopSubinterface},
 		{"segment-list", m.NextHop, segmentList},
 		{"insert-ipv6", m.NextHop, insertNeedsIPv6},
@@ -153,6 +154,66 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		// would not follow when addresses move.
 		c.fail(k, leaf, gw.String(), "the link that leads to it is not named", "set interface-ref/config/interface")
 	}
+}
+
+// nextHopReached: the kernel keeps a route when the address goes that its gateway
+// was reached by, and refuses to make it again, so that the configuration would
+// run until the next reboot. A gateway that no configured address reaches is for
+// the kernel to judge: somebody else may have put one there.
+func nextHopReached(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	gw := gateway(nh)
+	if !c.lostAddress || !gw.IsValid() || gw.IsLinkLocalUnicast() || reaches(c.View, outLink(nh), gw) {
+		return
+	}
+	if reaches(c.before, outLink(nh), gw) && !c.withheld(k, outLink(nh)) {
+		c.fail(k, "config/next-hop", gw.String(), "no address of interface "+outLink(nh)+" reaches it any more",
+			"keep the address on the interface, or change or delete the next hop in the same request")
+	}
+}
+
+// withheld reports whether a next hop is out of the kernel because something that
+// it depends on is disabled.
+func (c *check) withheld(k schema.EntryKey, link string) bool {
+	_, ni, inInstance := c.InstanceOf(k)
+	_, proto, inProtocol := c.ProtocolOf(k)
+	return c.InterfaceDown(link) != "" || inInstance && translators.InstanceDown(ni) != "" || inProtocol && !translators.On(proto.Enabled)
+}
+
+// reaches reports whether an address that is configured on a link is in one
+// subnet with a neighbour.
+func reaches(v translators.View, link string, neighbour netip.Addr) bool {
+	k, ok := v.InterfaceKey(link)
+	if !ok {
+		return false
+	}
+	found := false
+	v.Scan(k, func(_ schema.EntryKey, e schema.GoStruct) bool {
+		p := subnet(e)
+		found = p.IsValid() && p.Contains(neighbour) && p.Addr() != neighbour
+		return !found
+	})
+	return found
+}
+
+// subnet is what an address has on its link, invalid for what is no address.
+func subnet(e schema.GoStruct) netip.Prefix {
+	var ip *string
+	var length *uint8
+	switch a := e.(type) {
+	case *translators.Address4:
+		if a != nil {
+			ip, length = a.Ip, a.PrefixLength
+		}
+	case *translators.Address6:
+		if a != nil {
+			ip, length = a.Ip, a.PrefixLength
+		}
+	}
+	if length == nil {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(translators.Addr(ip), int(*length))
 }
 
 // prefixAbove is the prefix that a next hop is for, from its key.
