@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -146,6 +147,20 @@ func (h *hand) Put(o object.Object) error {
 		return h.route(o)
 	}
 	return fmt.Errorf("nobody else makes %T", o)
+}
+
+// noSource is ip sr tunsrc set ::, for which the library has no call either.
+func (h *hand) noSource() error {
+	const setTunSrc, dst = 3, 1 // SEG6_CMD_SET_TUNSRC, SEG6_ATTR_DST of linux/seg6_genl.h
+	family, err := h.nl.GenlFamilyGet("SEG6")
+	if err != nil {
+		return err
+	}
+	req := nl.NewNetlinkRequest(int(family.ID), unix.NLM_F_ACK)
+	req.AddData(&nl.Genlmsg{Command: setTunSrc, Version: 1})
+	req.AddData(nl.NewRtAttr(dst, netip.IPv6Unspecified().AsSlice()))
+	_, err = req.Execute(unix.NETLINK_GENERIC, 0)
+	return err
 }
 
 func newLink(o object.Link) netlink.Link {
@@ -342,6 +357,8 @@ func (h *hand) Delete(k object.Key) error {
 			return err
 		}
 		return h.nl.LinkDel(l)
+	case object.KindTunnelSource:
+		return h.noSource()
 	}
 	return fmt.Errorf("nobody else deletes a %s", k.Kind)
 }

@@ -75,6 +75,7 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("prior/partial", (*contract).priorOfPart)
 	run("prior/namespace", (*contract).priorOfNamespace)
 	run("prior/changed-by-others", (*contract).priorOverruled)
+	run("prior/taken-away", (*contract).priorTakenAway)
 	run("prior/recreated-link", (*contract).priorOfRecreatedLink)
 	run("reopen", (*contract).ownershipAfterReopen)
 	run("batch", (*contract).batchWithFailures)

@@ -156,6 +156,25 @@ func (k *contract) priorOverruled() {
 	k.holds(theirs)
 }
 
+// priorTakenAway: what somebody else has taken away can be set again, and what was
+// there before us is still known.
+func (k *contract) priorTakenAway() {
+	theirs := object.TunnelSource{Source: netip.MustParseAddr("fc00:ff::1")}
+	ours := object.TunnelSource{Source: segments[0]}
+	k.need(ours)
+	k.put(theirs)
+	k.create(ours)
+	if err := k.Foreign.Delete(ours.Key()); err != nil {
+		k.Fatal(err)
+	}
+	if k.listed(ours) {
+		k.Fatal("a tunnel source that is not in the kernel any more is listed")
+	}
+	k.create(ours)
+	k.remove(ours)
+	k.holds(theirs)
+}
+
 // priorOfRecreatedLink: another link of the same name has nothing of ours.
 func (k *contract) priorOfRecreatedLink() {
 	k.need(vethA)

@@ -203,10 +203,11 @@ func (f *Fake) setOver(old, o object.Object) error {
 		return err
 	}
 	r, recorded := f.records[k]
-	if recorded = recorded && f.live(k); recorded != (old != nil) {
-		if recorded {
-			return syscall.EEXIST
-		}
+	recorded = recorded && f.live(k)
+	switch {
+	case old == nil && recorded && f.held(r):
+		return syscall.EEXIST
+	case old != nil && !recorded:
 		return syscall.ENOENT
 	}
 	if m, ok := o.(object.Member); ok {
@@ -234,6 +235,16 @@ func (f *Fake) setOver(old, o object.Object) error {
 	}
 	f.records[k] = next
 	return f.apply(o)
+}
+
+// held reports whether what the record says we set is still set.
+func (f *Fake) held(r record) bool {
+	for p, value := range settings(r.object) {
+		if f.current(r.object.Key(), p) != value {
+			return false
+		}
+	}
+	return true
 }
 
 // giveBack ends a setting: what we set and nobody changed since goes back to what
