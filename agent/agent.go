@@ -59,6 +59,9 @@ type Agent struct {
 	tel     *telemetry.Telemetry
 	drift   *drift
 
+	// disk is where the configuration is kept; nil: in the state directory.
+	disk datastore.FS
+
 	// scope names the life of the kernel state that counters belong to.
 	scope    string
 	counters *telemetry.Counters
@@ -154,7 +157,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty, withheld: a.drift.withheld}
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
-		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), Applier: a.applier, Log: a.log,
+		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), FS: a.disk, Applier: a.applier, Log: a.log,
 		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {
 			return check.Check(old, new, changes)
 		}),
