@@ -101,6 +101,51 @@ func benchmarkOne(b *testing.B, n int) {
 func BenchmarkCommitOneOf100(b *testing.B)  { benchmarkOne(b, 100) }
 func BenchmarkCommitOneOf100k(b *testing.B) { benchmarkOne(b, 100_000) }
 
+// beside100kWithheld is a reconciler whose 100,000 SIDs have no link, and 100 more
+// that have one.
+func beside100kWithheld(b *testing.B) *reconcile.Reconciler {
+	f := kerneltest.NewFake()
+	changes := sids(100_100)
+	for i := range changes {
+		sid := *changes[i].Want.Object.(*object.LocalSID)
+		sid.Dev = "ext0"
+		if i < 100_000 {
+			sid.Dev = "missing"
+		}
+		changes[i].Want.Object = &sid
+	}
+	r := reconcile.New(f)
+	if err := r.Load(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if withheld, err := r.Start(b.Context(), changes); err != nil || len(withheld) != 100_000 {
+		b.Fatalf("%d objects are withheld, %v", len(withheld), err)
+	}
+	return r
+}
+
+// What cannot be put in place costs those nothing who want something else.
+func BenchmarkCommitOneBeside100kWithheld(b *testing.B) {
+	r := beside100kWithheld(b)
+	i := 0
+	for b.Loop() {
+		sid := &object.LocalSID{SID: addr("fc01::"), Table: object.TableMain, Behavior: object.EndX,
+			NextHop: addr([]string{"fe80::1", "fe80::2"}[i%2]), Dev: "ext0"}
+		commit(b, r, want(sid))
+		i++
+	}
+}
+
+// Trying it again is trying one of them.
+func BenchmarkRepair100kWithheld(b *testing.B) {
+	r := beside100kWithheld(b)
+	for b.Loop() {
+		if _, err := r.Repair(b.Context(), behind(object.LinkKey("missing"))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // echo is a kernel that does as it is told and keeps nothing.
 type echo struct{}
 

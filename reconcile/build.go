@@ -56,6 +56,8 @@ type builder struct {
 	// queue are the items whose dependents have to be looked at.
 	queue []int32
 
+	announced bool // there are nodes that were not when the first item was added
+
 	scratch []object.Claim
 }
 
@@ -204,6 +206,7 @@ func (b *builder) add(k object.Key, n *node, w Wanted) {
 		it.oldNeeds = b.listOf(b.g.keys)
 		if n.needs[wantSide] == nil {
 			b.g.announce(n, it.new)
+			b.announced = true
 		}
 	default:
 		it.oldNeeds = b.needsOf(it.old)
@@ -253,7 +256,7 @@ func (b *builder) spread() {
 		i := b.queue[len(b.queue)-1]
 		b.queue = b.queue[:len(b.queue)-1]
 		key := b.items[i].key
-		n := b.items[i].node
+		n := b.nodeOf(i)
 		if n == nil {
 			continue
 		}
@@ -274,6 +277,17 @@ func (b *builder) spread() {
 			}
 		})
 	}
+}
+
+// nodeOf is the node of an item; announce may have made it after the item.
+func (b *builder) nodeOf(i int32) *node {
+	it := &b.items[i]
+	if it.node == nil && b.announced {
+		if it.node = b.g.find(it.key); it.node != nil {
+			it.node.item = i + 1
+		}
+	}
+	return it.node
 }
 
 // arrange sorts the items by key, which gives plans their fixed order, and finds

@@ -199,10 +199,14 @@ func (r *Reconciler) renew(keys []object.Key) {
 // fails is held back, and the rest is tried again without it.
 func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object, holding func() func(object.Key) bool) ([]Found, error) {
 	const rounds = 12 // what fails does so one kind after the other
+	defer r.park()
 	var found []Found
 	for round := 0; ; round++ {
+		scouts := r.troubles.send(time.Now())
 		leave := holding()
-		p, err := r.graph.build(nil, pending{leave: leave, stale: r.stale, leaveDependents: true})
+		rest := pending{leave: leave, stale: r.stale, leaveDependents: true}
+		r.graph.unpark(rest.waits)
+		p, err := r.graph.build(nil, rest)
 		p.text = r.text
 		p.generation = r.generation
 		what := r.foundBy(p)
@@ -211,14 +215,17 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 			j, err = r.apply(ctx, p)
 		}
 		if err == nil {
+			taken := r.taken(p, leave)
 			found = append(found, r.mended(what, leave)...)
-			drifted, err := r.resync(ctx, r.kindsBehind(r.taken(p, leave)))
-			if err != nil || len(drifted) == 0 || round == rounds {
+			again := r.troubles.follow(scouts, time.Now())
+			drifted, err := r.resync(ctx, r.kindsBehind(taken))
+			if err != nil || len(drifted) == 0 && !again || round == rounds {
 				return found, err
 			}
 			continue
 		}
 		if ctx.Err() != nil {
+			r.troubles.follow(scouts, time.Now())
 			return found, ctx.Err()
 		}
 		if len(seen) > 0 {
@@ -228,6 +235,7 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 				kinds[k.Kind] = struct{}{}
 			}
 			if seen = nil; r.refreshed(ctx, kinds) {
+				r.troubles.follow(scouts, time.Now())
 				continue
 			}
 		}
@@ -238,10 +246,18 @@ func (r *Reconciler) mend(ctx context.Context, seen map[object.Key]object.Object
 				bad[f.Key] = err
 			}
 		}
-		if len(bad) == 0 {
+		nobody := len(bad) == 0
+		found = append(found, r.failed(what, bad)...)
+		r.troubles.follow(scouts, time.Now())
+		if nobody {
 			return found, err
 		}
-		found = append(found, r.failed(what, bad)...)
+		if len(j.results) > 0 {
+			// The undo has put back only what p is about.
+			if _, err := r.resync(ctx, r.kindsBehind(r.taken(p, leave))); err != nil {
+				return found, err
+			}
+		}
 	}
 }
 
@@ -368,7 +384,7 @@ func (r *Reconciler) leaveAll() []Found {
 			found, keys = append(found, f), append(keys, n.key)
 		}
 	}
-	for n := range r.graph.differ {
+	for n := range r.graph.differing {
 		leave(n)
 	}
 	for k := range r.stale {
@@ -378,13 +394,13 @@ func (r *Reconciler) leaveAll() []Found {
 	}
 	slices.SortFunc(found, func(a, b Found) int { return a.Key.Compare(b.Key) })
 	r.tell(keys)
+	r.park()
 	return found
 }
 
 func (r *Reconciler) differs(n *node) bool {
-	_, differs := r.graph.differ[n]
 	_, stale := r.stale[n.key]
-	return differs || stale
+	return stale || r.graph.differs(n)
 }
 
 // tell says that what is known of keys changed.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"sync"
 
 	"heddle/kernel/object"
@@ -70,9 +71,10 @@ type graph struct {
 	kinds [math.MaxUint8 + 1]map[string]*node
 	lists map[string]*needs
 
-	// differ are the nodes whose have is not what is wanted; empty after a
-	// commit that went well.
-	differ map[*node]struct{}
+	// differ are the nodes whose have is not what is wanted, but for the parked
+	// ones, which have been so for a while: plans would pass over them. Both are
+	// empty when all is well.
+	differ, parked map[*node]struct{}
 
 	last *needs // found last: many objects in a row need the same
 
@@ -81,7 +83,7 @@ type graph struct {
 }
 
 func newGraph() *graph {
-	return &graph{lists: map[string]*needs{}, differ: map[*node]struct{}{}}
+	return &graph{lists: map[string]*needs{}, differ: map[*node]struct{}{}, parked: map[*node]struct{}{}}
 }
 
 // find returns nil for a key that nothing is known of.
@@ -137,10 +139,62 @@ func (g *graph) set(n *node, have, want object.Object, origin string) {
 	n.have, n.want, n.origin = have, want, origin
 	if same || have == nil && want == nil {
 		delete(g.differ, n)
-	} else {
+		delete(g.parked, n)
+	} else if _, parked := g.parked[n]; !parked {
 		g.differ[n] = struct{}{}
 	}
 	g.dropIdle(n)
+}
+
+// differs reports whether what n has is not what is wanted.
+func (g *graph) differs(n *node) bool {
+	_, differs := g.differ[n]
+	_, parked := g.parked[n]
+	return differs || parked
+}
+
+// differing goes through all nodes of which that is so.
+func (g *graph) differing(yield func(*node) bool) {
+	for _, set := range []map[*node]struct{}{g.differ, g.parked} {
+		for n := range set {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// park spares plans the nodes that they would pass over.
+func (g *graph) park(waits func(*node) bool) {
+	var nodes []*node
+	for n := range g.differ {
+		if waits(n) {
+			nodes = append(nodes, n)
+		}
+	}
+	g.move(nodes, g.differ, g.parked)
+}
+
+// unpark has plans take up again what does not wait any more.
+func (g *graph) unpark(waits func(*node) bool) {
+	var nodes []*node
+	for n := range g.parked {
+		if !waits(n) {
+			nodes = append(nodes, n)
+		}
+	}
+	g.move(nodes, g.parked, g.differ)
+}
+
+func (g *graph) move(nodes []*node, from, to map[*node]struct{}) {
+	for part := range slices.Chunk(nodes, chunk) {
+		g.mu.Lock()
+		for _, n := range part {
+			delete(from, n)
+			to[n] = struct{}{}
+		}
+		g.mu.Unlock()
+	}
 }
 
 // announce lets n be found by what o needs, which is to be wanted there and is

@@ -22,10 +22,7 @@ func (r *Reconciler) Trouble(key object.Key) string {
 
 // troubleOf is Trouble for those who hold the graph's lock.
 func (r *Reconciler) troubleOf(n *node) string {
-	if n == nil || n.want == nil {
-		return ""
-	}
-	if _, differs := r.graph.differ[n]; !differs {
+	if n == nil || n.want == nil || !r.graph.differs(n) {
 		return ""
 	}
 	if why := r.troubles.reason(n.key); why != "" {
@@ -112,6 +109,13 @@ func (r *Reconciler) retryBehind(n *node, now time.Time) {
 				r.troubles.retry(d.key, now)
 			}
 		})
+	}
+}
+
+// park spares commits what is held back and what waits for it.
+func (r *Reconciler) park() {
+	if held := r.troubles.pending(); held != nil {
+		r.graph.park(pending{leave: held}.waits)
 	}
 }
 

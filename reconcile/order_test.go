@@ -392,3 +392,31 @@ func TestOrder(t *testing.T) {
 		})
 	}
 }
+
+// A VRF gets another name and keeps its table: what is in the table is the same to
+// the kernel, and waits for the new VRF all the same, also where something else
+// pulls it ahead.
+func TestRenamedVRFKeepsItsTable(t *testing.T) {
+	sid := func(dev string) object.Object {
+		return &object.LocalSID{SID: addr("fc00::3"), Table: object.TableMain, Behavior: object.End, Dev: dev}
+	}
+	drop := func(vrf string) object.Object {
+		return &object.Route{Table: 30, VRF: vrf, Prefix: prefix("10.9.0.0/16"), Type: object.Blackhole}
+	}
+	old := []object.Object{dummy("sr0"), up("sr0"), vrf("green", 30), up("green"), member("sr0", "green"), sid("sr0"), drop("green")}
+	_, r := running(t, old...)
+	p, err := r.Plan(from(old, []object.Object{vrf("red", 30), drop("red"), sid("ext1")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameText(t, "plan", p.String(), `
+set sid fc00::3 action End dev ext1
+		del route blackhole 10.9.0.0/16 table 30
+		del link green up
+		del link sr0 up
+		del link sr0 master green
+		del link green type vrf table 30
+		add link red type vrf table 30
+		add route blackhole 10.9.0.0/16 table 30
+		del link sr0 type dummy`)
+}

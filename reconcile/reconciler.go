@@ -200,7 +200,7 @@ func (r *Reconciler) wantedBefore(p Plan) []Change {
 func (r *Reconciler) Leftovers() []object.Object {
 	r.graph.mu.RLock()
 	var left []*node
-	for n := range r.graph.differ {
+	for n := range r.graph.differing {
 		if n.want == nil {
 			left = append(left, n)
 		}

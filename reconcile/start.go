@@ -60,7 +60,7 @@ func (r *Reconciler) withheld(failed []Found) []Found {
 		errs[f.Key] = f.Err
 	}
 	var list []Found
-	for n := range r.graph.differ {
+	for n := range r.graph.differing {
 		f := Found{Key: n.key, Origin: r.text(n.origin), Have: n.have, Want: n.want, Err: errs[n.key], First: true}
 		if f.Err == nil {
 			f.Err, f.First = errors.New(r.Trouble(n.key)), false
@@ -81,8 +81,7 @@ func (r *Reconciler) waitsFor(keys []object.Key) []object.Key {
 			return
 		}
 		n.dependents(func(d *node) {
-			_, known := seen[d]
-			if _, differs := r.graph.differ[d]; !known && differs && d.want != nil {
+			if _, ok := seen[d]; !ok && d.want != nil && r.graph.differs(d) {
 				seen[d] = struct{}{}
 				waiting = append(waiting, d.key)
 				visit(d)

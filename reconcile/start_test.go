@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -136,6 +137,42 @@ func TestStartThenCommit(t *testing.T) {
 	commit(t, r, want(vrf("blue", 120), dt4("fc00::d4", "blue", 120)))
 	if found := repair(t, r, reconcile.Look{}); len(found) != 1 || found[up("blue").Key()].Err != nil {
 		t.Errorf("found %v", found)
+	}
+}
+
+// Of many that fail alike one is tried again; when it goes the way is free for all
+// of them, but for those with another obstacle.
+func TestStartScout(t *testing.T) {
+	f := kerneltest.NewFake()
+	remove(t, f, object.LinkKey("ext0"))
+	var objects []object.Object
+	for i := range 50 {
+		objects = append(objects, &object.LocalSID{SID: addr(fmt.Sprintf("fc00::%x", i+1)), Table: object.TableMain, Behavior: object.End, Dev: "ext0"})
+	}
+	r, withheld := started(t, f, append(objects, up("ext0")))
+	expectWithheld(t, r, withheld, "link ext0 does not exist", append(objects, up("ext0"))...)
+	if found := repair(t, r, behind(object.LinkKey("ext0"))); len(found) != 2 || !found[objects[0].Key()].Repeated || !found[up("ext0").Key()].Repeated {
+		t.Errorf("tried again: %v", found)
+	}
+	for _, o := range objects {
+		if why := r.Trouble(o.Key()); !strings.Contains(why, "link ext0 does not exist") {
+			t.Errorf("trouble of %v: %q", o, why)
+		}
+	}
+	put(t, f, dummy("ext0"))
+	inTheWay := &object.Route{Table: object.TableMain, Prefix: prefix("fc00::7/128"), Type: object.Blackhole}
+	put(t, f, inTheWay)
+	for range 2 {
+		for k, x := range repair(t, r, behind(object.LinkKey("ext0"))) {
+			if taken := k == objects[6].Key(); taken != (x.Err != nil) {
+				t.Errorf("%+v", x)
+			}
+		}
+	}
+	for i, o := range objects {
+		if got, ok := f.Get(o.Key()); i != 6 && (!ok || !got.Equal(o)) || (i == 6) != (r.Trouble(o.Key()) != "") {
+			t.Errorf("the kernel holds %v instead of %v, because %q", got, o, r.Trouble(o.Key()))
+		}
 	}
 }
 

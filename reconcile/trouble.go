@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,10 +47,12 @@ type trouble struct {
 	tries  int       // that failed in a row
 	last   time.Time // when it drifted, or was tried
 	next   time.Time // it is left alone until then; zero: for good
+
+	follows bool // another one is tried first
 }
 
 func (t *trouble) holds(now time.Time) bool {
-	return t.reason != "" && (t.next.IsZero() || now.Before(t.next))
+	return t.reason != "" && (t.follows || t.next.IsZero() || now.Before(t.next))
 }
 
 // troubles are those of all objects. The writer changes them, anybody may ask.
@@ -80,24 +83,80 @@ func (s *troubles) pending() func(object.Key) bool {
 }
 
 func (s *troubles) which(fits func(*trouble) bool) func(object.Key) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	var held map[object.Key]struct{}
-	for k, t := range s.byKey {
-		if fits(t) {
-			if held == nil {
-				held = map[object.Key]struct{}{}
-			}
-			held[k] = struct{}{}
-		}
-	}
-	if held == nil {
+	if s.none() {
 		return nil
 	}
 	return func(k object.Key) bool {
-		_, ok := held[k]
-		return ok
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		t := s.byKey[k]
+		return t != nil && fits(t)
 	}
+}
+
+// scout is the one of many that failed for the same reason which is tried first:
+// while it fails, they would, too.
+type scout struct {
+	key    object.Key
+	reason string
+	others []*trouble
+}
+
+// manyAlike is from when on a scout is sent.
+const manyAlike = 16
+
+// send makes the others of those that are due and alike wait for their scout. It
+// is followed by follow.
+func (s *troubles) send(now time.Time) []scout {
+	type alike struct {
+		kind   object.Kind
+		reason string
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := map[alike][]object.Key{}
+	for k, t := range s.byKey {
+		if t.reason != "" && t.tries > 0 && !t.holds(now) {
+			due[alike{k.Kind, t.reason}] = append(due[alike{k.Kind, t.reason}], k)
+		}
+	}
+	var scouts []scout
+	for a, keys := range due {
+		if len(keys) < manyAlike {
+			continue
+		}
+		sc := scout{key: slices.MinFunc(keys, object.Key.Compare), reason: a.reason}
+		for _, k := range keys {
+			if k != sc.key {
+				t := s.byKey[k]
+				t.follows = true
+				sc.others = append(sc.others, t)
+			}
+		}
+		scouts = append(scouts, sc)
+	}
+	return scouts
+}
+
+// follow has the others go the way of their scout, and reports whether some can be
+// tried now.
+func (s *troubles) follow(scouts []scout, now time.Time) (again bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sc := range scouts {
+		t := s.byKey[sc.key]
+		alike := t != nil && t.reason == sc.reason
+		for _, o := range sc.others {
+			o.follows = false
+			switch {
+			case !alike:
+				o.tries, o.next, again = 0, now, true
+			case now.Before(t.next): // it failed again
+				o.tries, o.next = t.tries, t.next
+			}
+		}
+	}
+	return again
 }
 
 // heldKeys are those with a reason.
@@ -206,14 +265,15 @@ func (s *troubles) solved(k object.Key) {
 // solvedBut says that all is in order but what leave names, and returns what was
 // not before.
 func (s *troubles) solvedBut(leave func(object.Key) bool) []object.Key {
+	keys := s.heldKeys()
+	if leave != nil {
+		keys = slices.DeleteFunc(keys, leave)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var keys []object.Key
-	for k, t := range s.byKey {
-		if t.reason != "" && (leave == nil || !leave(k)) {
-			t.reason, t.tries = "", 0
-			keys = append(keys, k)
-		}
+	for _, k := range keys {
+		t := s.byKey[k]
+		t.reason, t.tries = "", 0
 	}
 	return keys
 }
