@@ -59,15 +59,21 @@ func sidsBatch(n int) []byte {
 
 func staticPrefix(i int) string { return fmt.Sprintf("2001:db8:%x:%x::/64", 0x4000+i>>12, i&0xfff) }
 
-func segments(i int) (first, second string) {
-	return fmt.Sprintf("2001:db8:2:%x::1", i%16), "2001:db8:3::1"
+// encaps are H.Encaps routes over 16 segment lists, which say no more than that, or
+// name a next hop and its interface. The lists end at a node with a number.
+type encaps struct {
+	named bool
+	end   int
 }
 
-// staticsJSON is a payload for staticsPath: n H.Encaps routes over 16 segment
-// lists, which say no more than that, or name a next hop and its interface.
-func staticsJSON(n int, named bool) []byte {
+func (e encaps) segments(i int) (first, second string) {
+	return fmt.Sprintf("2001:db8:2:%x::1", i%16), fmt.Sprintf("2001:db8:%d::1", 3+e.end)
+}
+
+// json is a payload for staticsPath of n routes.
+func (e encaps) json(n int) []byte {
 	way := ""
-	if named {
+	if e.named {
 		way = `,"next-hop":"2001:db8:13::9"},"interface-ref":{"config":{"interface":"e1"}`
 	}
 	var b bytes.Buffer
@@ -76,7 +82,7 @@ func staticsJSON(n int, named bool) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		first, second := segments(i)
+		first, second := e.segments(i)
 		fmt.Fprintf(&b, `{"prefix":"%[1]s","config":{"prefix":"%[1]s"},"next-hops":{"next-hop":[{"index":"0",`+
 			`"config":{"index":"0"%[4]s},`+
 			`"heddle-srv6:srv6-encapsulation":{"config":{"segment-list":["%[2]s","%[3]s"]}}}]}}`, staticPrefix(i), first, second, way)
@@ -85,12 +91,13 @@ func staticsJSON(n int, named bool) []byte {
 	return b.Bytes()
 }
 
-// staticsBatch has iproute2 make the same routes: each carries its encapsulation.
-func staticsBatch(n int) []byte {
+// batch has iproute2 add, or replace, the same routes: each carries its
+// encapsulation.
+func (e encaps) batch(verb string, n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
-		first, second := segments(i)
-		fmt.Fprintf(&b, "route add %s encap seg6 mode encap segs %s,%s via 2001:db8:13::9 dev e1\n", staticPrefix(i), first, second)
+		first, second := e.segments(i)
+		fmt.Fprintf(&b, "route %s %s encap seg6 mode encap segs %s,%s via 2001:db8:13::9 dev e1\n", verb, staticPrefix(i), first, second)
 	}
 	return b.Bytes()
 }

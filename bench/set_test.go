@@ -88,11 +88,11 @@ func sidsBulk(t testing.TB, n int) bulk {
 }
 
 func staticsBulk(t testing.TB, n int) bulk {
-	return bulk{"encaps", staticsPath, replaceRequest(t, staticsPath, staticsJSON(n, false)), staticsBatch(n), n, n}
+	return bulk{"encaps", staticsPath, replaceRequest(t, staticsPath, encaps{}.json(n)), encaps{}.batch("add", n), n, n}
 }
 
 func namedStaticsBulk(t testing.TB, n int) bulk {
-	return bulk{"encaps-named", staticsPath, replaceRequest(t, staticsPath, staticsJSON(n, true)), staticsBatch(n), n, 0}
+	return bulk{"encaps-named", staticsPath, replaceRequest(t, staticsPath, encaps{named: true}.json(n)), encaps{}.batch("add", n), n, 0}
 }
 
 // versus has the agent and iproute2 do the same in turns, each time from
@@ -169,6 +169,67 @@ func BenchmarkBulkSIDs(b *testing.B) {
 func BenchmarkBulkEncaps(b *testing.B) {
 	once(b)
 	staticsBulk(b, full).versus(b, rounds(b))
+}
+
+// BenchmarkRepoint is a Set that gives each of 100,000 H.Encaps routes another
+// segment list: those of one list move to another together. The peer replaces its
+// routes one by one.
+func BenchmarkRepoint(b *testing.B) {
+	once(b)
+	ours, theirs := newNamespace(b), newNamespace(b)
+	theirs.mustIP("-6 addr add 2001:db8:13::1/64 dev e1")
+	p := start(ours, b.TempDir(), profiles())
+	p.configure()
+	var requests [2][]byte
+	var files [2]string
+	for end := range requests {
+		requests[end] = replaceRequest(b, staticsPath, encaps{end: end}.json(full))
+		files[end] = filepath.Join(b.TempDir(), "batch")
+		if err := os.WriteFile(files[end], encaps{end: end}.batch("replace", full), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	p.timed("Set", requests[0])
+	p.shown()
+	theirs.ip(nil, "-6", "-force", "-batch", files[0])
+	var set, ip, setCPU, ipCPU, lost, lostByIP times
+	repoint := func(end int) {
+		cpu := p.cpu()
+		d, _ := p.timed("Set", requests[end])
+		p.shown()
+		set, setCPU = append(set, d.Seconds()), append(setCPU, p.cpu()-cpu)
+		if by := strings.Count(ours.mustIP("-6 nexthop"), fmt.Sprintf(" 2001:db8:%d::1 ]", 3+end)); by != 16 {
+			b.Fatalf("%d nexthop objects lead there, want 16", by)
+		}
+		lost = append(lost, float64(full-strings.Count(ours.mustIP("-6 -o route show proto 72"), " nhid ")))
+	}
+	peer := func(end int) {
+		begun := time.Now()
+		out, _ := theirs.ip(nil, "-6", "-force", "-batch", files[end])
+		ip, ipCPU = append(ip, time.Since(begun).Seconds()), append(ipCPU, theirs.cpu)
+		lostByIP = append(lostByIP, float64(strings.Count(out, "Command failed")))
+	}
+	for i := range rounds(b) {
+		if i%2 == 0 {
+			repoint(1)
+			peer(1)
+		} else {
+			peer(0)
+			repoint(0)
+		}
+	}
+	if profiles() {
+		p.profiled("repoint", func() {
+			p.timed("Set", requests[rounds(b)%2^1])
+			p.shown()
+		})
+	}
+	record(b, Result{Name: "repoint-set", Count: full, Unit: "s", Samples: set})
+	record(b, Result{Name: "repoint-ip", Count: full, Unit: "s", Samples: ip})
+	record(b, Result{Name: "repoint-set-cpu", Count: full, Unit: "s", Samples: setCPU})
+	record(b, Result{Name: "repoint-ip-cpu", Count: full, Unit: "s", Samples: ipCPU})
+	record(b, Result{Name: "repoint-lost", Count: full, Unit: "routes", Samples: lost})
+	record(b, Result{Name: "repoint-lost-by-ip", Count: full, Unit: "routes", Samples: lostByIP})
 }
 
 // BenchmarkBulkEncapsNamed is the same with routes that name an interface: each

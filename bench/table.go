@@ -121,6 +121,7 @@ var goals = []goal{
 	{"a Set of 100,000 End.X SIDs, JSON_IETF, to read back and on disk", "2x as fast as `ip -6 -batch`; stretch 3x", []string{"sids-set"}, versus("sids")},
 	{"a Set of 100,000 H.Encaps routes over 16 segment lists, which share nexthop objects", "2x as fast, no route lost", []string{"encaps-set"}, versus("encaps")},
 	{"the same with routes that name an interface: each carries its encapsulation", "", []string{"encaps-named-set"}, versus("encaps-named")},
+	{"a Set that gives 100,000 H.Encaps routes that share another segment list", "", []string{"repoint-set"}, versus("repoint")},
 	{"start with 100,000 SIDs saved, empty kernel", "<= 1.5 s", []string{"start-empty"}, func(f figures) (string, string, bool) {
 		v := f.get("start-empty", large)
 		return seconds(v), "", v <= 1.5
