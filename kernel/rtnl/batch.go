@@ -53,16 +53,20 @@ func (d *Driver) doRoutes(ctx context.Context, steps []reconcile.Step, results [
 	}
 	enc, dec := encoder{v, &d.hops}, decoder{v, &d.hops}
 	jobs := make([]job, len(steps))
-	todo := make([]*job, len(steps))
-	for i := range steps {
-		jobs[i] = job{step: steps[i], result: &results[i]}
-		todo[i] = &jobs[i]
+	todo := make([]*job, 0, len(steps))
+	for i, s := range steps {
+		if d.moves(s) {
+			results[i].Got = s.New
+			continue
+		}
+		jobs[i] = job{step: s, result: &results[i]}
+		todo = append(todo, &jobs[i])
 	}
 	d.pass(ctx, enc, dec, todo)
 	deep := deepExplanations
 	ctx = context.WithoutCancel(ctx)
-	for i := range jobs {
-		d.settle(ctx, enc, dec, &jobs[i], &deep)
+	for _, j := range todo {
+		d.settle(ctx, enc, dec, j, &deep)
 	}
 }
 

@@ -65,6 +65,10 @@ type Driver struct {
 	retried int    // messages sent again after a passing shortage
 	own     ownLinks
 
+	// repoints are those of the plan that was last checked, moved those that are
+	// under way: what was there before, by the ID of what has taken its place.
+	repoints, moved map[string]*object.SharedNextHop
+
 	stateMu sync.Mutex // guards state, the socket that telemetry reads through
 	state   *conn
 }

@@ -84,6 +84,13 @@ func (t *hopTable) drop(name string) {
 	delete(t.ids, name)
 }
 
+// forget takes a name from an object that has another one.
+func (t *hopTable) forget(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.ids, name)
+}
+
 // replace makes names the table.
 func (t *hopTable) replace(names map[uint32]string) {
 	ids := make(map[string]uint32, len(names))
@@ -188,6 +195,9 @@ func (d *Driver) doNextHop(ctx context.Context, s reconcile.Step) (object.Object
 		if !ok {
 			return nil, wrongType(s.Old)
 		}
+		if done, err := d.endMove(ctx, v, o); done {
+			return nil, err
+		}
 		return nil, d.deleteNextHop(ctx, o)
 	}
 	o, ok := s.New.(*object.SharedNextHop)
@@ -196,6 +206,11 @@ func (d *Driver) doNextHop(ctx context.Context, s reconcile.Step) (object.Object
 	}
 	if s.Old != nil {
 		return d.changeNextHop(ctx, v, s.Old, o)
+	}
+	if from := d.repoints[o.ID]; from != nil {
+		if got, err := d.takePlace(ctx, v, from, o); got != nil || err != nil {
+			return got, err
+		}
 	}
 	return d.createNextHop(ctx, v, o)
 }
@@ -236,14 +251,11 @@ func (d *Driver) changeNextHop(ctx context.Context, v view, old object.Object, o
 	if !ok {
 		return nil, describe(opChange, o.String(), &answer{errno: unix.ENOENT})
 	}
-	got, err := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, o)
-	if _, refused := errors.AsType[*KernelError](err); err != nil && !refused {
-		if was, ok := old.(*object.SharedNextHop); ok {
-			_, back := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, was)
-			err = errors.Join(err, describe("take back", o.String(), back))
-		}
+	was, ok := old.(*object.SharedNextHop)
+	if !ok {
+		return nil, wrongType(old)
 	}
-	return got, err
+	return d.changeTo(ctx, v, id, was, o)
 }
 
 // sendNextHop writes one nexthop object and reads it back by a query of its own:
@@ -405,5 +417,6 @@ func (d *Driver) readHops(ctx context.Context) ([]object.Object, error) {
 		objects = append(objects, &object.SharedNextHop{ID: name, Hop: hop})
 	}
 	d.hops.replace(names)
+	d.moved = nil // each object has one name again
 	return objects, nil
 }

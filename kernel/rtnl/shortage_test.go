@@ -17,20 +17,23 @@ import (
 
 // scarce is a kernel that runs out of memory on order: it stands between a driver's
 // writers and the real one, passes messages on, and answers those that refuse picks
-// with ENOMEM.
+// with ENOMEM, or another error.
 type scarce struct {
 	t *testing.T
 
 	mu      sync.Mutex // guards what follows
+	errno   unix.Errno
+	ordered bool // the routes of a batch come in the order of their prefixes
 	refuse  func(p netip.Prefix, try int) bool
 	tries   map[netip.Prefix]int
 	refused int
+	all     int // messages
 }
 
 // newScarce puts it in front of the writers of d.
 func newScarce(t *testing.T, d *Driver, refuse func(p netip.Prefix, try int) bool) *scarce {
 	t.Helper()
-	s := &scarce{t: t, refuse: refuse, tries: map[netip.Prefix]int{}}
+	s := &scarce{t: t, errno: unix.ENOMEM, refuse: refuse, tries: map[netip.Prefix]int{}}
 	for i, c := range d.writers {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -95,15 +98,16 @@ func (s *scarce) answer(batch []byte, kernel *conn) (answers [][]byte, last uint
 			s.t.Errorf("message of type %d is none of a route", native.Uint16(m[4:]))
 		}
 		p := r.dst
-		if above.IsValid() && p.Addr().Less(above) && native.Uint16(m[4:]) == unix.RTM_NEWROUTE {
+		refused, ordered := s.refuses(p)
+		if ordered && above.IsValid() && p.Addr().Less(above) {
 			s.t.Errorf("%s is sent behind %s", p, above)
 		}
 		above = p.Addr()
-		if !s.refuses(p) {
+		if refused == 0 {
 			pass, passed = append(pass, m...), last
 			continue
 		}
-		answers = append(answers, refusal(m))
+		answers = append(answers, refusal(m, refused))
 	}
 	if len(pass) == 0 {
 		return answers, last
@@ -142,15 +146,23 @@ func (s *scarce) answer(batch []byte, kernel *conn) (answers [][]byte, last uint
 	}
 }
 
-func (s *scarce) refuses(p netip.Prefix) bool {
+// refuses is the error for a message, 0 for none.
+func (s *scarce) refuses(p netip.Prefix) (errno unix.Errno, ordered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries[p]++
+	s.all++
 	if s.refuse(p, s.tries[p]) {
 		s.refused++
-		return true
+		errno = s.errno
 	}
-	return false
+	return errno, s.ordered
+}
+
+func (s *scarce) order(ordered bool, errno unix.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ordered, s.errno = ordered, errno
 }
 
 // count is how many messages were refused, and how many routes were tried.
@@ -160,12 +172,18 @@ func (s *scarce) count() (refused, tried int) {
 	return s.refused, len(s.tries)
 }
 
-// refusal is the kernel's ENOMEM to a message.
-func refusal(m []byte) []byte {
+func (s *scarce) messages() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}
+
+// refusal is the kernel's error to a message.
+func refusal(m []byte, errno unix.Errno) []byte {
 	a := make([]byte, unix.NLMSG_HDRLEN+4, unix.NLMSG_HDRLEN+4+unix.NLMSG_HDRLEN)
 	native.PutUint16(a[4:], unix.NLMSG_ERROR)
 	copy(a[8:12], m[8:12])
-	native.PutUint32(a[unix.NLMSG_HDRLEN:], ^uint32(unix.ENOMEM)+1) // -ENOMEM
+	native.PutUint32(a[unix.NLMSG_HDRLEN:], ^uint32(errno)+1) // negative
 	a = append(a, m[:unix.NLMSG_HDRLEN]...)
 	native.PutUint32(a, uint32(len(a)))
 	return a
@@ -217,6 +235,7 @@ func TestShortage(t *testing.T) {
 		s := newScarce(t, d, func(p netip.Prefix, try int) bool {
 			return everyFifth(p) && try <= 1+int(p.Addr().As16()[7])%4
 		})
+		s.order(true, unix.ENOMEM)
 		results := d.Do(context.Background(), steps)
 		if done := holds(t, d, steps, results); done != n {
 			t.Errorf("%d of %d routes", done, n)
