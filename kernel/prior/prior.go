@@ -184,12 +184,11 @@ func (s *Store) write(m map[object.Key]Entry) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(s.path)
-	tmp, err := os.CreateTemp(dir, fileName+".*")
+	// Always the same name: what a killed process leaves is overwritten.
+	tmp, err := os.OpenFile(s.path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(append(b, '\n'))
 	if err == nil {
 		err = tmp.Sync()
@@ -201,9 +200,9 @@ func (s *Store) write(m map[object.Key]Entry) error {
 		err = os.Rename(tmp.Name(), s.path)
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(s.path))
 }
 
 func syncDir(dir string) error {

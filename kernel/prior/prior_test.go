@@ -90,6 +90,28 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
+// TestKilledInWrite: what a process that was killed has left of a write neither
+// counts nor stays.
+func TestKilledInWrite(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "prior.json.tmp"), []byte(`{"version":1,"scope":"s","ent`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir, "s")
+	if len(s.Kind(object.KindLinkConfig)) > 0 {
+		t.Error("half a write counts")
+	}
+	if err := s.Put(entry("eth0", 2, "1400")); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("files %v, %v", files, err)
+	}
+	if _, ok := open(t, dir, "s").Get(object.LinkConfigKey("eth0")); !ok {
+		t.Error("what was written is not there")
+	}
+}
+
 // TestFailedWrite: without room on the disk nothing changes.
 func TestFailedWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
