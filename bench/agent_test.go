@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 }
 
 // runTapped runs an agent that takes commands on its standard input, one a line,
-// and answers each with a line: "profile FILE", "stop", "heap FILE".
+// and answers each with a line: "profile FILE", "stop", "heap FILE", "goroutines".
 func runTapped(dir string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -101,6 +101,8 @@ func tap(in io.Reader, out io.Writer, profile *os.File) {
 			err = profile.Close()
 		case "heap":
 			answer, err = heap(file)
+		case "goroutines":
+			answer = strconv.Itoa(runtime.NumGoroutine())
 		}
 		if err != nil {
 			answer = "error: " + err.Error()
@@ -137,6 +139,7 @@ type process struct {
 	client   gpb.GNMIClient
 	commands io.Writer // of one that is tapped
 	answers  *bufio.Reader
+	said     *log
 	// ready is the time from starting the program to its first answer, readyCPU
 	// the processor time until then in seconds.
 	ready    time.Duration
@@ -160,13 +163,38 @@ func startProfiled(n *namespace, dir, name string) *process {
 
 func startWith(n *namespace, dir string, tapped bool, env ...string) *process {
 	n.t.Helper()
-	p := &process{t: n.t, dir: dir}
+	begun := time.Now()
+	p := launch(n, dir, tapped, env...)
+	select {
+	case <-p.said.serves:
+	case <-p.said.ended:
+		n.t.Fatalf("heddled ended:\n%s", p.said.text())
+	}
+	var err error
+	p.conn, err = grpc.NewClient("unix://"+filepath.Join(dir, "gnmi.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)), grpc.WithNoProxy())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	p.client = gpb.NewGNMIClient(p.conn)
+	if _, err := p.client.Capabilities(context.Background(), &gpb.CapabilityRequest{}, grpc.WaitForReady(true)); err != nil {
+		n.t.Fatalf("%v\n%s", err, p.said.text())
+	}
+	p.ready = time.Since(begun)
+	p.readyCPU = p.cpu()
+	n.t.Cleanup(p.stop)
+	return p
+}
+
+// launch starts the program and waits for nothing.
+func launch(n *namespace, dir string, tapped bool, env ...string) *process {
+	n.t.Helper()
+	p := &process{t: n.t, dir: dir, said: newLog()}
 	file, err := heddled()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	sock := filepath.Join(dir, "gnmi.sock")
-	p.cmd = exec.Command(file, "-listen", "", "-unix", sock, "-state-dir", dir)
+	p.cmd = exec.Command(file, "-listen", "", "-unix", filepath.Join(dir, "gnmi.sock"), "-state-dir", dir)
 	if tapped {
 		p.cmd = exec.Command("/proc/self/exe")
 		p.cmd.Env = append(append(os.Environ(), tappedEnv+"="+dir), env...)
@@ -179,44 +207,57 @@ func startWith(n *namespace, dir string, tapped bool, env ...string) *process {
 		}
 		p.answers = bufio.NewReader(out)
 	}
-	log, err := p.cmd.StderrPipe()
+	out, err := p.cmd.StderrPipe()
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	serves, ended := make(chan struct{}), make(chan string)
-	begun := time.Now()
 	n.in(p.cmd.Start)
-	go func() {
-		var all strings.Builder
-		told := false
-		for s := bufio.NewScanner(log); s.Scan(); {
-			fmt.Fprintln(&all, s.Text())
-			if strings.Contains(s.Text(), "gNMI over a unix socket") && !told {
-				told = true
-				close(serves)
-			}
-		}
-		ended <- all.String()
-	}()
-	select {
-	case <-serves:
-	case log := <-ended:
-		n.t.Fatalf("heddled ended:\n%s", log)
-	}
-	go func() { <-ended }()
-	p.conn, err = grpc.NewClient("unix://"+sock, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)), grpc.WithNoProxy())
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	p.client = gpb.NewGNMIClient(p.conn)
-	if _, err := p.client.Capabilities(context.Background(), &gpb.CapabilityRequest{}, grpc.WaitForReady(true)); err != nil {
-		n.t.Fatal(err)
-	}
-	p.ready = time.Since(begun)
-	p.readyCPU = p.cpu()
-	n.t.Cleanup(p.stop)
+	go p.said.read(out)
 	return p
+}
+
+// log is what an agent has said.
+type log struct {
+	serves chan struct{} // closed once it listens
+	ended  chan struct{} // closed when it has said all
+
+	mu  sync.Mutex // guards all
+	all strings.Builder
+}
+
+func newLog() *log { return &log{serves: make(chan struct{}), ended: make(chan struct{})} }
+
+func (l *log) read(from io.Reader) {
+	defer close(l.ended)
+	told := false
+	for s := bufio.NewScanner(from); s.Scan(); {
+		l.mu.Lock()
+		fmt.Fprintln(&l.all, s.Text())
+		l.mu.Unlock()
+		if strings.Contains(s.Text(), "gNMI over a unix socket") && !told {
+			told = true
+			close(l.serves)
+		}
+	}
+}
+
+func (l *log) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// kill ends the agent at once.
+func (p *process) kill() {
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	<-p.said.ended   // before Wait closes the pipe
+	_ = p.cmd.Wait() // killed
+	if p.cmd = nil; p.conn != nil {
+		_ = p.conn.Close() // there is nobody left
+	}
 }
 
 // stop ends the agent; the kernel keeps what is configured.

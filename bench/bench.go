@@ -3,7 +3,8 @@
 // figure beside iproute2 doing the same in the same run, the two taking turns.
 //
 // It serves docs/performance.md, which bench/page writes from the results that
-// the benchmarks leave. It knows the agent only as an operator does: flags, gNMI,
+// the benchmarks leave. Its tests kill that agent in the middle of Sets, and see
+// that nothing grows while it works. It knows the agent only as an operator does: flags, gNMI,
 // the process and the kernel. Nothing timed ever fails: a goal that is missed is
 // shown as missed.
 package bench
