@@ -153,6 +153,7 @@ var goals = []goal{
 		v := f.get("memory-idle", large)
 		return megabytes(v), "", v <= 60e6
 	}},
+	{"200,000 random Sets with subscribers: last quarter against the second", "flat", []string{"soak-heap"}, soak},
 }
 
 func versus(name string) func(figures) (string, string, bool) {
