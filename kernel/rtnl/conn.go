@@ -197,51 +197,39 @@ func (c *conn) request(ctx context.Context, fn func(*message)) error {
 	if err := c.send(c.out.b); err != nil {
 		return err
 	}
-	var all answers
+	interrupted := false
 	for {
 		b, err := c.recv(ctx)
 		if err != nil {
 			return err
 		}
-		if ended, err := all.read(b, c.seq, fn); ended {
-			return err
-		}
-	}
-}
-
-// answers is how far the answers to a request have been read.
-type answers struct{ interrupted bool }
-
-// read hands the messages of a datagram that have the sequence number to fn, if
-// there is one, and reports whether the answer ends with it, and how.
-func (a *answers) read(b []byte, seq uint32, fn func(*message)) (ended bool, err error) {
-	for len(b) > 0 {
-		m, rest, ok := splitMessage(b)
-		if !ok {
-			return true, errors.New("read netlink answer: malformed message")
-		}
-		b = rest
-		if m.seq != seq {
-			continue
-		}
-		a.interrupted = a.interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
-		switch m.typ {
-		case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-			if a := m.ack(); a != nil {
-				return true, a
+		for len(b) > 0 {
+			m, rest, ok := splitMessage(b)
+			if !ok {
+				return errors.New("read netlink answer: malformed message")
 			}
-			if a.interrupted {
-				return true, errInterrupted
+			b = rest
+			if m.seq != c.seq {
+				continue
 			}
-			return true, nil
-		case unix.NLMSG_NOOP:
-		default:
-			if fn != nil {
-				fn(&m)
+			interrupted = interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
+			switch m.typ {
+			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+				if a := m.ack(); a != nil {
+					return a
+				}
+				if interrupted {
+					return errInterrupted
+				}
+				return nil
+			case unix.NLMSG_NOOP:
+			default:
+				if fn != nil {
+					fn(&m)
+				}
 			}
 		}
 	}
-	return false, nil
 }
 
 // pipeline sends n requests in one go and hands each message of the answers to
@@ -304,15 +292,6 @@ func (c *conn) begin(typ, flags uint16, n int) []byte {
 // dump repeats a dump that build writes until one was not interrupted. start is
 // called before each attempt, to forget what an interrupted one delivered.
 func (c *conn) dump(ctx context.Context, build, start func(), fn func(*message)) error {
-	return c.whole(ctx, build, start, func() error { return c.request(ctx, fn) })
-}
-
-// dumpAhead is dump with fn in another goroutine: for long ones.
-func (c *conn) dumpAhead(ctx context.Context, build, start func(), fn func(*message)) error {
-	return c.whole(ctx, build, start, func() error { return c.requestAhead(ctx, fn) })
-}
-
-func (c *conn) whole(ctx context.Context, build, start func(), request func() error) error {
 	var err error
 	for range dumpRetries {
 		if err := ctx.Err(); err != nil {
@@ -320,7 +299,7 @@ func (c *conn) whole(ctx context.Context, build, start func(), request func() er
 		}
 		start()
 		build()
-		if err = request(); !errors.Is(err, errInterrupted) && !errors.Is(err, errLost) {
+		if err = c.request(ctx, fn); !errors.Is(err, errInterrupted) && !errors.Is(err, errLost) {
 			return err
 		}
 	}

@@ -47,8 +47,9 @@ func (d *Driver) Counters(ctx context.Context, table uint32, fn func([]object.SI
 	defer d.stateMu.Unlock()
 	all := newReadings(fn)
 	f := routeFilter{family: unix.AF_INET6, table: table, proto: Protocol}
+	var layouts sidLayouts
 	err := dumpRouteMessages(ctx, d.state, f, func() {}, func(m *message) {
-		if r, ok := parseCounters(m.data, table); ok {
+		if r, ok := layouts.read(m.data, table); ok {
 			all.add(r)
 		}
 	})
@@ -74,6 +75,7 @@ func (d *Driver) CountersOf(ctx context.Context, table uint32, sids []netip.Addr
 	defer d.stateMu.Unlock()
 	all := newReadings(fn)
 	defer all.flush()
+	var layouts sidLayouts
 	slotAt := func(sid netip.Addr) slot { return slot{table, netip.PrefixFrom(sid, 128), defaultMetricIPv6} }
 	for len(sids) > 0 {
 		batch := sids[:min(batchSize, len(sids))]
@@ -85,7 +87,7 @@ func (d *Driver) CountersOf(ctx context.Context, table uint32, sids []netip.Addr
 			if m.typ != unix.RTM_NEWROUTE {
 				return
 			}
-			if r, ok := parseCounters(m.data, table); ok && r.SID == batch[i] {
+			if r, ok := layouts.read(m.data, table); ok && r.SID == batch[i] {
 				all.add(r)
 			}
 		})
@@ -94,55 +96,4 @@ func (d *Driver) CountersOf(ctx context.Context, table uint32, sids []netip.Addr
 		}
 	}
 	return nil
-}
-
-// parseCounters reads what an RTM_NEWROUTE says of one of our SIDs in a table;
-// ok is false when it is of something else. It looks at nothing besides: there
-// is one for each SID in each reading.
-func parseCounters(b []byte, table uint32) (r object.SIDReading, ok bool) {
-	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET6 || b[1] != 128 || b[5] != Protocol {
-		return r, false
-	}
-	if native.Uint32(b[8:])&unix.RTM_F_CLONED != 0 {
-		return r, false
-	}
-	in, metric := uint32(b[4]), uint32(0)
-	var encap []byte
-	for a := (attrs{rest: b[unix.SizeofRtMsg:]}); a.next(); {
-		switch a.typ {
-		case unix.RTA_DST:
-			if len(a.data) == 16 {
-				r.SID = netip.AddrFrom16([16]byte(a.data))
-			}
-		case unix.RTA_TABLE:
-			in = a.u32()
-		case unix.RTA_PRIORITY:
-			metric = a.u32()
-		case unix.RTA_ENCAP_TYPE:
-			ok = a.u16() == encapSeg6Local
-		case unix.RTA_ENCAP:
-			encap = a.data
-		}
-	}
-	if !ok || in != table || metric != defaultMetricIPv6 || !r.SID.IsValid() {
-		return r, false
-	}
-	ok = false
-	for a := (attrs{rest: encap}); a.next(); {
-		if a.typ != seg6LocalCounters {
-			continue
-		}
-		ok = true
-		for n := (attrs{rest: a.data}); n.next(); {
-			switch n.typ {
-			case seg6CntPackets:
-				r.Packets = n.u64()
-			case seg6CntBytes:
-				r.Octets = n.u64()
-			case seg6CntErrors:
-				r.Errors = n.u64()
-			}
-		}
-	}
-	return r, ok
 }

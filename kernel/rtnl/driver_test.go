@@ -392,8 +392,7 @@ func TestCountersCount(t *testing.T) {
 }
 
 // TestCountersOfManyAreInOrder: who takes readings in relies on it for speed. They
-// are more than fit into the buffers that are read ahead, and follow an answer
-// that is an error.
+// are more than one datagram holds, and follow an answer that is an error.
 func TestCountersOfManyAreInOrder(t *testing.T) {
 	d := testDriver(t)
 	wires(t, d)

@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -27,10 +28,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(m.b)
 	}
+	var m msgBuf
+	if err := enc.write(&m, 0, 1, &object.LocalSID{SID: addr("fc00::2"), Table: 254, Behavior: object.EndX, NextHop: addr("fe80::1"), Dev: "v0"}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(m.b)
+	sid := m.b[unix.NLMSG_HDRLEN:]
+	if _, ok := new(sidLayouts).read(sid, 254); !ok {
+		f.Fatal("a SID is not read")
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		dec := decoder{view: view{byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}}
 		w := &watch{links: &linkCache{}}
 		w.links.reset()
+		var layouts sidLayouts
+		layouts.of(sid)
 		for len(b) > 0 {
 			m, rest, ok := splitMessage(b)
 			if !ok {
@@ -41,7 +53,11 @@ func FuzzDecode(f *testing.F) {
 			if r, ok := parseRoute(m.data); ok {
 				o, _ := dec.object(&r)
 				_ = describe("read", "x", conflict(o, &r))
-				_, _ = parseCounters(m.data, r.table)
+				// What fits the layout of another message is read as if it were
+				// taken apart.
+				if got, ok := layouts.read(m.data, r.table); ok && got != takenApart(&r) {
+					t.Errorf("read %+v, taken apart it is %+v", got, takenApart(&r))
+				}
 				_, _ = dec.compare(&object.LocalSID{}, &r)
 				_, _ = dec.compare(&object.Route{}, &r)
 			}
@@ -53,6 +69,63 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSIDsOfManyKinds: kinds of SIDs that take turns are learnt once.
+func TestSIDsOfManyKinds(t *testing.T) {
+	enc := encoder{view: view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}}}
+	var layouts sidLayouts
+	for turn := range 3 {
+		for i, o := range []object.Object{
+			&object.LocalSID{Behavior: object.End},
+			&object.LocalSID{Behavior: object.EndX, NextHop: addr("fe80::1")},
+			&object.LocalSID{Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0"},
+			&object.LocalSID{Behavior: object.EndDT4, VRF: "blue", VRFTable: 10},
+			&object.LocalSID{Behavior: object.EndDT6, VRFTable: 254},
+			&object.Route{NextHops: []object.NextHop{{Link: "v0"}}},
+		} {
+			sid := addr(fmt.Sprintf("fc00::%d%d", turn, i))
+			switch o := o.(type) {
+			case *object.LocalSID:
+				o.SID, o.Table, o.Dev = sid, 254, "v0"
+			case *object.Route:
+				o.Prefix, o.Table = netip.PrefixFrom(sid, 128), 254
+			}
+			var m msgBuf
+			if err := enc.write(&m, 0, 1, o); err != nil {
+				t.Fatal(err)
+			}
+			_, isSID := o.(*object.LocalSID)
+			got, ok := layouts.read(m.b[unix.NLMSG_HDRLEN:], 254)
+			if ok != isSID || isSID && got.SID != sid {
+				t.Errorf("%v: read %+v, %t", o, got, ok)
+			}
+			if _, ok := layouts.read(m.b[unix.NLMSG_HDRLEN:], 100); ok {
+				t.Errorf("%v: read in another table", o)
+			}
+		}
+		if layouts.next > 6 {
+			t.Errorf("%d layouts learnt in turn %d", layouts.next, turn)
+		}
+	}
+}
+
+// takenApart is the reading in a route, attribute by attribute.
+func takenApart(r *rawRoute) (c object.SIDReading) {
+	c.SID = r.dst.Addr()
+	for a := (attrs{rest: r.hop.encap}); a.next(); {
+		for n := (attrs{rest: a.data}); a.typ == seg6LocalCounters && n.next(); {
+			switch n.typ {
+			case seg6CntPackets:
+				c.Packets = n.u64()
+			case seg6CntBytes:
+				c.Octets = n.u64()
+			case seg6CntErrors:
+				c.Errors = n.u64()
+			}
+		}
+	}
+	return c
 }
 
 // TestEncodedIsDecoded: what is written is understood the same.

@@ -162,7 +162,7 @@ func dumpRoutes(ctx context.Context, c *conn, f routeFilter, start func(), fn fu
 // dumpRouteMessages is dumpRoutes before anything is decoded. The kernel may not
 // have looked at every part of the filter.
 func dumpRouteMessages(ctx context.Context, c *conn, f routeFilter, start func(), fn func(*message)) error {
-	err := c.dumpAhead(ctx, func() {
+	err := c.dump(ctx, func() {
 		h := c.begin(unix.RTM_GETROUTE, unix.NLM_F_DUMP, unix.SizeofRtMsg)
 		h[0], h[5] = f.family, f.proto
 		if f.table != 0 {
