@@ -193,26 +193,49 @@ func BenchmarkEncode100kTwoTrees(b *testing.B) {
 	}
 }
 
+// heapBuffers are Buffers in a pool, as the server has them.
+type heapBuffers struct{ sync.Pool }
+
+func (h *heapBuffers) Get() []byte {
+	if b, ok := h.Pool.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, ChunkSize)
+}
+
+func (h *heapBuffers) Put(b []byte) { h.Pool.Put(&b) }
+
 // BenchmarkEncodeState100k writes configuration and state, as a Get of everything
-// does, by one and by two.
+// does: by one, by two, and from a draft that is as it should be.
 func BenchmarkEncodeState100k(b *testing.B) {
 	s := heddleSchema(b)
 	trees := []Tree{sidTree(b, s, 100_000), sidStateTree(b, s, 100_000)}
-	pool := sync.Pool{New: func() any { b := make([]byte, 0, ChunkSize); return &b }}
-	for _, workers := range []int{1, 2} {
-		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+	o := EncodeOptions{Encoding: JSONIETF, Defaults: true}
+	buffers := &heapBuffers{}
+	for name, encode := range map[string]func(b *testing.B) ([][]byte, bool, error){
+		"workers=1": func(*testing.B) ([][]byte, bool, error) { return s.EncodeChunks(trees, nil, o, 1, buffers) },
+		"workers=2": func(*testing.B) ([][]byte, bool, error) { return s.EncodeChunks(trees, nil, o, 2, buffers) },
+		"drafted": func(b *testing.B) ([][]byte, bool, error) {
+			b.StopTimer()
+			d := s.Draft(trees, nil, o, buffers)
+			<-d.done
+			now := []Tree{trees[0], &btreeTree{m: *trees[1].(*btreeTree).m.Copy()}} // another tree of the same
+			b.StartTimer()
+			return d.Finish(now, 2)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
 			size := 0
-			b.ReportAllocs()
-			for b.Loop() {
-				doc, _, err := s.EncodeChunks(trees, nil, EncodeOptions{Encoding: JSONIETF, Defaults: true}, workers, func() []byte { return (*pool.Get().(*[]byte))[:0] })
+			for range b.N {
+				doc, _, err := encode(b)
 				if err != nil {
 					b.Fatal(err)
 				}
 				size = 0
-				for i := range doc {
-					size += len(doc[i])
-					pool.Put(&doc[i])
+				for _, c := range doc {
+					size += len(c)
 				}
+				free(buffers, doc)
 			}
 			b.SetBytes(int64(size))
 		})

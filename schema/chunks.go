@@ -6,21 +6,31 @@ import (
 	"sync/atomic"
 )
 
+// Buffers are what EncodeChunks writes to: safe for concurrent use.
+type Buffers interface {
+	// Get returns an empty buffer of capacity ChunkSize or more.
+	Get() []byte
+	// Put takes back a buffer that came from Get, perhaps grown since, or any
+	// other.
+	Put([]byte)
+}
+
 // EncodeChunks is EncodeJSON into memory: the document in chunks of about
 // ChunkSize, the small one of a small document excepted. Large lists of trees
 // that are Indexed are written by as many goroutines as workers, at least the
 // caller's.
-//
-// alloc gives empty buffers of capacity ChunkSize or more; the chunks lie in
-// them. It has to be safe for concurrent use.
-func (s *Schema) EncodeChunks(trees []Tree, at Path, o EncodeOptions, workers int, alloc func() []byte) (doc [][]byte, present bool, err error) {
-	out := &chunks{alloc: alloc}
-	e := &encoder{s: s, out: out, o: o, trees: trees, buf: make([]byte, 0, 512)}
+func (s *Schema) EncodeChunks(trees []Tree, at Path, o EncodeOptions, workers int, b Buffers) (doc [][]byte, present bool, err error) {
+	c := &crew{buffers: b}
 	if workers > 1 && indexed(trees) {
-		e.crew = &crew{part: partSize}
-		e.crew.free.Store(int32(workers - 1))
+		c.part = partSize
+		c.free.Store(int32(workers - 1))
 	}
-	present, err = s.encode(e, at)
+	return s.encodeChunks(trees, at, o, c)
+}
+
+func (s *Schema) encodeChunks(trees []Tree, at Path, o EncodeOptions, c *crew) (doc [][]byte, present bool, err error) {
+	out := &chunks{buffers: c.buffers}
+	present, err = s.encode(&encoder{s: s, out: out, o: o, trees: trees, crew: c, buf: make([]byte, 0, 512)}, at)
 	return out.list, present, err
 }
 
@@ -30,13 +40,13 @@ const ChunkSize = flushSize + 8<<10
 
 // chunks keeps what is put into it.
 type chunks struct {
-	list  [][]byte
-	alloc func() []byte
+	list    [][]byte
+	buffers Buffers
 }
 
 func (c *chunks) put(full []byte) ([]byte, error) {
 	c.list = append(c.list, full)
-	return c.alloc(), nil
+	return c.buffers.Get(), nil
 }
 
 func indexed(trees []Tree) bool {
@@ -50,9 +60,14 @@ func indexed(trees []Tree) bool {
 
 // crew are the goroutines that help an encoder with large lists.
 type crew struct {
-	free atomic.Int32
-	part int // how many entries make a part of a list that somebody else may write
+	free    atomic.Int32
+	part    int // how many entries make a part of a list that somebody else may write; 0: nobody
+	buffers Buffers
+	drafts  *Draft // where what they write belongs to, if it is a draft
+	uses    *Draft // whose parts they use, if there are any
 }
+
+func (c *crew) stopped() bool { return c != nil && c.drafts != nil && c.drafts.stop.Load() }
 
 // partSize is enough that setting out for a part costs nothing beside it.
 const partSize = 2048
@@ -71,7 +86,7 @@ func (c *crew) leave() { c.free.Add(1) }
 // divide cuts what is below a prefix into parts, at entries of the list itself:
 // nil if it is not worth it. depth is the length of the key that holds the list.
 func (c *crew) divide(e *encoder, prefix EntryKey, depth int) []section {
-	if c == nil {
+	if c == nil || c.part == 0 {
 		return nil
 	}
 	var largest Indexed
@@ -123,23 +138,16 @@ func (k EntryKey) behind() EntryKey {
 // together writes the entries of a list under k, part by part, with whoever is
 // free to help.
 func (e *encoder) together(list *Node, k EntryKey, parts []section) {
-	alloc := e.out.(*chunks).alloc
 	docs := make([][][]byte, len(parts))
 	var next atomic.Int32
 	work := func() {
+		var scratch []item
 		for {
 			i := int(next.Add(1)) - 1
-			if i >= len(parts) {
+			if i >= len(parts) || e.crew.stopped() {
 				return
 			}
-			out := &chunks{alloc: alloc}
-			p := &encoder{s: e.s, out: out, o: e.o, trees: e.trees, crew: e.crew, top: e.top, buf: alloc()}
-			cur := newSection(e.s, e.trees, parts[i], e.o.Filter)
-			p.entries(list, k, parts[i].prefix, cur)
-			cur.stop()
-			if docs[i] = out.list; len(p.buf) > 0 {
-				docs[i] = append(docs[i], p.buf)
-			}
+			docs[i] = e.writePart(list, k, parts[i], &scratch)
 		}
 	}
 	var helpers sync.WaitGroup
@@ -154,6 +162,46 @@ func (e *encoder) together(list *Node, k EntryKey, parts []section) {
 	}
 	work()
 	helpers.Wait()
+	if e.crew.drafts == nil {
+		e.join(docs)
+	}
+}
+
+// writePart writes a part of a list under k, or finds it written. What is written
+// for a draft stays there.
+func (e *encoder) writePart(list *Node, k EntryKey, part section, scratch *[]item) [][]byte {
+	if drafted := e.crew.uses; drafted != nil {
+		if doc, ok := drafted.take(part, e.trees, scratch); ok {
+			return doc
+		}
+	}
+	c, d := e.crew, e.crew.drafts
+	if d != nil {
+		c = &crew{buffers: c.buffers, drafts: d} // a part of a draft is in one piece
+	}
+	out := &chunks{buffers: c.buffers}
+	p := &encoder{s: e.s, out: out, o: e.o, trees: e.trees, crew: c, top: e.top, buf: out.buffers.Get()}
+	cur := newSection(e.s, e.trees, part, e.o.Filter)
+	p.entries(list, k, part.prefix, cur)
+	cur.stop()
+	doc := out.list
+	if len(p.buf) > 0 {
+		doc = append(doc, p.buf)
+	} else {
+		out.buffers.Put(p.buf)
+	}
+	switch {
+	case d == nil:
+	case p.err != nil:
+		free(d.buffers, doc)
+	default:
+		d.parts[part] = doc // one goroutine writes a draft
+	}
+	return doc
+}
+
+// join appends the parts of a list with commas between them.
+func (e *encoder) join(docs [][][]byte) {
 	out := e.out.(*chunks)
 	for _, doc := range docs {
 		if len(doc) == 0 {

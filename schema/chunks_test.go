@@ -13,14 +13,13 @@ import (
 // chunked encodes with parts of a given size.
 func chunked(t testing.TB, s *Schema, trees []Tree, at Path, o EncodeOptions, part, helpers int) (doc [][]byte, present bool) {
 	t.Helper()
-	out := &chunks{alloc: func() []byte { return make([]byte, 0, ChunkSize) }}
-	e := &encoder{s: s, out: out, o: o, trees: trees, crew: &crew{part: part}}
-	e.crew.free.Store(int32(helpers))
-	present, err := s.encode(e, at)
+	c := &crew{part: part, buffers: &heapBuffers{}}
+	c.free.Store(int32(helpers))
+	doc, present, err := s.encodeChunks(trees, at, o, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out.list, present
+	return doc, present
 }
 
 // TestChunksAreTheDocument: however a document is divided, it is what one writes
@@ -82,7 +81,7 @@ func TestChunksStayInTheirBuffers(t *testing.T) {
 		if _, err := s.EncodeJSON(&want, trees, nil, o); err != nil {
 			t.Fatal(err)
 		}
-		doc, _, err := s.EncodeChunks(trees, nil, o, workers, func() []byte { return make([]byte, 0, ChunkSize) })
+		doc, _, err := s.EncodeChunks(trees, nil, o, workers, &heapBuffers{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -328,6 +328,10 @@ func (e *encoder) entries(list *Node, k, prefix EntryKey, cur *cursor) {
 		for nests && !cur.done && cur.key.Under(ek) {
 			cur.next()
 		}
+		if e.crew.stopped() {
+			e.err = errStopped
+			break
+		}
 		// Whatever encloses an entry is not empty and will not be taken back.
 		if len(e.buf) >= flushSize {
 			if e.flush(); e.err != nil {

@@ -31,13 +31,37 @@ var kinds = map[gpb.GetRequest_DataType]string{
 // reading is one Get at work.
 type reading struct {
 	server  *Server
-	trees   []schema.Tree
+	trees   []schema.Tree // configuration and state
 	filter  schema.Filter
 	enc     subscribe.Encoder
 	rename  map[string]string
+	draft   *schema.Draft // of the only path; nil: none, or it is finished
 	answer  *getAnswer
 	updates int          // of the notification that is being made
 	scratch bytes.Buffer // for small documents
+}
+
+// look takes the trees as they are now.
+func (r *reading) look() {
+	r.trees = []schema.Tree{r.server.cfg.Running.Snapshot(), r.server.cfg.State.Snapshot()}
+}
+
+// drop gives up a draft that was not finished.
+func (r *reading) drop() {
+	if r.draft != nil {
+		r.draft.Drop()
+	}
+}
+
+// filtered are the trees that have something that the filter passes.
+func (r *reading) filtered() []schema.Tree {
+	switch r.filter {
+	case schema.Config:
+		return r.trees[:1]
+	case schema.State, schema.Operational:
+		return r.trees[1:]
+	}
+	return r.trees
 }
 
 // get answers a Get: one notification for each path, all of one moment.
@@ -72,18 +96,15 @@ func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, erro
 	if err != nil {
 		return nil, err
 	}
+	r := &reading{server: s, filter: filter, enc: subscribe.Encoder{Encoding: req.GetEncoding()}, rename: rename, answer: &getAnswer{}}
+	r.look()
 	if filter != schema.Config {
+		r.draft = s.drafts.begin(r, queries)
+		defer r.drop()
 		if err := s.engine.Refresh(ctx, all); err != nil {
 			return nil, s.statusOf(err, query)
 		}
-	}
-	r := &reading{
-		server: s,
-		trees:  []schema.Tree{s.cfg.Running.Snapshot(), s.cfg.State.Snapshot()},
-		filter: filter,
-		enc:    subscribe.Encoder{Encoding: req.GetEncoding()},
-		rename: rename,
-		answer: &getAnswer{},
+		r.look()
 	}
 	now := time.Now().UnixNano()
 	for i, q := range queries {
@@ -166,7 +187,17 @@ const getWorkers = 4
 // large adds what is at a path as one JSON value, whatever its size.
 func (r *reading) large(at schema.Path) error {
 	o, field := r.options()
-	doc, present, err := r.server.schema.EncodeChunks(r.trees, at, o, min(getWorkers, runtime.GOMAXPROCS(0)), newChunk)
+	workers := min(getWorkers, runtime.GOMAXPROCS(0))
+	var doc [][]byte
+	var present bool
+	var err error
+	if r.draft != nil {
+		doc, present, err = r.draft.Finish(r.filtered(), workers)
+		r.server.drafts.learn(r.draft)
+		r.draft = nil
+	} else {
+		doc, present, err = r.server.schema.EncodeChunks(r.filtered(), at, o, workers, buffers{})
+	}
 	if err != nil {
 		return r.server.statusOf(err, query)
 	}

@@ -4,6 +4,7 @@ package gnmi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -344,13 +345,23 @@ func TestLargeAnswers(t *testing.T) {
 			}
 		}
 	}
+	// A single path is answered from a draft, if nothing has happened meanwhile.
+	for i := range 3 {
+		alone, err := tg.client.Get(t.Context(), getRequest(t, gpb.Encoding_JSON_IETF, gpb.GetRequest_ALL, all))
+		must(t, err)
+		if got := string(alone.GetNotification()[0].GetUpdate()[0].GetVal().GetJsonIetfVal()); i == 0 && got != values(0)[0] ||
+			strings.Count(got, `"description":"customer `) != n || i > 0 && !strings.Contains(got, fmt.Sprintf("round %d", i)) {
+			t.Errorf("round %d: alone the path has another answer", i)
+		}
+		tg.mustSet(update(srv6+"/sids/sid[address=2001:db8:9::]/config", fmt.Sprintf(`{"address":"2001:db8:9::","behavior":"heddle-srv6:END","description":"round %d","standalone":true}`, i+1)))
+	}
 	leaves, err := tg.client.Get(t.Context(), getRequest(t, gpb.Encoding_PROTO, gpb.GetRequest_CONFIG, all+"/sid/config/description"))
 	must(t, err)
 	seen := map[string]bool{}
 	for _, u := range leaves.GetNotification()[0].GetUpdate() {
 		seen[u.GetVal().GetStringVal()] = true
 	}
-	if len(seen) != n || !seen["customer 0"] || !seen["customer 5999"] {
+	if len(seen) != n+1 || !seen["round 3"] || !seen["customer 0"] || !seen["customer 5999"] {
 		t.Errorf("%d descriptions of %d SIDs", len(seen), n)
 	}
 }

@@ -68,7 +68,7 @@ func (a *getAnswer) field(n protowire.Number, size int) {
 func (a *getAnswer) pass() {
 	if len(a.buf) > schema.ChunkSize*3/4 {
 		a.open = append(a.open, a.buf)
-		a.buf = newChunk()
+		a.buf = buffers{}.Get()
 	}
 }
 
@@ -166,4 +166,15 @@ func (c *chunks) Put(b *[]byte) {
 	c.pool.Put(&empty)
 }
 
-func newChunk() []byte { return *chunkPool.Get(schema.ChunkSize) }
+// buffers are the pool for the encoder.
+type buffers struct{}
+
+// Get implements schema.Buffers.
+func (buffers) Get() []byte { return *chunkPool.Get(schema.ChunkSize) }
+
+// Put implements schema.Buffers.
+func (buffers) Put(b []byte) {
+	if cap(b) == schema.ChunkSize {
+		chunkPool.Put(&b)
+	}
+}

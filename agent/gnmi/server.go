@@ -72,6 +72,7 @@ type Server struct {
 	schema  *schema.Schema
 	engine  *subscribe.Engine
 	modules modules
+	drafts  drafts
 	log     *slog.Logger
 }
 
