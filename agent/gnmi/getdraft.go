@@ -14,11 +14,16 @@ import (
 // answer does, another processor writes the answer as it was before. On a router
 // without much traffic that is most of the answer to come. Where it is not, it
 // would be in vain each time.
-type drafts struct{ notBefore atomic.Int64 } // in seconds since 1970
+type drafts struct {
+	vain      atomic.Int32 // how many in a row of which less than half was of use
+	notBefore atomic.Int64 // in seconds since 1970
+}
 
-// futile is how long it is not tried again after a draft of which less than half
-// was of use.
-const futile = time.Minute
+// After mostVain drafts in vain it is not tried again for a while.
+const (
+	mostVain = 3
+	pause    = time.Minute
+)
 
 // begin begins a draft of the answer to a Get of one path, nil if there is to be
 // none.
@@ -36,7 +41,12 @@ func (d *drafts) begin(r *reading, queries [][]schema.Path) *schema.Draft {
 
 // learn takes note of what a draft was good for.
 func (d *drafts) learn(draft *schema.Draft) {
-	if kept, of := draft.Kept(); 2*kept < of {
-		d.notBefore.Store(time.Now().Add(futile).Unix())
+	if kept, of := draft.Kept(); 2*kept >= of {
+		d.vain.Store(0)
+		return
+	}
+	if d.vain.Add(1) >= mostVain {
+		d.vain.Store(0)
+		d.notBefore.Store(time.Now().Add(pause).Unix())
 	}
 }
