@@ -218,8 +218,8 @@ func TestRepointRandom(t *testing.T) {
 			s.mu.Unlock()
 			switch {
 			case errors.Is(err, unix.EPERM):
-				if errs := err.(*reconcile.ApplyError); errs.Undo != nil {
-					t.Fatalf("seed %d: %v", seed, errs.Undo)
+				if failed, ok := errors.AsType[*reconcile.ApplyError](err); !ok || failed.Undo != nil {
+					t.Fatalf("seed %d: %v", seed, err)
 				}
 			case err != nil:
 				t.Fatalf("seed %d: %v", seed, err)
