@@ -18,6 +18,7 @@ const undoTime = time.Minute
 // each step that was tried, in order.
 type journal struct {
 	results []Result
+	others  Preserved // what somebody else had; nil: nothing that the steps reach
 }
 
 // apply carries out p and, when that went well, takes note of it.
@@ -25,6 +26,11 @@ func (r *Reconciler) apply(ctx context.Context, p Plan) (journal, error) {
 	var j journal
 	if !p.Empty() {
 		if err := r.driver.Check(ctx, p.Steps); err != nil {
+			p.fillOrigins(err)
+			return j, err
+		}
+		var err error
+		if j.others, err = r.driver.Preserve(ctx, p.Steps); err != nil {
 			p.fillOrigins(err)
 			return j, err
 		}
@@ -69,7 +75,31 @@ func (r *Reconciler) forward(ctx context.Context, p Plan, j *journal) *ApplyErro
 		}
 		start = end
 	}
-	return nil
+	return j.restore(ctx, p)
+}
+
+// restore puts back what p took along of somebody else. It is not ended half way:
+// the steps are done.
+func (j *journal) restore(ctx context.Context, p Plan) *ApplyError {
+	if j.others == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	err := j.others.Restore(ctx)
+	if err == nil {
+		return nil
+	}
+	failed := &ApplyError{Step: p.Steps[len(p.Steps)-1], Err: err}
+	if s, ok := errors.AsType[*StepError](err); ok {
+		failed.Step = s.Step
+		if error(s) == err {
+			failed.Err = s.Err
+		}
+	}
+	p.fillOrigins(failed.Err)
+	failed.Origin = p.origin(failed.Step)
+	return failed
 }
 
 // do is Driver.Do with one result for each step, whatever the driver returns.
@@ -101,11 +131,15 @@ func readBack(s Step, res Result) error {
 }
 
 // backward undoes what j says was done of p, batch by batch in the opposite
-// order, and goes on when a step cannot be undone. It returns what the kernel
+// order, puts back what that took along of somebody else, and goes on when a step
+// cannot be undone. It returns what the kernel
 // holds of the keys where it is not what it was before, and why.
 func (r *Reconciler) backward(ctx context.Context, p Plan, j journal) (map[object.Key]object.Object, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
+	if j.others != nil {
+		j.others.Undo()
+	}
 	left := map[object.Key]object.Object{}
 	var errs []error
 	var steps []Step
@@ -143,6 +177,11 @@ func (r *Reconciler) backward(ctx context.Context, p Plan, j journal) (map[objec
 			}
 			errs = append(errs, &StepError{Step: s, Origin: p.origin(p.Steps[undone[i]]), Err: err})
 		}
+	}
+	if j.others != nil {
+		err := j.others.Restore(ctx)
+		p.fillOrigins(err)
+		errs = append(errs, err)
 	}
 	return left, errors.Join(errs...)
 }

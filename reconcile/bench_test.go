@@ -151,6 +151,10 @@ type echo struct{}
 
 func (echo) Dump(context.Context, ...object.Kind) ([]object.Object, error) { return nil, nil }
 func (echo) Check(context.Context, []reconcile.Step) error                 { return nil }
+func (echo) Preserve(context.Context, []reconcile.Step) (reconcile.Preserved, error) {
+	return nil, nil
+}
+
 func (echo) Do(_ context.Context, steps []reconcile.Step) []reconcile.Result {
 	results := make([]reconcile.Result, len(steps))
 	for i, s := range steps {

@@ -47,9 +47,29 @@ type Driver interface {
 	// step it is about (*StepError).
 	Check(ctx context.Context, steps []Step) error
 
+	// Preserve reads what somebody else has where steps reach, before anything is
+	// touched and after Check: what the kernel takes along with them, as it takes
+	// the routes of a link that changes its VRF. steps is the whole plan. What
+	// could not be put back afterwards is refused, with a *StepError for each
+	// problem. nil without an error: the steps take nothing along.
+	Preserve(ctx context.Context, steps []Step) (Preserved, error)
+
 	// Do carries out steps, all of one kind and independent of each other, and
 	// returns one result for each, in their order. It may send them together;
 	// those behind a failed one may have been done all the same, and their
 	// results say so.
 	Do(ctx context.Context, steps []Step) []Result
+}
+
+// Preserved is what somebody else had before a plan was carried out.
+type Preserved interface {
+	// Restore puts back what is missing once the steps are done: all that went by
+	// the way, and not what the steps were to end, as they end the routes over a
+	// link that is taken down. Errors are *StepError, joined; each names what is
+	// missing.
+	Restore(ctx context.Context) error
+
+	// Undo says that the steps are taken back from now on: Restore, which follows,
+	// puts everything back.
+	Undo()
 }

@@ -179,7 +179,12 @@ func (r *Reconciler) Commit(ctx context.Context, changes []Change) (undo func(co
 		if err != nil {
 			return err
 		}
-		_, err = r.apply(ctx, back)
+		if _, err = r.apply(ctx, back); j.others != nil {
+			j.others.Undo()
+			rerr := j.others.Restore(ctx)
+			p.fillOrigins(rerr)
+			err = errors.Join(err, rerr)
+		}
 		return err
 	}, nil
 }

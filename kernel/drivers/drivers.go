@@ -173,6 +173,11 @@ func (d *Drivers) Check(ctx context.Context, steps []reconcile.Step) error {
 	return errors.Join(d.Net.Check(ctx, steps), d.sysctl.Check(ctx, steps))
 }
 
+// Preserve implements reconcile.Driver.
+func (d *Drivers) Preserve(ctx context.Context, steps []reconcile.Step) (reconcile.Preserved, error) {
+	return d.Net.Preserve(ctx, steps)
+}
+
 // Do implements reconcile.Driver.
 func (d *Drivers) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Result {
 	if len(steps) == 0 {

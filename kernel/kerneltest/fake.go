@@ -43,6 +43,9 @@ type Fake struct {
 	// records are the values from before, by key of what we set.
 	records map[object.Key]record
 
+	// kept is what the plan that is carried out may take along; nil: nothing.
+	kept *fakeKept
+
 	ops, dumps, gone int
 	fail             func(op int, s reconcile.Step) error
 	distort          func(o object.Object) object.Object
@@ -228,6 +231,9 @@ func (f *Fake) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Resul
 		}
 		results[i].Got, results[i].Err = f.do(ctx, steps[0].Key().Kind, s)
 		failed = failed || results[i].Err != nil
+		if f.kept != nil {
+			_ = f.kept.putBack(true)
+		}
 	}
 	return results
 }

@@ -105,11 +105,7 @@ func (d *Driver) writeAddress(ctx context.Context, s reconcile.Step, l *link, a 
 		}
 		flags = unix.NLM_F_REPLACE
 	}
-	c := d.query
-	buildAddress(c, unix.RTM_NEWADDR, flags, l.index, a.Prefix)
-	c.out.u8(ifaProto, Protocol)
-	c.out.end()
-	if err := c.request(ctx, nil); err != nil {
+	if err := d.sendAddress(ctx, flags, l.index, a); err != nil {
 		return nil, describe(op(s), a.String(), err)
 	}
 	have, ok, err := d.findAddress(ctx, l.index, a.Prefix)
@@ -122,11 +118,30 @@ func (d *Driver) writeAddress(ctx context.Context, s reconcile.Step, l *link, a 
 			held = "the address without it"
 		}
 		err := error(&DroppedError{Object: a.String(), Dropped: "the protocol mark (Linux 5.18 or later keeps it)", Held: held})
-		buildAddress(c, unix.RTM_DELADDR, 0, l.index, a.Prefix)
-		c.out.end()
-		return nil, errors.Join(err, describe("take back", a.String(), c.request(ctx, nil)))
+		return nil, errors.Join(err, describe("take back", a.String(), d.dropAddress(ctx, l.index, a.Prefix)))
 	}
 	return object.Address{Link: l.name, Prefix: have.prefix}, nil
+}
+
+// sendAddress makes an address. One that is deleted and made again in one plan was
+// through with duplicate address detection a moment ago: it is in use at once, and
+// has no mark of that for long.
+func (d *Driver) sendAddress(ctx context.Context, flags uint16, index int32, a object.Address) error {
+	send := func(flags uint16, nodad bool) error {
+		c := d.query
+		buildAddress(c, unix.RTM_NEWADDR, flags, index, a.Prefix)
+		c.out.u8(ifaProto, Protocol)
+		if nodad {
+			c.out.u32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
+		}
+		c.out.end()
+		return c.request(ctx, nil)
+	}
+	nodad := flags&unix.NLM_F_EXCL != 0 && d.kept.wasInUse(a)
+	if err := send(flags, nodad); err != nil || !nodad {
+		return err
+	}
+	return send(unix.NLM_F_REPLACE, false)
 }
 
 // deleteAddress removes an address of ours; somebody else's stays. After an error

@@ -64,6 +64,7 @@ type Driver struct {
 	seg6    uint16 // generic netlink family, 0: not asked yet
 	retried int    // messages sent again after a passing shortage
 	own     ownLinks
+	kept    *kept // what the plan that is carried out may take along; nil: nothing
 
 	// repoints are those of the plan that was last checked, moved those that are
 	// under way: what was there before, by the ID of what has taken its place.

@@ -70,6 +70,19 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s is in the way: %s", e.Holder, e.Remedy)
 }
 
+// LossError says that something of somebody else went with a change and that the
+// kernel does not take it back.
+type LossError struct {
+	Lost string // the first things, and how many more there are
+	Err  error  // why the first one cannot be put back
+}
+
+func (e *LossError) Error() string {
+	return fmt.Sprintf("%s went with it and cannot be put back (%v): delete it before, or make it again", e.Lost, e.Err)
+}
+
+func (e *LossError) Unwrap() error { return e.Err }
+
 // MissingLinkError says that an object names a link that is not there.
 type MissingLinkError struct {
 	Link   string

@@ -42,6 +42,7 @@ func (d *Driver) doLink(ctx context.Context, s reconcile.Step) (object.Object, e
 	if err := d.createLink(ctx, l); err != nil {
 		return nil, linkError(l, err)
 	}
+	d.restoreOn(ctx, within(l))
 	got, err := d.readLink(ctx, l.Name)
 	if err != nil {
 		return nil, describe(opCreate, l.String(), err)
@@ -80,6 +81,7 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 	m := &c.out
 	m.str(unix.IFLA_IFNAME, l.Name)
 	m.u32(unix.IFLA_GROUP, linkGroup)
+	d.kept.likeness(m, l.Name)
 	info := m.nest(unix.IFLA_LINKINFO)
 	m.str(unix.IFLA_INFO_KIND, string(l.Type))
 	switch l.Type {
@@ -93,6 +95,7 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 		m.b = append(m.b, make([]byte, unix.SizeofIfInfomsg)...)
 		m.str(unix.IFLA_IFNAME, l.Peer)
 		m.u32(unix.IFLA_GROUP, linkGroup)
+		d.kept.likeness(m, l.Peer)
 		m.unnest(peer)
 		m.unnest(data)
 	case object.LinkDummy, object.LinkIFB:
@@ -161,6 +164,7 @@ func (d *Driver) deleteLink(ctx context.Context, l object.Link) error {
 	if err := c.request(ctx, nil); err != nil && !isErrno(err, unix.ENODEV) {
 		return err
 	}
+	d.restoreOn(ctx, within(l))
 	return nil
 }
 

@@ -242,6 +242,7 @@ func (d *Driver) makeLinkChange(ctx context.Context, s reconcile.Step, c *linkCh
 	if c == nil {
 		return nil, nil
 	}
+	defer d.restoreOn(ctx, named(c.link.name))
 	if err := d.setLink(ctx, c.link, c.to); err != nil {
 		undo := d.setLink(ctx, c.link, c.from)
 		return nil, errors.Join(describe(op(s), describeStep(s), err), describe("restore", c.link.name, undo))
@@ -319,8 +320,8 @@ func (d *Driver) setLink(ctx context.Context, l *link, props map[string]string) 
 	return c.request(ctx, nil)
 }
 
-// setMaster enslaves or releases a link. The kernel takes the link down and up
-// for it, which loses its IPv6 addresses; those that are not ours are put back.
+// setMaster enslaves or releases a link, for which the kernel takes it down and up
+// (cycle_netdev in drivers/net/vrf.c).
 func (d *Driver) setMaster(ctx context.Context, l *link, master string) error {
 	var index int32
 	if master != "" {
@@ -333,19 +334,17 @@ func (d *Driver) setMaster(ctx context.Context, l *link, master string) error {
 		}
 		index = m.index
 	}
-	before, err := d.linkAddresses(ctx, l.index, unix.AF_INET6)
-	if err != nil {
-		return err
-	}
+	return d.sendMaster(ctx, l.index, index)
+}
+
+// sendMaster writes the master of a link, 0 for none.
+func (d *Driver) sendMaster(ctx context.Context, link, master int32) error {
 	c := d.query
 	h := c.begin(unix.RTM_SETLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
-	native.PutUint32(h[4:], uint32(l.index))
-	c.out.u32(unix.IFLA_MASTER, uint32(index))
+	native.PutUint32(h[4:], uint32(link))
+	c.out.u32(unix.IFLA_MASTER, uint32(master))
 	c.out.end()
-	if err := c.request(ctx, nil); err != nil {
-		return err
-	}
-	return d.restoreAddresses(ctx, l.index, before)
+	return c.request(ctx, nil)
 }
 
 func (d *Driver) dumpMembers(ctx context.Context) ([]object.Object, error) {

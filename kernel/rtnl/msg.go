@@ -119,6 +119,7 @@ type attrs struct {
 	rest []byte
 	typ  uint16 // without the nested and byte-order flags
 	data []byte
+	raw  []byte // with header and padding
 }
 
 // next moves to the next attribute; false at the end or at a malformed one.
@@ -132,7 +133,8 @@ func (a *attrs) next() bool {
 	}
 	a.typ = native.Uint16(a.rest[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 	a.data = a.rest[4:n]
-	a.rest = a.rest[min(align4(n), len(a.rest)):]
+	a.raw = a.rest[:min(align4(n), len(a.rest))]
+	a.rest = a.rest[len(a.raw):]
 	return true
 }
 

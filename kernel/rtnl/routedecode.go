@@ -21,6 +21,7 @@ type rawRoute struct {
 	hop                rawHop
 	multipath          []byte
 	nextHop            uint32 // id of a nexthop object, 0: none
+	raw                []byte // behind the netlink header
 }
 
 // rawHop is one next hop of a rawRoute.
@@ -36,7 +37,7 @@ func parseRoute(b []byte) (r rawRoute, ok bool) {
 	if len(b) < unix.SizeofRtMsg {
 		return r, false
 	}
-	r = rawRoute{family: b[0], table: uint32(b[4]), proto: b[5], typ: b[7], flags: native.Uint32(b[8:])}
+	r = rawRoute{family: b[0], table: uint32(b[4]), proto: b[5], typ: b[7], flags: native.Uint32(b[8:]), raw: b}
 	var addr netip.Addr
 	switch r.family {
 	case unix.AF_INET:

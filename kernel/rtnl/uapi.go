@@ -5,7 +5,18 @@ package rtnl
 const (
 	rtextSkipStats = 1 << 3 // linux/rtnetlink.h RTEXT_FILTER_SKIP_STATS
 
-	ifaProto = 11 // linux/if_addr.h IFA_PROTO, Linux 5.18
+	// linux/if_addr.h IFA_*; IFA_PROTO and its IFAPROT_* are of Linux 5.18.
+	ifaRTPriority     = 9
+	ifaProto          = 11
+	ifaProtoLoopback  = 1 // IFAPROT_KERNEL_LO
+	ifaProtoRA        = 2 // IFAPROT_KERNEL_RA
+	ifaProtoLinkLocal = 3 // IFAPROT_KERNEL_LL
+
+	// linux/neighbour.h; struct ndmsg is family, 3 octets of padding, i32 ifindex,
+	// u16 state, u8 flags, u8 type.
+	sizeofNdmsg = 12
+	ndaProtocol = 12
+	ndaFlagsExt = 15
 
 	encapSeg6      = 5 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6
 	encapSeg6Local = 7 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6_LOCAL
@@ -15,17 +26,25 @@ const (
 	sizeofNhmsg  = 8
 	nhaID        = 1
 	nhaGroup     = 2
+	nhaGroupType = 3
 	nhaBlackhole = 4
 	nhaOIF       = 5
 	nhaGateway   = 6
 	nhaEncapType = 7
 	nhaEncap     = 8
+	nhaGroups    = 9
+	nhaFDB       = 11
+	nhaResGroup  = 12
+
+	nhaResUnbalancedTime = 4 // NHA_RES_GROUP_UNBALANCED_TIME
 
 	rtaNHID         = 30 // linux/rtnetlink.h RTA_NH_ID
 	rtnlgrpNexthop  = 32 // linux/rtnetlink.h RTNLGRP_NEXTHOP
 	nhProtocolOctet = 2  // of struct nhmsg
 	rtProtocolOctet = 5  // of struct rtmsg
 
+	seg6LocalIIF      = 6  // linux/seg6_local.h SEG6_LOCAL_IIF
+	seg6LocalOIF      = 7  // SEG6_LOCAL_OIF
 	seg6LocalCounters = 10 // linux/seg6_local.h SEG6_LOCAL_COUNTERS, Linux 5.14
 	seg6CntPackets    = 2
 	seg6CntBytes      = 3
