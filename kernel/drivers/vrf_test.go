@@ -53,29 +53,6 @@ func creations(objs ...object.Object) []reconcile.Step {
 	return steps
 }
 
-// TestEnslavingKeepsForeignAddresses: the kernel drops the IPv6 addresses of a
-// link that changes its VRF; those of somebody else are put back, both ways.
-func TestEnslavingKeepsForeignAddresses(t *testing.T) {
-	d, h := openWithVRF(t)
-	theirs := object.Address{Link: "ext0", Prefix: netip.MustParsePrefix("2001:db8:77::1/64")}
-	if err := h.Put(theirs); err != nil {
-		t.Fatal(err)
-	}
-	blue := object.Link{Name: "blue", Type: object.LinkVRF, Table: 110}
-	in := object.Member{Link: "ext0", Master: "blue"}
-	apply(t, d, creations(blue, object.LinkConfig{Link: "blue", Admin: object.AdminUp}, in)...)
-	if _, ok := h.Get(theirs.Key()); !ok {
-		t.Error("enslaving lost an address")
-	}
-	apply(t, d, reconcile.Step{Old: in})
-	if _, ok := h.Get(theirs.Key()); !ok {
-		t.Error("releasing lost an address")
-	}
-	if got, err := d.Dump(context.Background(), object.KindAddress); err != nil || len(got) != 0 {
-		t.Errorf("it passes for ours: %v, %v", got, err)
-	}
-}
-
 // TestTenant makes what a provider edge router has for one tenant, in one plan,
 // moves the VRF to another table, and takes all of it away.
 func TestTenant(t *testing.T) {

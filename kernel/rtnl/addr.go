@@ -124,15 +124,14 @@ func (d *Driver) writeAddress(ctx context.Context, s reconcile.Step, l *link, a 
 }
 
 // sendAddress makes an address. One that is deleted and made again in one plan was
-// through with duplicate address detection a moment ago: it is in use at once, and
-// has no mark of that for long.
+// through with duplicate address detection a moment ago: it is in use at once.
 func (d *Driver) sendAddress(ctx context.Context, flags uint16, index int32, a object.Address) error {
 	send := func(flags uint16, nodad bool) error {
 		c := d.query
 		buildAddress(c, unix.RTM_NEWADDR, flags, index, a.Prefix)
 		c.out.u8(ifaProto, Protocol)
 		if nodad {
-			c.out.u32(unix.IFA_FLAGS, unix.IFA_F_NODAD)
+			c.out.u32(unix.IFA_FLAGS, atOnce)
 		}
 		c.out.end()
 		return c.request(ctx, nil)

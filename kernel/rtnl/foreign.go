@@ -69,17 +69,20 @@ func (a *address) comesBack() bool {
 // settable are the flags of an address that are not the kernel's own.
 const settable = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MCAUTOJOIN
 
-// message is the address as it is to be made after some time, without duplicate
-// address detection or, if the kernel thinks so, with it.
-func (a *keptAddress) message(at indexMap, since time.Duration, nodad bool) []byte {
-	flags := a.flags & settable
-	if nodad {
-		flags |= unix.IFA_F_NODAD
-	}
+// message is the address as it is to be made after some time; more are flags beside
+// its own.
+func (a *keptAddress) message(at indexMap, since time.Duration, more uint32) []byte {
 	var m msgBuf
-	addressMessage(&m, a.raw, at, flags, left(a.valid, since), left(a.preferred, since))
+	addressMessage(&m, a.raw, at, a.flags&settable|more, left(a.valid, since), left(a.preferred, since))
 	return m.b
 }
+
+// atOnce are the flags that an IPv6 address is first made with to be in use at
+// once: without duplicate address detection. It is to be changed into one without
+// them. With the first flag alone the kernel looks for the route of its prefix then
+// and, where that is 128 bits long and the link in a VRF, deletes the address's own
+// (modify_prefix_route in net/ipv6/addrconf.c).
+const atOnce = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
 
 // inUse reports whether an IPv6 address is through with duplicate address
 // detection.

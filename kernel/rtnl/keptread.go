@@ -161,7 +161,9 @@ func (k *kept) readRoutes(ctx context.Context, hopLinks map[uint32][]int32) erro
 			}
 		}
 	}
-	seen := map[string]bool{} // of those over several links
+	// The kernel lists a route for each of its links, and one by a nexthop object
+	// for others, too.
+	seen := map[string]bool{}
 	return k.eachRoute(ctx, nil, hopLinks, func(r *keptRoute) {
 		var bare []netip.Prefix
 		over, loose := false, false
@@ -176,9 +178,8 @@ func (k *kept) readRoutes(ctx context.Context, hopLinks map[uint32][]int32) erro
 			return
 		case r.proto == Protocol && (!loose || k.isPlannedRoute(r)):
 			return
-		case len(r.links) > 1:
-			seen[string(r.msg)] = true
 		}
+		seen[string(r.msg)] = true
 		for _, index := range r.links {
 			if l := k.index[index]; l != nil {
 				l.routes = append(l.routes, len(k.routes))

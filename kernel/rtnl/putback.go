@@ -195,8 +195,12 @@ func (p *putBack) putAddresses(ctx context.Context, l *keptLink, missing func(*k
 	var as []*keptAddress
 	for i := range l.addresses {
 		if a := &l.addresses[i]; missing(a) {
+			more := uint32(0)
+			if a.inUse() && a.flags&unix.IFA_F_NODAD == 0 {
+				more = atOnce
+			}
 			as = append(as, a)
-			msgs = append(msgs, outMessage{unix.RTM_NEWADDR, unix.NLM_F_CREATE | unix.NLM_F_EXCL, a.message(p.at, p.since, a.inUse())})
+			msgs = append(msgs, outMessage{unix.RTM_NEWADDR, unix.NLM_F_CREATE | unix.NLM_F_EXCL, a.message(p.at, p.since, more)})
 		}
 	}
 	var unmark []outMessage
@@ -204,7 +208,7 @@ func (p *putBack) putAddresses(ctx context.Context, l *keptLink, missing func(*k
 		a := as[i]
 		switch {
 		case err == nil && a.inUse() && a.flags&unix.IFA_F_NODAD == 0:
-			unmark = append(unmark, outMessage{unix.RTM_NEWADDR, unix.NLM_F_REPLACE, a.message(p.at, p.since, false)})
+			unmark = append(unmark, outMessage{unix.RTM_NEWADDR, unix.NLM_F_REPLACE, a.message(p.at, p.since, 0)})
 		case err != nil && !isErrno(err, unix.EEXIST):
 			p.lose(l, fmt.Sprintf("address %s on %s", a.prefix, l.name), err)
 		}
