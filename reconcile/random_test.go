@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -284,6 +285,56 @@ func TestRandomFailures(t *testing.T) {
 			if got := known(r); got != knew {
 				t.Fatalf("step %d: known:\n%s\nwant:\n%s\nplan:\n%s", n, got, knew, plan)
 			}
+		}
+	})
+}
+
+// strange is what somebody else has on the links: addresses, routes by them in a
+// table of no VRF, a next hop for routes to share.
+func strange(t fatal, f *kerneltest.Fake) {
+	hop := object.HopByName("theirs", object.NextHop{Link: "ext0"})
+	for _, o := range []object.Object{
+		address("ext0", "198.51.100.1/24"), address("ext0", "2001:db8:77::1/64"), address("ext1", "203.0.113.1/24"),
+		route("", 300, "10.77.0.0/16", "198.51.100.9 dev ext0"), route("", 300, "2001:db8:78::/48", "2001:db8:77::9 dev ext0"),
+		route("", 300, "10.78.0.0/16", "203.0.113.9 dev ext1"), hop,
+		&object.Route{Table: 300, Prefix: prefix("10.79.0.0/16"), SharedHop: hop.ID},
+	} {
+		// Not on a link that is down.
+		if err := f.Put(o); err != nil && !errors.Is(err, syscall.ENETDOWN) && !errors.Is(err, syscall.EINVAL) {
+			t.Fatalf("put %v: %v", o, err)
+		}
+	}
+}
+
+// What somebody else has outlives a random change that fails, at whatever step, or
+// is undone.
+func TestRandomFailuresAmongOthers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		have, next := drawWorld(t), drawWorld(t)
+		f, r := newKernel(t, have)
+		strange(t, f)
+		kernel, changes := f.Snapshot(), from(have, next)
+		plan := describeChange(t, r, changes)
+		for n := 1; n <= strings.Count(plan, "\n"); n++ {
+			f.FailOps(errInjected, n)
+			_, err := r.Commit(t.Context(), changes)
+			if failed, ok := errors.AsType[*reconcile.ApplyError](err); !ok || failed.Undo != nil {
+				t.Fatalf("step %d: %v\nplan:\n%s", n, err, plan)
+			}
+			if got := f.Snapshot(); got != kernel {
+				t.Fatalf("step %d: kernel:\n%s\nwant:\n%s\nplan:\n%s", n, got, kernel, plan)
+			}
+		}
+		f.FailWith(nil)
+		undo, err := r.Commit(t.Context(), changes)
+		if err != nil {
+			t.Fatalf("%v\nplan:\n%s", err, plan)
+		}
+		if err := undo(t.Context()); err != nil {
+			t.Fatalf("undo: %v\nplan:\n%s", err, plan)
+		}
+		if got := f.Snapshot(); got != kernel {
+			t.Fatalf("undone: kernel:\n%s\nwant:\n%s\nplan:\n%s", got, kernel, plan)
 		}
 	})
 }

@@ -458,6 +458,16 @@ func TestLastAddress(t *testing.T) {
 		o.Fatal(err)
 	}
 	o.same("undone", before, "10.12.0.0/16")
+
+	// With a primary address go the secondary ones, for a moment, and what names
+	// them.
+	o.ip("addr add 10.1.0.2/24 dev e1", "addr add 10.4.0.1/24 dev e1", "route add 10.18.0.0/16 via 10.2.0.9 src 10.1.0.2")
+	before = o.settled()
+	o.commit(ours, nil)
+	o.same("secondary", before, "10.1.0.", "10.12.0.0/16")
+	if now := strings.Join(o.state(), "\n"); !strings.Contains(now, "10.18.0.0/16 via 10.2.0.9 dev e2") || !strings.Contains(now, "10.9.0.0/16") {
+		o.Errorf("routes are lost:\n%s", now)
+	}
 }
 
 // TestSourceMadeAnew: an address of ours is deleted and made again, and routes of

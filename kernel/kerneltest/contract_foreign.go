@@ -1,6 +1,7 @@
 package kerneltest
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 
@@ -79,6 +80,88 @@ func (k *contract) enslavedElsewhere() {
 	}
 	k.do(reconcile.Step{Old: inBlue})
 	k.holds(taken)
+}
+
+// What somebody else has on ext0, and what leads over it in a table of no VRF.
+var (
+	theirs4   = object.Address{Link: "ext0", Prefix: netip.MustParsePrefix("198.51.100.1/24")}
+	theirs6   = object.Address{Link: "ext0", Prefix: netip.MustParsePrefix("2001:db8:77::1/64")}
+	overExt04 = route(300, "10.77.0.0/16", via("198.51.100.9", "ext0"))
+	overExt06 = route(300, "2001:db8:78::/48", via("2001:db8:77::9", "ext0"))
+)
+
+// carryOut does a plan as the reconciler does, up to what is put back.
+func (k *contract) carryOut(steps ...reconcile.Step) reconcile.Preserved {
+	k.Helper()
+	if err := k.Driver.Check(k.ctx, steps); err != nil {
+		k.Fatal(err)
+	}
+	others, err := k.Driver.Preserve(k.ctx, steps)
+	if err != nil {
+		k.Fatal(err)
+	}
+	for _, s := range steps {
+		if r := k.do(s); r.Err != nil {
+			k.Fatal(r.Err)
+		}
+	}
+	return others
+}
+
+func (k *contract) restore(others reconcile.Preserved) {
+	k.Helper()
+	if others == nil {
+		k.Fatal("the driver sees nothing that the plan reaches")
+	}
+	if err := others.Restore(k.ctx); err != nil {
+		k.Fatal(err)
+	}
+}
+
+// preserved: a link that is taken down takes along what is on it, and all of that
+// is back when the plan is undone. A plan of another kind reaches nothing.
+func (k *contract) preserved() {
+	k.put(theirs4, theirs6, overExt04, overExt06)
+	if others := k.carryOut(reconcile.Step{New: addr4}, reconcile.Step{New: route(object.TableMain, "10.5.0.0/16")}); others != nil {
+		k.Error("an address and a route reach something")
+	}
+	down := object.LinkConfig{Link: "ext0", Admin: object.AdminDown}
+	others := k.carryOut(reconcile.Step{New: down})
+	k.restore(others)
+	k.lacks(theirs6)
+	k.lacks(overExt04)
+	others.Undo()
+	k.remove(down)
+	k.restore(others)
+	for _, o := range []object.Object{theirs4, theirs6, overExt04, overExt06} {
+		k.holds(o)
+	}
+}
+
+// preservedInVRF: a link takes what is on it along into a VRF and out again, but no
+// route out of a table that it leaves.
+func (k *contract) preservedInVRF() {
+	all := []object.Object{theirs4, theirs6, overExt04, overExt06}
+	k.need(vrfBlue)
+	k.create(vrfBlue, blueUp)
+	k.put(all...)
+	k.restore(k.carryOut(reconcile.Step{New: inBlue}))
+	for _, o := range all {
+		k.holds(o)
+	}
+	stays := route(vrfBlue.Table, "10.79.0.0/16", via("198.51.100.9", "ext0"))
+	k.put(stays)
+	var se *reconcile.StepError
+	if _, err := k.Driver.Preserve(k.ctx, []reconcile.Step{{Old: inBlue}}); !errors.As(err, &se) || se.Step.Key() != inBlue.Key() || !contains(err, "10.79.0.0/16") {
+		k.Fatalf("a link that leaves a route behind: %v", err)
+	}
+	k.holds(inBlue)
+	// With the VRF the route goes, and nothing else.
+	k.restore(k.carryOut(reconcile.Step{Old: inBlue}, reconcile.Step{Old: blueUp}, reconcile.Step{Old: vrfBlue}))
+	k.lacks(stays)
+	for _, o := range all {
+		k.holds(o)
+	}
 }
 
 func (k *contract) reopen() {

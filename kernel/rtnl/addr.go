@@ -252,13 +252,13 @@ func dumpAddresses(ctx context.Context, c *conn, index int32, family uint8, star
 	return nil
 }
 
-// restoreAddresses puts those of before back that the kernel has dropped as a
-// side effect. Link-local addresses and those with a lifetime come by themselves.
+// restoreAddresses puts those IPv4 addresses of before back that the kernel has
+// dropped as a side effect.
 func (d *Driver) restoreAddresses(ctx context.Context, index int32, before []address) error {
 	if len(before) == 0 {
 		return nil
 	}
-	now, err := d.linkAddresses(ctx, index, before[0].raw[0])
+	now, err := d.linkAddresses(ctx, index, unix.AF_INET)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,7 @@ func (d *Driver) restoreAddresses(ctx context.Context, index int32, before []add
 	var errs []error
 	c := d.query
 	for _, a := range before {
-		if there[a.prefix] || a.flags&unix.IFA_F_PERMANENT == 0 || a.prefix.Addr().Is6() && a.prefix.Addr().IsLinkLocalUnicast() {
+		if there[a.prefix] {
 			continue
 		}
 		c.begin(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, 0)

@@ -289,12 +289,12 @@ func (d *Driver) refusal(ctx context.Context, dec decoder, j *job, deep *int) er
 	if j.err.errno == unix.EEXIST && *deep > 0 {
 		*deep--
 		if held, r, rerr := d.readSlot(ctx, dec, slotOf(s.New)); rerr == nil && held && r.proto != Protocol {
-			return errors.Join(conflict(s.New, &r), err)
+			return because(conflict(s.New, &r), err)
 		}
 	}
 	if j.err.errno == unix.EOPNOTSUPP || j.err.errno == unix.EINVAL && j.err.text == "" {
 		if uerr := d.unsupported(ctx, s.New); uerr != nil {
-			return errors.Join(uerr, err)
+			return because(uerr, err)
 		}
 	}
 	return err

@@ -264,9 +264,10 @@ func (c *checker) address(ctx context.Context, s reconcile.Step, a object.Addres
 		return err
 	}
 	l := c.v.byName[a.Link]
-	if l == nil || c.drops[a.Link] || s.Old != nil {
+	if l == nil || s.Old != nil {
 		return nil
 	}
+	// On a link that is made anew, too: what somebody else has there is put back.
 	var have []address
 	if a.Prefix.Addr().Is4() {
 		var err error
@@ -395,10 +396,14 @@ func (c *checker) slots(ctx context.Context) error {
 }
 
 // goes reports whether a foreign route disappears with a link that the plan
-// deletes.
+// deletes for good.
 func (c *checker) goes(r *rawRoute) bool {
 	l := c.v.byIndex[r.hop.oif]
-	return l != nil && c.drops[l.name]
+	if l == nil {
+		return false
+	}
+	_, made := c.makes[l.name]
+	return c.drops[l.name] && !made
 }
 
 // queryAddress6 looks an IPv6 address up, whatever its prefix length.

@@ -133,6 +133,9 @@ func describe(op, object string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, object, err)
 }
 
+// because adds the kernel's words to what is known to be behind them.
+func because(reason, refusal error) error { return fmt.Errorf("%w (%w)", reason, refusal) }
+
 // transient reports whether the kernel refused for a shortage that passes: the
 // per-CPU allocator of the encapsulation's dst cache is refilled by a worker.
 func transient(e syscall.Errno) bool {

@@ -35,10 +35,11 @@ type kept struct {
 	hops   []keptHop // groups behind what is in them
 	routes []keptRoute
 
-	ended   []object.Address        // ours that the plan deletes for good
-	sources families                // of ours that it deletes and makes again
-	inUse   map[object.Address]bool // IPv6 ones of ours
-	planned map[object.Key]struct{}
+	ended     []object.Address        // ours that the plan deletes for good
+	inUse     map[object.Address]bool // IPv6 ones of ours
+	sources   map[netip.Addr]bool     // addresses that go for a while
+	allRoutes families                // for their sake
+	planned   map[object.Key]struct{}
 }
 
 // keptLink is a link as it was before the plan.
@@ -91,11 +92,11 @@ func (d *Driver) Preserve(ctx context.Context, steps []reconcile.Step) (reconcil
 		return nil, err
 	}
 	k := &kept{d: d, read: time.Now(), steps: steps, links: map[string]*keptLink{}, index: map[int32]*keptLink{},
-		inUse: map[object.Address]bool{}}
+		inUse: map[object.Address]bool{}, sources: map[netip.Addr]bool{}}
 	if err := k.survey(ctx, v); err != nil {
 		return nil, err
 	}
-	if len(k.links) == 0 && k.sources == 0 {
+	if len(k.links) == 0 && k.allRoutes == 0 {
 		return nil, nil
 	}
 	if err := k.readAll(ctx); err != nil {
@@ -240,55 +241,72 @@ func (k *kept) linkConfig(v view, s reconcile.Step, o object.LinkConfig) {
 }
 
 // ownAddresses: with the last IPv4 address of a link the kernel drops its IPv4 routes
-// and neighbours; and with an address, whatever link they are over, the routes that
-// name it as their source.
+// and neighbours; and with any address the routes that name it as their source,
+// whatever link they are over. With a primary IPv4 address go for a moment the
+// secondary ones of its subnet.
 func (k *kept) ownAddresses(ctx context.Context, v view) error {
-	var deleted []reconcile.Step
-	makes := map[object.Address]bool{}
+	goes, makes, gets := map[object.Address]bool{}, map[object.Address]bool{}, map[string]bool{}
 	for _, s := range k.steps {
+		if a, ok := s.Old.(object.Address); ok && s.New == nil {
+			goes[a] = true
+		}
 		if a, ok := s.New.(object.Address); ok && s.Old == nil {
 			makes[a] = true
 		}
-		if _, ok := s.Old.(object.Address); ok && s.New == nil {
-			deleted = append(deleted, s)
-		}
-	}
-	keeps := map[string]bool{} // links that get an IPv4 address
-	goes := map[object.Address]bool{}
-	for _, s := range deleted {
-		a, _ := s.Old.(object.Address)
-		l := v.byName[a.Link]
-		goes[a] = true
-		switch {
-		case !makes[a]:
-			k.ended = append(k.ended, a)
-		case l == nil:
-		case a.Prefix.Addr().Is4():
-			k.sources |= v4
-		default:
-			k.sources |= v6
-			k.touch(v, l, s, 0) // whether it is in use
-		}
 	}
 	for a := range makes {
-		keeps[a.Link] = keeps[a.Link] || a.Prefix.Addr().Is4() && !goes[a]
+		gets[a.Link] = gets[a.Link] || a.Prefix.Addr().Is4() && !goes[a]
 	}
-	for _, s := range deleted {
-		a, _ := s.Old.(object.Address)
+	have := map[string][]address{}
+	for _, s := range k.steps {
+		a, ok := s.Old.(object.Address)
 		l := v.byName[a.Link]
-		if l == nil || !a.Prefix.Addr().Is4() || keeps[a.Link] || k.links[a.Link] != nil && k.links[a.Link].reach == both {
+		if !ok || s.New != nil || l == nil {
 			continue
 		}
-		keeps[a.Link] = true // once is enough
-		have, err := k.d.linkAddresses(ctx, l.index, unix.AF_INET)
-		if err != nil {
-			return err
+		if !makes[a] {
+			k.ended = append(k.ended, a)
+		} else {
+			k.source(a.Prefix.Addr())
 		}
-		if !slices.ContainsFunc(have, func(h address) bool { return !goes[object.Address{Link: a.Link, Prefix: h.prefix}] }) {
+		if a.Prefix.Addr().Is6() {
+			if makes[a] {
+				k.touch(v, l, s, 0) // whether it is in use
+			}
+			continue
+		}
+		if _, read := have[a.Link]; !read {
+			as, err := k.d.linkAddresses(ctx, l.index, unix.AF_INET)
+			if err != nil {
+				return err
+			}
+			have[a.Link] = as
+		}
+		last := !gets[a.Link]
+		for _, h := range have[a.Link] {
+			if goes[object.Address{Link: a.Link, Prefix: h.prefix}] {
+				continue
+			}
+			last = false
+			if h.prefix.Masked() == a.Prefix.Masked() {
+				k.source(h.prefix.Addr())
+			}
+		}
+		if last {
 			k.touch(v, l, s, v4)
 		}
 	}
 	return nil
+}
+
+// source notes an address that goes for a while.
+func (k *kept) source(a netip.Addr) {
+	k.sources[a] = true
+	if a.Is4() {
+		k.allRoutes |= v4
+	} else {
+		k.allRoutes |= v6
+	}
 }
 
 // wasInUse reports whether an IPv6 address of ours was in use before the plan.

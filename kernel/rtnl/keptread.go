@@ -153,14 +153,6 @@ func (k *kept) chooseHops(groups []keptHop) {
 // readRoutes reads the routes over the links, and those that name an address of
 // ours which goes for a while.
 func (k *kept) readRoutes(ctx context.Context, hopLinks map[uint32][]int32) error {
-	sources := map[netip.Addr]bool{}
-	if k.sources != 0 {
-		for _, s := range k.steps {
-			if a, ok := s.Old.(object.Address); ok && s.New == nil {
-				sources[a.Prefix.Addr()] = true
-			}
-		}
-	}
 	// The kernel lists a route for each of its links, and one by a nexthop object
 	// for others, too.
 	seen := map[string]bool{}
@@ -174,7 +166,7 @@ func (k *kept) readRoutes(ctx context.Context, hopLinks map[uint32][]int32) erro
 			}
 		}
 		switch {
-		case !over && !sources[r.source], r.madeAnew(bare), seen[string(r.msg)]:
+		case !over && !k.sources[r.source], r.madeAnew(bare), seen[string(r.msg)]:
 			return
 		case r.proto == Protocol && (!loose || k.isPlannedRoute(r)):
 			return
@@ -220,7 +212,7 @@ func (k *kept) eachRoute(ctx context.Context, at indexMap, hopLinks map[uint32][
 			return err
 		}
 		var err error
-		if k.sources&f.bit != 0 {
+		if k.allRoutes&f.bit != 0 {
 			err = read(0)
 		} else {
 			err = k.perLink(at, func(l *keptLink) bool { return l.reach&f.bit != 0 && l.up() }, read)

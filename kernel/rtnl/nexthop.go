@@ -286,7 +286,7 @@ func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint3
 	}
 	if err != nil {
 		if uerr := d.unsupported(ctx, o); uerr != nil && (isErrno(err, unix.EOPNOTSUPP) || isErrno(err, unix.EINVAL)) {
-			return nil, errors.Join(uerr, describe(op, o.String(), err))
+			return nil, because(uerr, describe(op, o.String(), err))
 		}
 		return nil, describe(op, o.String(), err)
 	}
