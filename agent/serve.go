@@ -85,6 +85,7 @@ func classify(err error) gnmi.Failure {
 		step        *reconcile.StepError
 		unsupported *rtnl.UnsupportedError
 		conflict    *rtnl.ConflictError
+		loss        *rtnl.LossError
 		missing     *rtnl.MissingLinkError
 		clash       *reconcile.ConflictError
 		translated  *translators.ConflictError
@@ -107,6 +108,8 @@ func classify(err error) gnmi.Failure {
 		f.Kind, f.Remedy = gnmi.Unsupported, unsupported.Remedy
 	case errors.As(err, &conflict):
 		f.Kind, f.Remedy = gnmi.Conflict, conflict.Remedy
+	case errors.As(err, &loss):
+		f.Kind, f.Remedy = gnmi.Conflict, loss.Remedy
 	case errors.As(err, &missing):
 		f.Kind = gnmi.Missing
 	case errors.As(err, &translated):

@@ -93,7 +93,7 @@ func (j *journal) restore(ctx context.Context, p Plan) *ApplyError {
 	failed := &ApplyError{Step: p.Steps[len(p.Steps)-1], Err: err}
 	if s, ok := errors.AsType[*StepError](err); ok {
 		failed.Step = s.Step
-		if error(s) == err {
+		if s.Error() == err.Error() { // there is no other
 			failed.Err = s.Err
 		}
 	}

@@ -173,9 +173,42 @@ func (d *Drivers) Check(ctx context.Context, steps []reconcile.Step) error {
 	return errors.Join(d.Net.Check(ctx, steps), d.sysctl.Check(ctx, steps))
 }
 
-// Preserve implements reconcile.Driver.
+// Preserve implements reconcile.Driver: each driver sees the whole plan.
 func (d *Drivers) Preserve(ctx context.Context, steps []reconcile.Step) (reconcile.Preserved, error) {
-	return d.Net.Preserve(ctx, steps)
+	var all preserved
+	for _, one := range []reconcile.Driver{d.sysctl, d.Net} {
+		p, err := one.Preserve(ctx, steps)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all, nil
+}
+
+// preserved is put back in its order: the parameters of links before what they may
+// keep away.
+type preserved []reconcile.Preserved
+
+// Undo implements reconcile.Preserved.
+func (p preserved) Undo() {
+	for _, one := range p {
+		one.Undo()
+	}
+}
+
+// Restore implements reconcile.Preserved.
+func (p preserved) Restore(ctx context.Context) error {
+	var errs []error
+	for _, one := range p {
+		errs = append(errs, one.Restore(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // Do implements reconcile.Driver.

@@ -423,12 +423,19 @@ func TestWireMadeAnew(t *testing.T) {
 		o.ip(lines...)
 		o.settled()
 	}
+	const filter = "net/ipv4/conf/v0/rp_filter"
+	if err := writeParam(filter, "2"); err != nil {
+		t.Fatal(err)
+	}
 	before := o.settled()
 	o.refusedLate(had, wanted)
 	o.inUse("2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::3", "fe80::99")
 	o.same("refused", before)
 	undo := o.commit(had, wanted)
 	o.inUse("2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::3", "fe80::99")
+	if b, err := os.ReadFile("/proc/sys/" + filter); err != nil || string(b) != "2\n" {
+		t.Errorf("%s is %q, %v", filter, b, err)
+	}
 	o.same("made anew", before, " v1", "v1@", " v2", "v2@", "v0@", "v1 ", "v2 ")
 	if err := undo(o.Context()); err != nil {
 		o.Fatal(err)

@@ -73,12 +73,13 @@ func (e *ConflictError) Error() string {
 // LossError says that something of somebody else went with a change and that the
 // kernel does not take it back.
 type LossError struct {
-	Lost string // the first things, and how many more there are
-	Err  error  // why the first one cannot be put back
+	Lost   string // the first things, and how many more there are
+	Err    error  // why the first one cannot be put back
+	Remedy string
 }
 
 func (e *LossError) Error() string {
-	return fmt.Sprintf("%s went with it and cannot be put back (%v): delete it before, or make it again", e.Lost, e.Err)
+	return fmt.Sprintf("%s went with it and cannot be put back (%v): %s", e.Lost, e.Err, e.Remedy)
 }
 
 func (e *LossError) Unwrap() error { return e.Err }

@@ -429,7 +429,10 @@ func (p *putBack) putLink(ctx context.Context, l *keptLink) {
 func (p *putBack) err() error {
 	var errs []error
 	for l, lost := range p.lost {
-		e := &LossError{Err: lost[0].err}
+		e := &LossError{Err: lost[0].err, Remedy: "delete it before"}
+		if p.undo {
+			e.Remedy = "make it again"
+		}
 		names := make([]string, len(lost))
 		for i, one := range lost {
 			names[i] = one.what

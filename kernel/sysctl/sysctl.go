@@ -245,11 +245,6 @@ func (d *Driver) Check(_ context.Context, steps []reconcile.Step) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// Preserve implements reconcile.Driver: a parameter takes nothing along.
-func (d *Driver) Preserve(context.Context, []reconcile.Step) (reconcile.Preserved, error) {
-	return nil, nil
-}
-
 // Do implements reconcile.Driver. Deleting what is not ours (any more) is no
 // error.
 func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Result {

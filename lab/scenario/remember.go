@@ -20,6 +20,7 @@ var kernelParts = []struct {
 	{"IPv4 routes", "ip -4 -o route show table all", true},
 	{"IPv6 routes", "ip -o -6 route show table all", true},
 	{"nexthop objects", "ip nexthop show", true},
+	{"neighbours", "ip neigh show nud permanent; ip -4 neigh show proxy; ip -6 neigh show proxy", true},
 	{"rules", "ip rule show; ip -6 rule show", false},
 	{"SRv6 tunnel source", "ip sr tunsrc show", false},
 	// Everything there is for links, new ones of later kernels included, and
