@@ -53,6 +53,7 @@ type want struct {
 	claims   map[object.Claim]schema.EntryKey // what links occupy besides their name
 	shared   map[object.Key]sharedWant
 	withheld map[schema.EntryKey]string
+	local    localAddresses
 }
 
 func newWant() *want {
@@ -61,6 +62,7 @@ func newWant() *want {
 		claims:   map[object.Claim]schema.EntryKey{},
 		shared:   map[object.Key]sharedWant{},
 		withheld: map[schema.EntryKey]string{},
+		local:    newLocalAddresses(),
 	}
 }
 
@@ -150,7 +152,7 @@ func (v *overlay) merge() (errs []error) {
 			errs = append(errs, v.conflict(s.origin, owner, fmt.Sprint(s.obj), removeOne))
 		}
 	}
-	return errs
+	return append(errs, v.sidsOfLinks()...)
 }
 
 const removeOne = "remove or rename one of the two"
@@ -354,6 +356,7 @@ func (v *overlay) apply() (undo func()) {
 	}
 	for i := range v.parts {
 		set(w.owners, v.parts[i].key, v.parts[i].newOrigin)
+		w.local.change(v.parts[i].old, v.parts[i].new)
 	}
 	shared := make(map[object.Key]sharedWant, len(v.shared))
 	for k, s := range v.shared {
@@ -369,6 +372,7 @@ func (v *overlay) apply() (undo func()) {
 		// translated again would have been a conflict.
 		for i := range v.parts {
 			set(w.owners, v.parts[i].key, v.parts[i].oldOrigin)
+			w.local.change(v.parts[i].new, v.parts[i].old)
 		}
 		for _, undo := range undos {
 			undo()
