@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"heddle/kernel/object"
 	"heddle/reconcile"
@@ -259,4 +262,70 @@ func BenchmarkCheck(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkPreserve is what a link that is taken down costs for the sake of what
+// somebody else has on it, ten routes and an address, beside few routes of ours and
+// beside many. The kernel's own share, down and up again, is measured with it.
+func BenchmarkPreserve(b *testing.B) {
+	for _, n := range []int{100, bulk} {
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) { benchPreserve(b, n) })
+	}
+}
+
+func benchPreserve(b *testing.B, routes int) {
+	if testing.Short() && routes == bulk {
+		b.Skip("short: makes 100,000 routes")
+	}
+	d := testDriver(b)
+	wires(b, d)
+	ctx := context.Background()
+	h := other(b)
+	mustAll(b, d.Do(ctx, bulkSIDs()[:routes]))
+	if err := h.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "w0"}, PeerName: "w1"}); err != nil {
+		b.Fatal(err)
+	}
+	l, err := h.LinkByName("w0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	up := []reconcile.Step{{New: object.LinkConfig{Link: "w0", Admin: object.AdminUp}}}
+	down := []reconcile.Step{{Old: up[0].New}}
+	mustAll(b, d.Do(ctx, up))
+	mustAll(b, d.Do(ctx, []reconcile.Step{{New: object.LinkConfig{Link: "w1", Admin: object.AdminUp}}}))
+	own := prefix("198.51.100.1/24")
+	if err := h.AddrAdd(l, &netlink.Addr{IPNet: &net.IPNet{IP: own.Addr().AsSlice(), Mask: mask(own)}}); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 10 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 0}), 16)
+		r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: &net.IPNet{IP: p.Addr().AsSlice(), Mask: mask(p)}, Gw: addr("198.51.100.9").AsSlice()}
+		if err := h.RouteAdd(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var read, put, kernel time.Duration
+	for b.Loop() {
+		start := time.Now()
+		others, err := d.Preserve(ctx, down)
+		if err != nil || others == nil {
+			b.Fatal(others, err)
+		}
+		read += time.Since(start)
+		start = time.Now()
+		mustAll(b, d.Do(ctx, down))
+		others.Undo()
+		mustAll(b, d.Do(ctx, up))
+		kernel += time.Since(start)
+		start = time.Now()
+		if err := others.Restore(ctx); err != nil {
+			b.Fatal(err)
+		}
+		put += time.Since(start)
+	}
+	n := float64(b.N)
+	b.ReportMetric(read.Seconds()*1e3/n, "ms/read")
+	b.ReportMetric(put.Seconds()*1e3/n, "ms/restore")
+	b.ReportMetric(kernel.Seconds()*1e3/n, "ms/down+up")
+	b.ReportMetric(0, "ns/op")
 }

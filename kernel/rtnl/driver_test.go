@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // other is somebody else's handle on the kernel.
-func other(t *testing.T) *netlink.Handle {
+func other(t testing.TB) *netlink.Handle {
 	t.Helper()
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
