@@ -324,6 +324,9 @@ func failures(p Plan, j journal, err error) map[object.Key]error {
 		}
 	}
 	visit(err)
+	if apply, ok := errors.AsType[*ApplyError](err); ok && len(bad) == 0 {
+		bad[apply.Step.Key()] = apply.Err // done, and took along what could not be put back
+	}
 	return bad
 }
 
