@@ -62,6 +62,7 @@ type txn struct {
 	highest EntryKey              // of pend
 	slab    []pending
 	last    *pending // the one touched last: edits of one entry come together
+	above   *pending // the parent found last: so do those of entries of one list
 	number  int      // of the edit, from 1
 	dec     decoder
 	errs    []error
@@ -74,6 +75,7 @@ type pending struct {
 	old    GoStruct       // of base; if it lies in a cleared range, only looked up by changes
 	cur    unsafe.Pointer // nil: absent
 	owned  bool           // cur is ours to write to
+	lent   bool           // cur is the draft of an edit, if it is not owned
 	number int            // the edit whose payload last supplied the entry
 }
 
@@ -103,6 +105,17 @@ func (t *txn) touch(k EntryKey) *pending {
 		}
 	}
 	t.last = pd
+	return pd
+}
+
+// place is touch for an entry that is going to be written: those above it exist
+// afterwards.
+func (t *txn) place(k EntryKey) *pending {
+	pd := t.touch(k)
+	if pd.cur == nil {
+		t.ensureParents(k)
+		t.last = pd
+	}
 	return pd
 }
 
@@ -190,7 +203,10 @@ func (t *txn) ensureParents(k EntryKey) {
 		if !ok || parent == "" {
 			return
 		}
-		pd := t.touch(parent)
+		if t.above == nil || t.above.key != parent {
+			t.above = t.touch(parent)
+		}
+		pd := t.above
 		if pd.cur != nil {
 			return // it exists, so the ones above do
 		}
@@ -251,7 +267,7 @@ func (t *txn) changes() []Change {
 
 // settle brings pd into final form and reports whether it differs from base.
 func (pd *pending) settle() bool {
-	if pd.owned {
+	if pd.owned || pd.lent && pd.cur != nil {
 		pd.plan.dropDefaults(pd.cur)
 		pd.plan.prune(pd.cur)
 		if pd.key == "" && pd.plan.root.empty(pd.cur) {
@@ -279,6 +295,10 @@ func (t *txn) clearedRanges() []EntryKey {
 
 // edit carries out one edit.
 func (t *txn) edit(e *Edit) error {
+	if len(e.drafts) > 0 {
+		t.layAll(e.drafts)
+		return nil
+	}
 	last := e.Path.Last()
 	for _, el := range e.Path {
 		if !el.Node.Config {
@@ -358,8 +378,7 @@ func (t *txn) writeObject(e *Edit) error {
 	if n.Kind == List && e.Op == Replace && members == 0 {
 		return pathError(e.Path, BadEdit, "an entry cannot be replaced with {}: delete it, or give it contents")
 	}
-	t.ensureParents(k)
-	pd := t.touch(k)
+	pd := t.place(k)
 	for m := n; m != n.plan.entry; m = m.Parent {
 		if m.Presence {
 			m.plan.cont[inConfig].ensure(fresh)
@@ -421,8 +440,7 @@ func (t *txn) writeLeaf(e *Edit, n *Node) error {
 		return &ValueError{Path: e.Path.String(), Value: shorten(v.String(), true),
 			Reason: "differs from the key in the path: to rename an entry delete it and create another"}
 	}
-	t.ensureParents(k)
-	pd := t.touch(k)
+	pd := t.place(k)
 	if n.Kind == LeafList && pd.cur != nil && e.Op == Update {
 		old, _ := s.get(pd.cur)
 		list, grown := union(old.list, v.list)

@@ -368,7 +368,8 @@ func (d *decoder) slot(f *frame, n *Node, s *slot) error {
 		return err
 	}
 	if plain {
-		if c, ok := d.cached(s, text); ok {
+		cache, seen := d.cacheOf(s), unsafe.String(unsafe.SliceData(text), len(text))
+		if c, ok := cache.get(seen); ok {
 			s.store(s.field(f.p), c)
 			return nil
 		}
@@ -380,7 +381,7 @@ func (d *decoder) slot(f *frame, n *Node, s *slot) error {
 			return nil
 		}
 		c := s.cell(v)
-		d.remember(s, text, c)
+		cache.put(seen, c)
 		s.store(s.field(f.p), c)
 		return nil
 	}

@@ -171,7 +171,7 @@ func (d *decoder) join(p *part) (count int, err error) {
 	if twice {
 		return 0, errAlone
 	}
-	t.last = nil
+	t.last, t.above = nil, nil
 	d.parts.skipTo(p.end)
 	return p.count, nil
 }

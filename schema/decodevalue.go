@@ -2,13 +2,14 @@ package schema
 
 import (
 	"bytes"
+	"strings"
 	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// valueCache holds the values of one leaf by their JSON text, so that a value
-// that comes again is neither parsed nor allocated again.
+// valueCache holds the values of one leaf by the text they were given as, so that
+// a value that comes again is neither parsed nor allocated again.
 type valueCache struct {
 	cells  map[string]cell
 	misses int
@@ -19,15 +20,12 @@ type valueCache struct {
 // few that repeat, is not looked up any more.
 const cacheSize = 1024
 
-func (d *decoder) cached(s *slot, text []byte) (cell, bool) {
-	if d.cache == nil {
-		d.cache = make([]valueCache, d.txn.s.slots)
-	}
-	vc := &d.cache[s.id]
+// get looks a text up.
+func (vc *valueCache) get(text string) (cell, bool) {
 	if vc.cells == nil {
 		return cell{}, false
 	}
-	c, ok := vc.cells[string(text)]
+	c, ok := vc.cells[text]
 	if !ok {
 		if vc.misses++; vc.misses > 4*cacheSize {
 			vc.cells, vc.off = nil, true
@@ -38,17 +36,25 @@ func (d *decoder) cached(s *slot, text []byte) (cell, bool) {
 	return c, ok
 }
 
-func (d *decoder) remember(s *slot, text []byte, c cell) {
-	if len(text) > 512 {
+// put notes what a text came to, unless it is long. The text may change afterwards.
+func (vc *valueCache) put(text string, c cell) {
+	if len(text) > 512 || vc.off {
 		return
 	}
-	vc := &d.cache[s.id]
-	if vc.cells == nil && !vc.off {
+	if vc.cells == nil {
 		vc.cells = map[string]cell{}
 	}
-	if vc.cells != nil && len(vc.cells) < cacheSize {
-		vc.cells[string(text)] = c
+	if len(vc.cells) < cacheSize {
+		vc.cells[strings.Clone(text)] = c
 	}
+}
+
+// cacheOf is the cache of a slot.
+func (d *decoder) cacheOf(s *slot) *valueCache {
+	if d.cache == nil {
+		d.cache = make([]valueCache, d.txn.s.slots)
+	}
+	return &d.cache[s.id]
 }
 
 // peekRaw reads the JSON of a leaf or leaf-list. plain is false if its kind

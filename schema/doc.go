@@ -5,7 +5,7 @@
 // references.
 //
 // It serves agent/datastore (Apply, Validate, Refs, EncodeEntry), agent/gnmi
-// and agent/netconf (Resolve, EncodeJSON, Expand), telemetry (Leaves, Diff,
+// and agent/netconf (Resolve, Edits, EncodeJSON, Expand), telemetry (Leaves, Diff,
 // Path.Matches) and the translators (Path of an entry). It must not know gRPC,
 // the kernel, storage, locks or subscriptions.
 //

@@ -32,6 +32,8 @@ type Edit struct {
 	JSON     []byte // one JSON value: bare for a leaf, an object for a container or list entry, an array of objects for a list
 	Encoding Encoding
 	Scalar   Value // raw value of a leaf or leaf-list
+
+	drafts []draft // instead of all but Op: see Edits
 }
 
 // Change is the difference an edit made to one entry. Old is nil for an entry

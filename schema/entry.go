@@ -23,6 +23,10 @@ func (ep *entryPlan) fillKeys(p unsafe.Pointer, k EntryKey) {
 		if s.isSet(f) {
 			return
 		}
+		if s.kind == fString && s.node.Type.kind == tString {
+			s.store(f, s.cell(StringValue(text))) // k has canonical values
+			return
+		}
 		if v, ft := s.node.Type.parse(&raw{form: fText, text: text}); ft == fits {
 			s.store(f, s.cell(v))
 		}

@@ -159,17 +159,25 @@ func (p Path) Matches(k EntryKey, n *Node) bool {
 // integers without leading zeros. Missing keys and wildcard key values are
 // left for the caller (HasWildcard); wildcards in place of names are not: see
 // ResolveQuery. Errors are *PathError.
-func (s *Schema) Resolve(elems []NameElem) (Path, error) {
-	p := make(Path, len(elems))
+func (s *Schema) Resolve(elems []NameElem) (Path, error) { return s.ResolveBelow(nil, elems) }
+
+// ResolveBelow is Resolve of elements that continue a resolved path. An error
+// names the path from there on.
+func (s *Schema) ResolveBelow(above Path, elems []NameElem) (Path, error) {
+	p := make(Path, len(above)+len(elems))
+	rest := p[copy(p, above):]
 	n := s.root
+	if len(above) > 0 {
+		n = above.Last()
+	}
 	for i := range elems {
 		c, err := s.step(n, elems, i)
 		if err != nil {
 			return nil, err
 		}
-		p[i].Node = c
+		rest[i].Node = c
 		if len(elems[i].Keys) > 0 {
-			if p[i].Keys, err = s.resolveKeys(c, elems, i); err != nil {
+			if rest[i].Keys, err = s.resolveKeys(c, elems, i); err != nil {
 				return nil, err
 			}
 		}
