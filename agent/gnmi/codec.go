@@ -17,8 +17,19 @@ type wire interface {
 	octets() mem.BufferSlice
 }
 
-// codec passes messages through that are encoded already and leaves the others to
-// the codec of gRPC.
+// setRequest is a SetRequest that nobody has looked into: leaf by leaf it is
+// hundreds of thousands of small messages in one, and no object should be made for
+// each. It holds a reference to its buffers until release.
+type setRequest struct{ data mem.BufferSlice }
+
+// release lets go of the buffers. It may be called again.
+func (r *setRequest) release() {
+	r.data.Free()
+	r.data = nil
+}
+
+// codec passes messages through that are encoded already or to be decoded by their
+// handler, and leaves the others to the codec of gRPC.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
@@ -31,13 +42,28 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// service is gNMI with a Get that answers in octets.
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	req, ok := v.(*setRequest)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	data.Ref() // gRPC frees data when this returns
+	req.data = data
+	return nil
+}
+
+// service is gNMI with a Get that answers in octets, and a Set that takes octets,
+// too.
 func service() *grpc.ServiceDesc {
 	d := gpb.GNMI_ServiceDesc
 	d.Methods = slices.Clone(d.Methods)
 	for i := range d.Methods {
-		if m := &d.Methods[i]; m.MethodName == "Get" {
+		switch m := &d.Methods[i]; m.MethodName {
+		case "Get":
 			m.Handler = handleGet
+		case "Set":
+			m.Handler = handleSet
 		}
 	}
 	return &d
@@ -51,4 +77,15 @@ func handleGet(srv any, ctx context.Context, decode func(any) error, intercept g
 	}
 	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: gpb.GNMI_Get_FullMethodName}
 	return intercept(ctx, req, info, func(ctx context.Context, _ any) (any, error) { return srv.(*Server).get(ctx, req) })
+}
+
+// handleSet is the handler of Set.
+func handleSet(srv any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	req := &setRequest{}
+	if err := decode(req); err != nil {
+		return nil, err
+	}
+	defer req.release()
+	info := &grpc.UnaryServerInfo{Server: srv, FullMethod: gpb.GNMI_Set_FullMethodName}
+	return intercept(ctx, req, info, func(ctx context.Context, _ any) (any, error) { return srv.(*Server).set(ctx, req) })
 }

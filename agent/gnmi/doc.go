@@ -18,8 +18,8 @@
 //
 // Deviations and limits: Set messages up to Config.MaxMessage (256 MiB unless
 // set; a Set of 100,000 SIDs is 24 MiB as one JSON_IETF value and about 140 MiB
-// leaf by leaf). SAMPLE and heartbeat intervals from Config.MinSample (1 s unless
-// set) up. use_models is honoured when it names all modules below the paths, and
-// refused otherwise. allow_aggregation changes nothing: an update is one leaf. No
-// list of the model is telemetry-atomic.
+// leaf by leaf, which takes hardly longer). SAMPLE and heartbeat intervals from
+// Config.MinSample (1 s unless set) up. use_models is honoured when it names all
+// modules below the paths, and refused otherwise. allow_aggregation changes
+// nothing: an update is one leaf. No list of the model is telemetry-atomic.
 package gnmi

@@ -78,6 +78,12 @@ func invalid(format string, args ...any) error {
 	return status.Errorf(codes.InvalidArgument, format, args...)
 }
 
+// malformed is a request that is no message of protobuf; gRPC itself answers with
+// this code.
+func malformed(err error) error {
+	return status.Errorf(codes.Internal, "read request: %v", err)
+}
+
 // notOffered is a part of gNMI that this server leaves out.
 func notOffered(format string, args ...any) error {
 	return status.Errorf(codes.Unimplemented, format, args...)

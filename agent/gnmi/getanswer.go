@@ -137,15 +137,21 @@ func (a *getAnswer) end() {
 
 // octets implements wire.
 func (a *getAnswer) octets() mem.BufferSlice {
-	b := make(mem.BufferSlice, len(a.done))
-	for i := range a.done {
-		if cap(a.done[i]) == schema.ChunkSize {
-			b[i] = mem.NewBuffer(&a.done[i], chunkPool)
+	b := sendable(a.done)
+	a.done = nil
+	return b
+}
+
+// sendable is octets as gRPC takes them; it gives chunks back when they are sent.
+func sendable(octets [][]byte) mem.BufferSlice {
+	b := make(mem.BufferSlice, len(octets))
+	for i := range octets {
+		if cap(octets[i]) == schema.ChunkSize {
+			b[i] = mem.NewBuffer(&octets[i], chunkPool)
 		} else {
-			b[i] = mem.SliceBuffer(a.done[i])
+			b[i] = mem.SliceBuffer(octets[i])
 		}
 	}
-	a.done = nil
 	return b
 }
 

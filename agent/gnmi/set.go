@@ -15,78 +15,27 @@ import (
 	"heddle/schema"
 )
 
-// Set implements gNMI: all of it, or nothing.
-func (s *Server) Set(ctx context.Context, req *gpb.SetRequest) (*gpb.SetResponse, error) {
-	if err := refuseDepth("Set", req.GetExtension()); err != nil {
-		return nil, err
-	}
-	if err := refuseExtensions(req.GetExtension()); err != nil {
-		return nil, err
-	}
-	if len(req.GetUnionReplace()) > 0 {
-		if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) > 0 {
-			return nil, invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
-		}
-		return nil, notOffered("union_replace is not offered: use replace")
-	}
-	edits, resp, err := s.edits(req)
+// set carries out a Set: all of it, or nothing.
+func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
+	edits, resp, err := s.read(req.data)
+	req.release()
 	if err != nil {
 		return nil, err
 	}
 	if len(edits) == 0 {
-		resp.Timestamp = time.Now().UnixNano()
-		return resp, nil
+		return resp.end(time.Now()), nil
 	}
 	res, err := s.cfg.Store.Commit(ctx, datastore.Request{Edits: edits, User: user(ctx), Source: "gnmi"})
 	if err != nil {
 		return nil, s.statusOf(err, set)
 	}
-	resp.Timestamp = time.Now().UnixNano()
-	if len(res.Changes) > 0 {
-		resp.Timestamp = res.Time.UnixNano()
+	if len(res.Changes) == 0 {
+		return resp.end(time.Now()), nil
 	}
-	return resp, nil
+	return resp.end(res.Time), nil
 }
 
-// edits reads the operations in the order in which they are carried out, and
-// makes the response that they get if they all succeed.
-func (s *Server) edits(req *gpb.SetRequest) ([]schema.Edit, *gpb.SetResponse, error) {
-	prefix := req.GetPrefix()
-	if err := checkPrefix(prefix); err != nil {
-		return nil, nil, err
-	}
-	n := len(req.GetDelete()) + len(req.GetReplace()) + len(req.GetUpdate())
-	edits := make([]schema.Edit, 0, n)
-	resp := &gpb.SetResponse{Prefix: prefix, Response: make([]*gpb.UpdateResult, 0, n)}
-	for _, p := range req.GetDelete() {
-		paths, err := s.queryPaths(prefix, p, set)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, at := range paths {
-			edits = append(edits, schema.Edit{Op: schema.Delete, Path: at})
-		}
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: p, Op: gpb.UpdateResult_DELETE})
-	}
-	for _, u := range req.GetReplace() {
-		e, err := s.edit(prefix, u, schema.Replace)
-		if err != nil {
-			return nil, nil, err
-		}
-		edits = append(edits, e)
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_REPLACE})
-	}
-	for _, u := range req.GetUpdate() {
-		e, err := s.edit(prefix, u, schema.Update)
-		if err != nil {
-			return nil, nil, err
-		}
-		edits = append(edits, e)
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UPDATE})
-	}
-	return edits, resp, nil
-}
-
+// edit makes an edit of any Update.
 func (s *Server) edit(prefix *gpb.Path, u *gpb.Update, op schema.Op) (schema.Edit, error) {
 	path, err := s.setPath(prefix, u.GetPath())
 	if err != nil {
