@@ -247,11 +247,15 @@ func BenchmarkLeaves(b *testing.B) {
 	p.configure()
 	before := n.routes("72")
 	requests := map[string][]byte{"proto": leavesRequest(b, full), "json": replaceRequest(b, sidsPath, sidsJSON(full))}
-	took := map[string]times{}
+	took, cpu, peak := map[string]times{}, map[string]times{}, map[string]times{}
 	set := func(name string) {
+		p.resetPeak()
+		used := p.cpu()
 		d, _ := p.timed("Set", requests[name])
 		p.shown()
 		took[name] = append(took[name], d.Seconds())
+		cpu[name] = append(cpu[name], p.cpu()-used)
+		peak[name] = append(peak[name], p.status("VmHWM"))
 		if got := n.routes("72") - before; got != full {
 			b.Fatalf("%s: the kernel has %d SIDs, want %d", name, got, full)
 		}
@@ -266,6 +270,9 @@ func BenchmarkLeaves(b *testing.B) {
 	}
 	record(b, Result{Name: "leaves-json", Count: full, Unit: "s", Samples: took["json"]})
 	record(b, Result{Name: "leaves-proto", Count: full, Unit: "s", Samples: took["proto"]})
+	record(b, Result{Name: "leaves-json-cpu", Count: full, Unit: "s", Samples: cpu["json"]})
+	record(b, Result{Name: "leaves-proto-cpu", Count: full, Unit: "s", Samples: cpu["proto"]})
+	record(b, Result{Name: "leaves-proto-peak", Count: full, Unit: "octets", Samples: peak["proto"]})
 	record(b, Result{Name: "leaves-payload", Count: full, Unit: "octets", Samples: times{float64(len(requests["proto"]))}})
 }
 

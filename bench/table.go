@@ -132,8 +132,10 @@ var goals = []goal{
 	}},
 	{"the same Set as leaf updates (PROTO)", "<= 1.5x JSON_IETF", []string{"leaves-proto"}, func(f figures) (string, string, bool) {
 		json, proto := f.get("leaves-json", large), f.get("leaves-proto", large)
-		return fmt.Sprintf("%.2fx (%s, %s on the wire)", proto/json, seconds(proto), megabytes(f.get("leaves-payload", large))),
-			"JSON_IETF " + seconds(json), proto <= 1.5*json
+		size := f.get("leaves-payload", large)
+		return fmt.Sprintf("%.2fx (%s; %s of processor time; peak resident %.1fx of %s on the wire)", proto/json, seconds(proto),
+				seconds(f.get("leaves-proto-cpu", large)), f.get("leaves-proto-peak", large)/size, megabytes(size)),
+			"JSON_IETF " + seconds(json) + "; " + seconds(f.get("leaves-json-cpu", large)) + " of processor time", proto <= 1.5*json
 	}},
 	{"Get of everything, configuration and state, JSON_IETF", ">= 400 MB/s", []string{"get-all"}, rate("all")},
 	{"Get of the configuration alone, JSON_IETF", "", []string{"get-config"}, rate("config")},
