@@ -273,7 +273,7 @@ func (a *Agent) load(ctx context.Context) (loaded bool, err error) {
 // letGarbageGrow spares collections of a heap that is being filled, until the
 // function it returns is called; that gives back what was needed meanwhile.
 func letGarbageGrow() (shrink func()) {
-	const percent = 200
+	const percent = 400
 	before := debug.SetGCPercent(percent)
 	return func() {
 		debug.SetGCPercent(before)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,18 +100,30 @@ func readFile(fsys FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var data bytes.Buffer
+	var size int64
 	if st, ok := f.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		// Sparing the copies of a buffer that grows; the size is a hint.
 		if info, err := st.Stat(); err == nil {
-			data.Grow(int(min(info.Size(), 1<<30)) + bytes.MinRead)
+			size = min(info.Size(), 1<<30)
 		}
 	}
-	_, err = data.ReadFrom(f)
+	// Not a bytes.Buffer: that clears what is about to be filled.
+	data := make([]byte, 0, size+bytes.MinRead)
+	for err == nil {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, bytes.MinRead)
+		}
+		var n int
+		n, err = f.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	return data.Bytes(), err
+	return data, err
 }
 
 // writeAll writes all of p; a write that takes less without saying why is an
