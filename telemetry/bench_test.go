@@ -65,7 +65,8 @@ func benchSID(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
 }
 
-func manySIDs(b *testing.B, n int) (*world, []schema.EntryKey) {
+func manySIDs(b testing.TB, n int) (*world, []schema.EntryKey) {
+	b.Helper()
 	w := newWorld(b)
 	entries := schema.Entries{}
 	keys := make([]schema.EntryKey, n)

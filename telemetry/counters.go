@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"heddle/kernel/object"
@@ -244,8 +245,8 @@ func (c *Counters) totalOf(r *sidRecord) (total object.SIDCounters, ok bool) {
 	return sum(n.base, n.last), true
 }
 
-// takeChanged hands out the totals that changed since they were last handed out:
-// those of some SIDs, of all for nil.
+// takeChanged hands out the totals that changed since they were last handed out,
+// in the order of addresses: those of some SIDs, of all for nil.
 func (c *Counters) takeChanged(sids []netip.Addr) []object.SIDReading {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,7 +266,7 @@ func (c *Counters) takeChanged(sids []netip.Addr) []object.SIDReading {
 		}
 		return totals
 	}
-	for _, sid := range sids {
+	for _, sid := range slices.SortedFunc(slices.Values(sids), netip.Addr.Compare) {
 		take(c.sids.get(sid))
 	}
 	return totals

@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"heddle/gen/state"
 	"heddle/kernel/object"
 )
 
@@ -263,4 +264,44 @@ func TestEveryPacketOnce(t *testing.T) {
 			t.Fatalf("total %+v, want %+v", total, count(truth))
 		}
 	})
+}
+
+// TestWhatCountsIsShown: however many SIDs of how many have counted, those are
+// shown anew and the others are left alone.
+func TestWhatCountsIsShown(t *testing.T) {
+	const n = 100
+	w, _ := manySIDs(t, n)
+	counters := srv6 + "/sids/sid/state/counters"
+	w.refresh(counters)
+	total := make([]uint64, n)
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	for round, which := range [][]int{nil, {3}, {99, 0, 50}, all, nil, {98}} {
+		w.kernel.set(func(k *kernel) {
+			for _, i := range which {
+				total[i] += uint64(2 * (round + 1))
+				k.counters[benchSID(i)] = count(total[i])
+			}
+		})
+		before := w.tel.Snapshot()
+		w.refresh(counters)
+		now := w.tel.Snapshot()
+		if len(which) == 0 && before != now {
+			t.Errorf("round %d: a change is told of, and nothing has counted", round)
+		}
+		for i := range n {
+			k := w.tel.schema.KeyOf(w.tel.nodes.defaultInstance, w.tel.nodes.sids, benchSID(i).String())
+			old, _ := before.Get(k)
+			entry, _ := now.Get(k)
+			if (old != entry) != slices.Contains(which, i) {
+				t.Errorf("round %d: %v is another entry: %t", round, benchSID(i), old != entry)
+			}
+			c := entry.(*state.NetworkInstance_SegmentRouting_Srv6_Sid).Counters
+			if got := (object.SIDCounters{Packets: *c.Packets, Octets: *c.Octets, Errors: *c.Errors}); got != count(total[i]) {
+				t.Errorf("round %d: %v has counted %+v, want %+v", round, benchSID(i), got, count(total[i]))
+			}
+		}
+	}
 }

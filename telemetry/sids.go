@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"heddle/gen/config"
 	"heddle/gen/state"
@@ -157,24 +158,46 @@ func (t *Telemetry) readSIDs(ctx context.Context, sids []netip.Addr) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	changed := t.counters.takeChanged(sids)
-	changes := make([]schema.Change, 0, len(changed))
-	now := t.Snapshot()
-	for _, c := range changed {
-		k, entry := now.find(t.schema.KeyOf(t.nodes.defaultInstance, t.nodes.sids, c.SID.String()))
+	t.store.publish(t.counted(t.counters.takeChanged(sids)))
+	return nil
+}
+
+// counted are the changes that totals, in the order of addresses, make to what is
+// shown. It needs t.mu.
+func (t *Telemetry) counted(totals []object.SIDReading) []schema.Change {
+	changes := make([]schema.Change, 0, len(totals))
+	add := func(k schema.EntryKey, entry schema.GoStruct, c object.SIDCounters) {
 		before, isSID := entry.(*state.NetworkInstance_SegmentRouting_Srv6_Sid)
 		// Without a behaviour the kernel does not hold it, so there is nothing
 		// that counts.
 		if !isSID || before.Behavior == state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_UNSET {
-			continue
+			return
 		}
 		if b := before.Counters; b != nil && *b.Packets == c.Packets && *b.Octets == c.Octets && *b.Errors == c.Errors {
-			continue // shown already, by the commit that made the entry
+			return // shown already, by the commit that made the entry
 		}
 		after := *before
-		after.Counters = countersEntry(c.SIDCounters)
+		after.Counters = countersEntry(c)
 		changes = append(changes, schema.Change{Key: k, Old: before, New: &after})
 	}
-	t.store.publish(changes)
-	return nil
+	now := t.Snapshot()
+	if len(totals) < now.Len()/8 {
+		for _, r := range totals {
+			k, entry := now.find(t.schema.KeyOf(t.nodes.defaultInstance, t.nodes.sids, r.SID.String()))
+			add(k, entry, r.SIDCounters)
+		}
+		return changes
+	}
+	// Of so many, a walk along the tree costs less, and has them in its order.
+	now.Scan(t.schema.ListPrefix(t.nodes.defaultInstance, t.nodes.sids), func(k schema.EntryKey, entry schema.GoStruct) bool {
+		if e, ok := entry.(*state.NetworkInstance_SegmentRouting_Srv6_Sid); ok && e.Address != nil {
+			sid, err := netip.ParseAddr(*e.Address)
+			at, ok := slices.BinarySearchFunc(totals, sid, func(r object.SIDReading, sid netip.Addr) int { return r.SID.Compare(sid) })
+			if err == nil && ok {
+				add(k, entry, totals[at].SIDCounters)
+			}
+		}
+		return true
+	})
+	return changes
 }
