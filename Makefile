@@ -1,7 +1,7 @@
 # Heddle's tasks. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench lint generate build clean deps
+.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench fuzz lint generate build clean deps
 
 GO     ?= go
 BUILD  := build
@@ -44,6 +44,9 @@ test-lab: build ## driver tests and scenarios in the virtual machine, on each of
 
 bench: deps ## the benchmarks that back every figure in the docs
 	@scripts/bench
+
+fuzz: deps ## every fuzzer for FUZZTIME each (1m), one after the other; FUZZ picks some
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 lint: deps ## gofmt, vet, staticcheck, errorlint
 	@scripts/lint

@@ -3,7 +3,11 @@ package gnmi_test
 //lint:file-ignore SA1019 old clients still send decimal_val.
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc/codes"
@@ -75,6 +79,49 @@ func FuzzGet(f *testing.F) {
 		case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
 		default:
 			t.Errorf("code %v: %v", status.Code(err), err)
+		}
+	})
+}
+
+// Whatever a client subscribes to, it is told what there is, or why not.
+func FuzzSubscribe(f *testing.F) {
+	tg := start(f, nil)
+	seed(tg)
+	for _, mode := range []gpb.SubscriptionList_Mode{gpb.SubscriptionList_ONCE, gpb.SubscriptionList_POLL, gpb.SubscriptionList_STREAM} {
+		for _, p := range []string{"/", ifA, "/interfaces/interface[name=*]/config/mtu", "/.../metric", static} {
+			for _, kind := range []gpb.SubscriptionMode{gpb.SubscriptionMode_ON_CHANGE, gpb.SubscriptionMode_SAMPLE, gpb.SubscriptionMode_TARGET_DEFINED} {
+				raw, err := proto.Marshal(&gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: &gpb.SubscriptionList{
+					Mode: mode, Encoding: gpb.Encoding_PROTO, UpdatesOnly: kind == gpb.SubscriptionMode_SAMPLE,
+					Subscription: []*gpb.Subscription{{Path: path(f, p), Mode: kind, SampleInterval: uint64(time.Second)}},
+				}}})
+				must(f, err)
+				f.Add(raw)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		req := &gpb.SubscribeRequest{}
+		if proto.Unmarshal(raw, req) != nil {
+			return // no SubscribeRequest
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		stream, err := tg.client.Subscribe(ctx)
+		must(t, err)
+		_ = stream.Send(req) // one that is too large is said below
+		must(t, stream.CloseSend())
+		for {
+			m, err := stream.Recv()
+			if m.GetSyncResponse() || errors.Is(err, io.EOF) {
+				return
+			}
+			switch status.Code(err) {
+			case codes.OK:
+			case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
+				return
+			default:
+				t.Fatalf("code %v: %v", status.Code(err), err)
+			}
 		}
 	})
 }
