@@ -23,7 +23,7 @@ type Level struct {
 // may grow to 1 MiB before startup.json is written anew, and the one before is
 // kept.
 var Levels = []Level{
-	{Name: "heap", Unit: "octets", Share: 0.03, Slack: 256 << 10},
+	{Name: "heap", Unit: "octets", Share: 0.05, Slack: 256 << 10},
 	{Name: "resident", Unit: "octets", Share: 0.05, Slack: 4 << 20},
 	{Name: "goroutines", Unit: "goroutines", Peak: true, Slack: 4},
 	{Name: "files", Unit: "open files", Peak: true, Slack: 4},

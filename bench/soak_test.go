@@ -23,6 +23,9 @@ const (
 	soakSamples = 40
 )
 
+// raced is set where the race detector looks on.
+var raced bool
+
 // soaking does random Sets on an agent, with subscribers that stay and others
 // that come and go.
 type soaking struct {
@@ -60,15 +63,19 @@ func soakFor(t testing.TB, n int) *soaking {
 	return s
 }
 
-// fill configures half of what there may be, which is where random Sets keep it.
+// fill configures half of what there may be, which is where random Sets keep it, by
+// a Set for each: what is written one by one takes more room than what comes at
+// once, and samples should begin where the run stays.
 func (s *soaking) fill() {
 	s.t.Helper()
-	req := &gpb.SetRequest{}
 	for i := range soakSIDs {
 		s.sids[2*i] = true
-		req.Update = append(req.Update, s.sid(2*i))
+		s.p.set(&gpb.SetRequest{Update: []*gpb.Update{s.sid(2 * i)}})
 	}
-	s.p.set(req)
+	for i := range soakRoutes {
+		s.routes[2*i] = true
+		s.p.set(&gpb.SetRequest{Update: []*gpb.Update{s.route(2 * i)}})
+	}
 }
 
 func (s *soaking) sid(i int) *gpb.Update {
@@ -161,7 +168,9 @@ func (s *soaking) nonsense() *gpb.Update {
 }
 
 // subscribers are those that stay: to all changes, to counters by the clock, and
-// one that is slow to read.
+// one that is slow to read. What waits for the slow one is what has changed since,
+// which is soon all that it subscribed to: few, for the run is to be flat from the
+// beginning.
 func (s *soaking) subscribers(ctx context.Context, all *sync.WaitGroup) {
 	s.t.Helper()
 	for _, sub := range []struct {
@@ -170,7 +179,7 @@ func (s *soaking) subscribers(ctx context.Context, all *sync.WaitGroup) {
 		pause time.Duration
 	}{
 		{"/", gpb.SubscriptionMode_ON_CHANGE, 0},
-		{"/network-instances", gpb.SubscriptionMode_ON_CHANGE, 20 * time.Millisecond},
+		{staticsPath, gpb.SubscriptionMode_ON_CHANGE, 100 * time.Millisecond},
 		{"/interfaces/interface[name=e1]/state/counters", gpb.SubscriptionMode_SAMPLE, 0},
 		{sidsPath, gpb.SubscriptionMode_TARGET_DEFINED, 0},
 	} {
@@ -180,8 +189,13 @@ func (s *soaking) subscribers(ctx context.Context, all *sync.WaitGroup) {
 				if _, err := stream.Recv(); err != nil {
 					return // the end
 				}
-				if sub.pause > 0 {
-					<-time.After(sub.pause)
+				if sub.pause == 0 {
+					continue
+				}
+				select {
+				case <-time.After(sub.pause):
+				case <-ctx.Done():
+					return
 				}
 			}
 		})
@@ -266,6 +280,9 @@ func TestSoak(t *testing.T) {
 	for _, l := range Levels {
 		second, last := l.Quarters(s.samples[l.Name])
 		t.Logf("%s: %.0f in the second quarter, %.0f in the last", l.Name, second, last)
+		if l.Name == "resident" && raced {
+			continue // the race detector keeps a shadow of every page that was ever used
+		}
 		if !l.Flat(s.samples[l.Name]) {
 			t.Errorf("%s grows: %.0f", l.Name, s.samples[l.Name])
 		}
