@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -30,7 +31,8 @@ func rounds(t testing.TB) int {
 func record(b *testing.B, r Result) {
 	b.Helper()
 	if r.Text == "" {
-		b.ReportMetric(r.Median(), fmt.Sprintf("%s-%d-%s", r.Name, r.Count, r.Unit))
+		unit := strings.ReplaceAll(r.Unit, " ", "-") // testing takes no blank
+		b.ReportMetric(r.Median(), fmt.Sprintf("%s-%d-%s", r.Name, r.Count, unit))
 	}
 	if file := os.Getenv("BENCHRESULTS"); file != "" {
 		if err := Append(file, r); err != nil {
