@@ -162,8 +162,12 @@ func versus(name string) func(figures) (string, string, bool) {
 	return func(f figures) (string, string, bool) {
 		ours, ip := f.get(name+"-set", large), f.get(name+"-ip", large)
 		lost := f.worst(name+"-lost", large)
-		return fmt.Sprintf("%.2fx (%s; its state shown after %s; %s of processor time), %.0f lost",
-				ip/ours, seconds(ours), seconds(f.get(name+"-shown", large)), seconds(f.get(name+"-set-cpu", large)), lost),
+		state := ""
+		if shown := f.get(name+"-shown", large); shown > 0 {
+			state = "; its state shown after " + seconds(shown)
+		}
+		return fmt.Sprintf("%.2fx (%s%s; %s of processor time), %.0f lost",
+				ip/ours, seconds(ours), state, seconds(f.get(name+"-set-cpu", large)), lost),
 			fmt.Sprintf("`ip` %s; %s of processor time, %.0f lost", seconds(ip), seconds(f.get(name+"-ip-cpu", large)), f.worst(name+"-lost-by-ip", large)),
 			ip >= 2*ours && lost == 0
 	}
