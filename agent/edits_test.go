@@ -241,9 +241,15 @@ func (d drawer) locatorEdit() request {
 func (d drawer) sidEdit() request {
 	behavior := d.pick("behavior", `"END"`, `"END_X", "next-hop": "2001:db8:7::9"`, `"END_X", "next-hop": "fe80::9", "interface": "`+d.link()+`"`,
 		`"heddle-srv6:END_DT4", "network-instance": "`+d.pick("into", worldInstances...)+`"`,
-		`"END_DT6", "network-instance": "`+d.pick("into", worldInstances...)+`"`)
+		`"END_DT6", "network-instance": "`+d.pick("into", worldInstances...)+`"`,
+		`"END_T", "network-instance": "`+d.pick("into", worldInstances...)+`"`,
+		`"END_DX2", "interface": "`+d.link()+`"`, `"END_DX4"`, `"END_DX6", "next-hop": "2001:db8:7::9"`, `"END_B6"`, `"END_B6_ENCAPS"`)
+	policy := ""
+	if strings.Contains(behavior, "B6") && !d.one(4, "without policy") {
+		policy = `, "policy": {"config": {"segment-list": ["` + d.pick("first", worldSIDs...) + `", "2001:db8:5::1"]}}`
+	}
 	return request{path: srv6 + "/sids/sid[address=" + d.pick("sid", worldSIDs...) + "]",
-		doc: `{"config": {"standalone": ` + d.pick("standalone", "true", "true", "false") + `, "behavior": ` + behavior + `}}`}
+		doc: `{"config": {"standalone": ` + d.pick("standalone", "true", "true", "false") + `, "behavior": ` + behavior + `}` + policy + `}`}
 }
 
 // leafEdit deletes something that is there: a leaf, or what is around it.

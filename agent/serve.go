@@ -87,6 +87,7 @@ func classify(err error) gnmi.Failure {
 		conflict    *rtnl.ConflictError
 		loss        *rtnl.LossError
 		missing     *rtnl.MissingLinkError
+		unfit       *rtnl.UnfitError
 		clash       *reconcile.ConflictError
 		translated  *translators.ConflictError
 		untrue      *translators.Error
@@ -112,6 +113,8 @@ func classify(err error) gnmi.Failure {
 		f.Kind, f.Remedy = gnmi.Conflict, loss.Remedy
 	case errors.As(err, &missing):
 		f.Kind = gnmi.Missing
+	case errors.As(err, &unfit):
+		f.Kind, f.Remedy = gnmi.Missing, unfit.Remedy
 	case errors.As(err, &translated):
 		f.Kind, f.Remedy = gnmi.Invalid, translated.Remedy
 	case errors.As(err, &clash), errors.As(err, &ring), errors.As(err, &untrue):

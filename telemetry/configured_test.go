@@ -323,3 +323,30 @@ func TestConcurrent(t *testing.T) {
 	w.expect("/interfaces/interface[name=e1]/state/enabled", "true")
 	w.expect("/interfaces/interface[name=e1]/state/description", `"x"`)
 }
+
+// TestSIDOfEachKind: what the kernel holds of a SID is shown, leaf by leaf.
+func TestSIDOfEachKind(t *testing.T) {
+	w := newWorld(t)
+	hop := netip.MustParseAddr
+	for _, c := range []struct {
+		have           object.LocalSID
+		behavior, rest string
+	}{
+		{object.LocalSID{Behavior: object.EndT, VRF: "blue", VRFTable: 110}, "END_T", `,"heddle-srv6:network-instance":"blue"`},
+		{object.LocalSID{Behavior: object.EndT, VRFTable: object.TableMain}, "END_T", `,"heddle-srv6:network-instance":"DEFAULT"`},
+		{object.LocalSID{Behavior: object.EndDX2, OutLink: "e1"}, "END_DX2", `,"heddle-srv6:interface":"e1"`},
+		{object.LocalSID{Behavior: object.EndDX4}, "END_DX4", ""},
+		{object.LocalSID{Behavior: object.EndDX4, NextHop: hop("192.0.2.1")}, "END_DX4", `,"heddle-srv6:next-hop":"192.0.2.1"`},
+		{object.LocalSID{Behavior: object.EndDX6, NextHop: hop("2001:db8::9")}, "END_DX6", `,"heddle-srv6:next-hop":"2001:db8::9"`},
+	} {
+		c.have.SID, c.have.Table, c.have.Dev = sidA, object.TableMain, "sr0"
+		w.wants.hold(sidPath(sidA), &c.have)
+		w.commit(w.edit(schema.Replace, sidPath(sidA)+"/config", `{"behavior": "END", "description": "`+c.have.String()+`"}`))
+		w.expect(sidPath(sidA)+"/state", `{"heddle-srv6:address":"2001:db8:1::a","heddle-srv6:behavior":"heddle-srv6:`+c.behavior+`","heddle-srv6:description":"`+c.have.String()+`"`+c.rest+
+			`,"heddle-srv6:programmed":true,"heddle-srv6:standalone":false}`)
+	}
+	w.wants.hold(sidPath(sidA), &object.LocalSID{SID: sidA, Table: object.TableMain, Behavior: object.EndB6, Dev: "sr0",
+		Policy: &object.Encap{Mode: object.HInsert, Segments: []netip.Addr{hop("2001:db8:3::1"), hop("2001:db8:2::1")}}})
+	w.commit(w.edit(schema.Replace, sidPath(sidA)+"/config", `{"behavior": "END"}`))
+	w.expect(sidPath(sidA)+"/policy/state", `{"heddle-srv6:segment-list":["2001:db8:3::1","2001:db8:2::1"]}`)
+}

@@ -157,10 +157,7 @@ type (
 func (b *batch) encapState(e *object.Encap) *encapState {
 	s := b.encaps[e]
 	if s == nil {
-		s = &encapState{Mode: encapMode(e.Mode)}
-		for _, seg := range e.Segments {
-			s.SegmentList = append(s.SegmentList, seg.String())
-		}
+		s = &encapState{Mode: encapMode(e.Mode), SegmentList: addressTexts(e.Segments)}
 		b.encaps[e] = s
 	}
 	return s

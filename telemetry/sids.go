@@ -30,7 +30,7 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 		if !ok {
 			continue
 		}
-		s.Behavior = behavior(sid.Behavior)
+		s.Behavior = behaviors[sid.Behavior]
 		switch {
 		case sid.VRF != "":
 			s.NetworkInstance = &sid.VRF
@@ -42,6 +42,9 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 		}
 		if sid.OutLink != "" {
 			s.Interface = &sid.OutLink
+		}
+		if sid.Policy != nil {
+			s.Policy = &state.NetworkInstance_SegmentRouting_Srv6_Sid_Policy{SegmentList: addressTexts(sid.Policy.Segments)}
 		}
 		if counted {
 			s.Counters = countersEntry(total)
@@ -74,6 +77,14 @@ func addressText(a netip.Addr, same *string) *string {
 	return ptr(string(text))
 }
 
+func addressTexts(as []netip.Addr) []string {
+	texts := make([]string, len(as))
+	for i, a := range as {
+		texts[i] = a.String()
+	}
+	return texts
+}
+
 // sidOf is the SID that an entry of the list of SIDs is about.
 func sidOf(k schema.EntryKey) (netip.Addr, bool) {
 	v := k.Values()
@@ -97,20 +108,18 @@ func countersEntry(c object.SIDCounters) *state.NetworkInstance_SegmentRouting_S
 	return &both.shown
 }
 
-func behavior(b object.Behavior) state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR {
-	switch b {
-	case object.End:
-		return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END
-	case object.EndX:
-		return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X
-	case object.EndDT4:
-		return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT4
-	case object.EndDT6:
-		return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6
-	case object.EndDT46:
-		return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46
-	}
-	return state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_UNSET
+var behaviors = map[object.Behavior]state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR{
+	object.End:         state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END,
+	object.EndX:        state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X,
+	object.EndT:        state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_T,
+	object.EndDX2:      state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX2,
+	object.EndDX4:      state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX4,
+	object.EndDX6:      state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX6,
+	object.EndDT4:      state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT4,
+	object.EndDT6:      state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6,
+	object.EndDT46:     state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46,
+	object.EndB6:       state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6,
+	object.EndB6Encaps: state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6_ENCAPS,
 }
 
 // refreshSIDs reads the counters of the SIDs that a path covers: of a few by

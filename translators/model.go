@@ -31,11 +31,17 @@ const (
 
 	NextHopDrop = config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
 
-	BehaviorEnd     = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END
-	BehaviorEndX    = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X
-	BehaviorEndDT4  = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT4
-	BehaviorEndDT6  = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6
-	BehaviorEndDT46 = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46
+	BehaviorEnd         = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END
+	BehaviorEndX        = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X
+	BehaviorEndT        = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_T
+	BehaviorEndDX2      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX2
+	BehaviorEndDX4      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX4
+	BehaviorEndDX6      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DX6
+	BehaviorEndDT4      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT4
+	BehaviorEndDT6      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6
+	BehaviorEndDT46     = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46
+	BehaviorEndB6       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6
+	BehaviorEndB6Encaps = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6_ENCAPS
 
 	ModeUnset      = config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET
 	ModeEncaps     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS

@@ -134,8 +134,10 @@ func TestIdentityNames(t *testing.T) {
 		"NETWORK_INSTANCE_TYPE":  {"heddle-network-instance-types:DEFAULT_INSTANCE", "heddle-network-instance-types:L3VRF"},
 		"INSTALL_PROTOCOL_TYPE":  {"heddle-policy-types:STATIC"},
 		"LOCAL_DEFINED_NEXT_HOP": {"heddle-local-routing-types:DROP"},
-		"SRV6_ENDPOINT_BEHAVIOR": {"heddle-srv6:END", "heddle-srv6:END_DT4", "heddle-srv6:END_DT46", "heddle-srv6:END_DT6", "heddle-srv6:END_X"},
-		"SRV6_HEADEND_MODE":      {"heddle-srv6:H_ENCAPS", "heddle-srv6:H_ENCAPS_RED", "heddle-srv6:H_INSERT"},
+		"SRV6_ENDPOINT_BEHAVIOR": {"heddle-srv6:END", "heddle-srv6:END_B6", "heddle-srv6:END_B6_ENCAPS",
+			"heddle-srv6:END_DT4", "heddle-srv6:END_DT46", "heddle-srv6:END_DT6", "heddle-srv6:END_DX2", "heddle-srv6:END_DX4",
+			"heddle-srv6:END_DX6", "heddle-srv6:END_T", "heddle-srv6:END_X"},
+		"SRV6_HEADEND_MODE": {"heddle-srv6:H_ENCAPS", "heddle-srv6:H_ENCAPS_RED", "heddle-srv6:H_INSERT"},
 	}
 	if !maps.EqualFunc(got, want, slices.Equal[[]string]) {
 		t.Errorf("identities by base:\n got %q\nwant %q", got, want)

@@ -187,8 +187,10 @@ func (c *check) carriesIPv6(k schema.EntryKey) bool {
 		return false
 	}
 	switch e := e.(type) {
-	case *translators.SRv6Interface, *translators.SID:
+	case *translators.SRv6Interface:
 		return true
+	case *translators.SID:
+		return e.Behavior == translators.BehaviorEndX
 	case *translators.NextHop:
 		if e.Srv6Encapsulation != nil && len(e.Srv6Encapsulation.SegmentList) > 0 {
 			return true

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 
 	"heddle/schema"
 	"heddle/translators"
@@ -24,6 +25,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-fields", m.SID, sidFields},
 		{"sid-instance", m.SID, sidInstance},
 		{"sid-next-hop", m.SID, sidNextHop},
+		{"sid-policy", m.SID, sidPolicy},
 	}
 }
 
@@ -180,41 +182,66 @@ func sidLocator(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 }
 
-// needs says which fields a behaviour has.
-type needs struct{ instance, nextHop bool }
+// use says whether a behaviour has a leaf.
+type use uint8
 
-var fields = map[translators.Behavior]needs{
-	translators.BehaviorEnd:     {},
-	translators.BehaviorEndX:    {nextHop: true},
-	translators.BehaviorEndDT4:  {instance: true},
-	translators.BehaviorEndDT6:  {instance: true},
-	translators.BehaviorEndDT46: {instance: true},
+const (
+	refused use = iota
+	optional
+	required
+)
+
+// leaves says which leaves a behaviour has.
+type leaves struct{ instance, nextHop, link, policy use }
+
+var leavesOf = map[translators.Behavior]leaves{
+	translators.BehaviorEnd:         {},
+	translators.BehaviorEndX:        {nextHop: required, link: optional},
+	translators.BehaviorEndT:        {instance: required},
+	translators.BehaviorEndDX2:      {link: required},
+	translators.BehaviorEndDX4:      {nextHop: optional},
+	translators.BehaviorEndDX6:      {nextHop: optional},
+	translators.BehaviorEndDT4:      {instance: required},
+	translators.BehaviorEndDT6:      {instance: required},
+	translators.BehaviorEndDT46:     {instance: required},
+	translators.BehaviorEndB6:       {policy: required},
+	translators.BehaviorEndB6Encaps: {policy: required},
 }
 
 func sidFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	s := entry.(*translators.SID)
-	want, ok := fields[s.Behavior]
+	has, ok := leavesOf[s.Behavior]
 	if !ok {
 		c.fail(k, "config/behavior", "", "a SID needs a behaviour", "set config/behavior")
 		return
 	}
 	name := translators.EnumName(s.Behavior)
-	field := func(leaf string, value *string, needed, allowed bool) {
+	field := func(leaf string, there bool, value string, u use) {
 		switch {
-		case value == nil && needed:
-			c.fail(k, "config/"+leaf, "", name+" needs it", "set config/"+leaf)
-		case value != nil && !allowed:
-			c.fail(k, "config/"+leaf, *value, name+" has no use for it", "delete it, or choose another behaviour")
+		case !there && u == required:
+			c.fail(k, leaf, "", name+" needs it", "set "+leaf)
+		case there && u == refused:
+			c.fail(k, leaf, value, name+" has no use for it", "delete it, or choose another behaviour")
 		}
 	}
-	field("network-instance", s.NetworkInstance, want.instance, want.instance)
-	field("next-hop", s.NextHop, want.nextHop, want.nextHop)
-	field("interface", s.Interface, false, want.nextHop)
+	field("config/network-instance", s.NetworkInstance != nil, translators.Str(s.NetworkInstance), has.instance)
+	field("config/next-hop", s.NextHop != nil, translators.Str(s.NextHop), has.nextHop)
+	field("config/interface", s.Interface != nil, translators.Str(s.Interface), has.link)
+	list := policyOf(s)
+	field("policy/config/segment-list", len(list) > 0, strings.Join(list, " "), has.policy)
+}
+
+// policyOf is the segment list of a binding SID.
+func policyOf(s *translators.SID) []string {
+	if s.Policy == nil {
+		return nil
+	}
+	return s.Policy.SegmentList
 }
 
 func sidInstance(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	s := entry.(*translators.SID)
-	if s.NetworkInstance == nil || !fields[s.Behavior].instance {
+	if s.NetworkInstance == nil || leavesOf[s.Behavior].instance == refused {
 		return
 	}
 	ni, ok := c.InstanceNamed(*s.NetworkInstance)
@@ -223,7 +250,7 @@ func sidInstance(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 			"configure the network instance, in the same Set or before")
 		return
 	}
-	if ni.Type != translators.InstanceL3VRF && s.Behavior != translators.BehaviorEndDT6 {
+	if ni.Type != translators.InstanceL3VRF && s.Behavior != translators.BehaviorEndDT6 && s.Behavior != translators.BehaviorEndT {
 		c.fail(k, "config/network-instance", *s.NetworkInstance, translators.EnumName(s.Behavior)+" looks inner packets up in a VRF, and this is none",
 			"use an instance of type L3VRF; END_DT6 can use the default instance")
 	}
@@ -231,13 +258,41 @@ func sidInstance(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 
 func sidNextHop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	s := entry.(*translators.SID)
-	if s.NextHop == nil || !fields[s.Behavior].nextHop {
+	if s.NextHop == nil || leavesOf[s.Behavior].nextHop == refused {
 		return
 	}
-	switch a := translators.Addr(s.NextHop); {
+	const leaf = "config/next-hop"
+	a := translators.Addr(s.NextHop)
+	switch {
+	case s.Behavior == translators.BehaviorEndDX4:
+		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == limitedBroadcast {
+			c.fail(k, leaf, *s.NextHop, "END_DX4 sends IPv4 packets by the route to it", "use an IPv4 unicast address, or delete it: packets take the route to their own destination")
+		}
 	case !unicast6(a):
-		c.fail(k, "config/next-hop", *s.NextHop, "it is not the address of a neighbour", "use an IPv6 unicast address")
+		c.fail(k, leaf, *s.NextHop, "it is not the address of a neighbour", "use an IPv6 unicast address")
+	case a.IsLinkLocalUnicast() && s.Behavior == translators.BehaviorEndDX6:
+		c.fail(k, leaf, *s.NextHop, "a link-local address means something on one link only, and END_DX6 cannot name one", "use a global address")
 	case a.IsLinkLocalUnicast() && s.Interface == nil:
-		c.fail(k, "config/next-hop", *s.NextHop, "a link-local address means something on one link only", "set config/interface")
+		c.fail(k, leaf, *s.NextHop, "a link-local address means something on one link only", "set config/interface")
+	}
+}
+
+func sidPolicy(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if leavesOf[s.Behavior].policy == refused {
+		return
+	}
+	const leaf = "policy/config/segment-list"
+	list := policyOf(s)
+	limit := maxSegments
+	if s.Behavior == translators.BehaviorEndB6 {
+		limit = maxSegmentsInsert
+	}
+	c.segments(k, leaf, list, limit)
+	sid := translators.Addr(s.Address)
+	for i := range list {
+		if translators.Addr(&list[i]) == sid {
+			c.fail(k, leaf, list[i], "it is the SID itself: packets would come back to it until their hop limit is used up", "leave it out")
+		}
 	}
 }

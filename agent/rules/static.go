@@ -242,13 +242,18 @@ func segmentList(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if e.Mode == translators.ModeInsert {
 		limit = maxSegmentsInsert
 	}
-	switch n := len(e.SegmentList); {
-	case n == 0 && e.Mode != translators.ModeUnset:
+	if len(e.SegmentList) == 0 && e.Mode != translators.ModeUnset {
 		c.fail(k, leaf, "", "an encapsulation needs segments", "list at least one, or delete srv6-encapsulation")
-	case n > limit:
+	}
+	c.segments(k, leaf, e.SegmentList, limit)
+}
+
+// segments checks a list that is put on packets.
+func (c *check) segments(k schema.EntryKey, leaf string, list []string, limit int) {
+	if n := len(list); n > limit {
 		c.fail(k, leaf, text(n)+" segments", fmt.Sprintf("a segment routing header holds %d of this mode", limit), "shorten the list, with a binding SID where it must be that long")
 	}
-	for _, s := range e.SegmentList {
+	for _, s := range list {
 		if a := translators.Addr(&s); !unicast6(a) || a.IsLinkLocalUnicast() {
 			c.fail(k, leaf, s, "a segment is an IPv6 unicast address", "use the SID of a node on the way")
 		}

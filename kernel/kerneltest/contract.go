@@ -245,6 +245,14 @@ func toHop(a string) func(*object.LocalSID) {
 	return func(s *object.LocalSID) { s.NextHop = netip.MustParseAddr(a) }
 }
 
+func outBy(link string) func(*object.LocalSID) {
+	return func(s *object.LocalSID) { s.OutLink = link }
+}
+
+func bound(mode object.EncapMode, segments ...netip.Addr) func(*object.LocalSID) {
+	return func(s *object.LocalSID) { s.Policy = &object.Encap{Mode: mode, Segments: segments} }
+}
+
 func inVRF(l object.Link) func(*object.LocalSID) {
 	return func(s *object.LocalSID) { s.VRF, s.VRFTable = l.Name, l.Table }
 }

@@ -82,11 +82,19 @@ func lifeCases() []lifeCase {
 
 		{"sid/end", nil, sid("fc00:9::1", object.End), sid("fc00:9::1", object.EndX, toHop("fe80::2"))},
 		{"sid/end.x", nil, sid("fc00:9::2", object.EndX, toHop("fe80::2")), sid("fc00:9::2", object.EndX, toHop("fe80::3"))},
-		{"sid/end.x-oif", nil, sid("fc00:9::3", object.EndX, toHop("fe80::2"), func(s *object.LocalSID) { s.OutLink = "ext1" }), nil},
+		{"sid/end.x-oif", nil, sid("fc00:9::3", object.EndX, toHop("fe80::2"), outBy("ext1")), nil},
 		{"sid/end.dt6-table", nil, sid("fc00:9::4", object.EndDT6, func(s *object.LocalSID) { s.VRFTable = main }), nil},
 		{"sid/end.dt6", decap, sid("fc00:9::5", object.EndDT6, inVRF(vrfBlue)), sid("fc00:9::5", object.EndDT6, inVRF(vrfRed))},
 		{"sid/end.dt4", decap, sid("fc00:9::6", object.EndDT4, inVRF(vrfBlue)), sid("fc00:9::6", object.EndDT4, inVRF(vrfRed))},
 		{"sid/end.dt46", decap, sid("fc00:9::7", object.EndDT46, inVRF(vrfBlue)), sid("fc00:9::7", object.EndDT46, inVRF(vrfRed))},
+		{"sid/end.t", nil, sid("fc00:9::a", object.EndT, func(s *object.LocalSID) { s.VRFTable = main }), nil},
+		{"sid/end.t-vrf", []object.Object{vrfBlue, vrfRed}, sid("fc00:9::b", object.EndT, inVRF(vrfBlue)), sid("fc00:9::b", object.EndT, inVRF(vrfRed))},
+		{"sid/end.dx2", nil, sid("fc00:9::c", object.EndDX2, outBy("ext0")), sid("fc00:9::c", object.EndDX2, outBy("ext1"))},
+		{"sid/end.dx4", nil, sid("fc00:9::d", object.EndDX4), sid("fc00:9::d", object.EndDX4, toHop("192.0.2.2"))},
+		{"sid/end.dx6", nil, sid("fc00:9::e", object.EndDX6), sid("fc00:9::e", object.EndDX6, toHop("2001:db8:1::2"))},
+		{"sid/end.b6", nil, sid("fc00:9::f", object.EndB6, bound(object.HInsert, segments...)), sid("fc00:9::f", object.EndB6, bound(object.HInsert, segments[1]))},
+		{"sid/end.b6.encaps", nil, sid("fc00:9::10", object.EndB6Encaps, bound(object.HEncaps, segments...)),
+			sid("fc00:9::10", object.EndB6Encaps, bound(object.HEncaps, segments[1], segments[0]))},
 		{"sid/own-table", nil, sid("fc00:9::8", object.End, func(s *object.LocalSID) { s.Table = 300 }), nil},
 	}
 }
@@ -156,6 +164,8 @@ func orphanCases() []orphanCase {
 		{"nexthop", object.HopByContent(encap(via("", "nowhere"), object.HEncaps, segments...)), "nowhere"},
 		{"route-nexthop", byHop(main, "2001:db8:16::/48", hopA), hopA.ID},
 		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
+		{"sid-out-link", sid("fc00:9::1", object.EndDX2, outBy("nowhere")), "nowhere"},
+		{"sid-no-ethernet", sid("fc00:9::1", object.EndDX2, outBy("lo")), "lo"},
 		{"veth-peer", object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}, ""},
 	}
 }

@@ -62,6 +62,11 @@ func (p *preview) check(s reconcile.Step) error {
 			return fmt.Errorf("link %s does not exist: %w", name, syscall.ENODEV)
 		}
 	}
+	if sid, ok := s.New.(*object.LocalSID); ok && sid.Behavior == object.EndDX2 {
+		if err := framesBy(sid.OutLink); err != nil {
+			return err
+		}
+	}
 	if r, ok := s.New.(*object.Route); ok && r.SharedHop != "" {
 		made, planned := p.hops[r.SharedHop]
 		if planned && !made || !planned && p.f.hops[r.SharedHop] == nil {

@@ -21,7 +21,8 @@ type fakeRoute struct {
 	// hop is the ID of the nexthop object that the route leaves by, empty: none.
 	hop string
 
-	// within is the VRF or outgoing link that a SID keeps, 0: none.
+	// within is the VRF or outgoing link that a SID keeps, 0: none. End.T keeps a
+	// table.
 	within int
 }
 
@@ -211,30 +212,61 @@ func (f *Fake) putSID(old object.Object, o *object.LocalSID, ours bool) error {
 		return err
 	}
 	r := &fakeRoute{object: o, ours: ours, out: []int{dev.index}}
-	switch o.Behavior {
-	case object.End:
-	case object.EndX:
-		if !o.NextHop.Is6() || o.NextHop.Is4In6() {
-			return fmt.Errorf("next hop %s: %w", o.NextHop, syscall.EINVAL)
-		}
-		if o.OutLink != "" {
-			l := f.links[o.OutLink]
-			if l == nil {
-				return says(fmt.Sprintf("Cannot find device %q", o.OutLink), syscall.ENODEV)
-			}
-			r.within = l.index
-		}
-	case object.EndDT4, object.EndDT6, object.EndDT46:
-		if r.within, err = f.decapVRF(o); err != nil {
-			return err
-		}
-	default:
-		return syscall.EINVAL
+	if r.within, err = f.parameters(o); err != nil {
+		return err
 	}
 	if err := f.free(old, object.SlotOf(o), ours); err != nil {
 		return err
 	}
 	f.routes[object.SlotOf(o)] = r
+	return nil
+}
+
+// parameters checks what belongs to the behaviour of a SID, and returns the index
+// of the link that it keeps.
+func (f *Fake) parameters(o *object.LocalSID) (within int, err error) {
+	switch o.Behavior {
+	case object.End:
+	case object.EndX:
+		if !o.NextHop.Is6() || o.NextHop.Is4In6() {
+			return 0, fmt.Errorf("next hop %s: %w", o.NextHop, syscall.EINVAL)
+		}
+	case object.EndDX2:
+		if err := framesBy(o.OutLink); err != nil {
+			return 0, err
+		}
+	case object.EndDX4, object.EndDX6:
+		if o.NextHop.IsValid() && o.NextHop.Is4() != (o.Behavior == object.EndDX4) {
+			return 0, fmt.Errorf("next hop %s: %w", o.NextHop, syscall.EINVAL)
+		}
+	case object.EndT:
+		if l := f.vrfOfTable(o.VRFTable); o.VRFTable == 0 || (l != nil) != (o.VRF != "") || l != nil && l.name != o.VRF {
+			return 0, fmt.Errorf("table %d of vrf %q: %w", o.VRFTable, o.VRF, syscall.EINVAL)
+		}
+	case object.EndDT4, object.EndDT6, object.EndDT46:
+		return f.decapVRF(o)
+	case object.EndB6, object.EndB6Encaps:
+		if o.Policy == nil || len(o.Policy.Segments) == 0 || (o.Policy.Mode == object.HInsert) != (o.Behavior == object.EndB6) {
+			return 0, syscall.EINVAL
+		}
+	default:
+		return 0, syscall.EINVAL
+	}
+	if o.OutLink == "" {
+		return 0, nil
+	}
+	l := f.links[o.OutLink]
+	if l == nil {
+		return 0, says(fmt.Sprintf("Cannot find device %q", o.OutLink), syscall.ENODEV)
+	}
+	return l.index, nil
+}
+
+// framesBy: all links are of Ethernet but lo.
+func framesBy(link string) error {
+	if link == "" || link == "lo" {
+		return fmt.Errorf("link %q is no Ethernet device: %w", link, syscall.EINVAL)
+	}
 	return nil
 }
 

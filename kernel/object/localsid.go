@@ -12,25 +12,32 @@ type Behavior uint8
 
 // The behaviours that can be configured.
 const (
-	End     Behavior = 1
-	EndX    Behavior = 2
-	EndDT6  Behavior = 7
-	EndDT4  Behavior = 8
-	EndDT46 Behavior = 16
+	End         Behavior = 1
+	EndX        Behavior = 2
+	EndT        Behavior = 3
+	EndDX2      Behavior = 4
+	EndDX6      Behavior = 5
+	EndDX4      Behavior = 6
+	EndDT6      Behavior = 7
+	EndDT4      Behavior = 8
+	EndB6       Behavior = 9
+	EndB6Encaps Behavior = 10
+	EndDT46     Behavior = 16
 )
 
+var behaviorNames = [...]string{
+	End: "End", EndX: "End.X", EndT: "End.T",
+	EndDX2: "End.DX2", EndDX6: "End.DX6", EndDX4: "End.DX4",
+	EndDT6: "End.DT6", EndDT4: "End.DT4", EndDT46: "End.DT46",
+	EndB6: "End.B6", EndB6Encaps: "End.B6.Encaps",
+}
+
+// Known reports whether it is one of those that can be configured.
+func (b Behavior) Known() bool { return int(b) < len(behaviorNames) && behaviorNames[b] != "" }
+
 func (b Behavior) String() string {
-	switch b {
-	case End:
-		return "End"
-	case EndX:
-		return "End.X"
-	case EndDT6:
-		return "End.DT6"
-	case EndDT4:
-		return "End.DT4"
-	case EndDT46:
-		return "End.DT46"
+	if b.Known() {
+		return behaviorNames[b]
 	}
 	return fmt.Sprintf("action(%d)", uint8(b))
 }
@@ -43,14 +50,19 @@ type LocalSID struct {
 	Behavior Behavior
 
 	// VRF and VRFTable say where End.DT4, End.DT6 and End.DT46 look the inner
-	// packet up; empty and 0 for the others. VRF is empty where End.DT6 uses a
-	// table that belongs to no VRF.
+	// packet up, and End.T the next segment; empty and 0 for the others. VRF is
+	// empty where End.DT6 and End.T use a table that belongs to no VRF.
 	VRF      string
 	VRFTable uint32
 
-	NextHop netip.Addr // IPv6 neighbour of End.X
-	OutLink string     // outgoing link of End.X, empty: found by resolving NextHop
-	Dev     string     // link that carries the route; the behaviour does not use it
+	// NextHop is the IPv6 neighbour of End.X; of End.DX4 and End.DX6 the address
+	// whose route the inner packet takes, invalid: its own destination's.
+	NextHop netip.Addr
+
+	OutLink string // link that End.DX2 sends by; of End.X, empty: found by resolving NextHop
+	Dev     string // link that carries the route; the behaviour does not use it
+
+	Policy *Encap // what End.B6 (HInsert) and End.B6.Encaps (HEncaps) put on; nil for the others
 }
 
 // LocalSIDKey is the key of a SID in the main table.
@@ -78,7 +90,17 @@ func (s *LocalSID) Needs(into []Key) []Key {
 
 func (s *LocalSID) Equal(o Object) bool {
 	t, ok := o.(*LocalSID)
-	return ok && *s == *t
+	return ok && s.Same(t)
+}
+
+// Same is Equal among SIDs.
+func (s *LocalSID) Same(t *LocalSID) bool {
+	if s.Policy == t.Policy {
+		return *s == *t
+	}
+	u := *t
+	u.Policy = s.Policy
+	return *s == u && s.Policy.equal(t.Policy)
 }
 
 // Mutable is true: NLM_F_REPLACE swaps the behaviour without a lost packet. It
@@ -95,22 +117,38 @@ func (s *LocalSID) Claims(into []Claim) []Claim {
 func (s *LocalSID) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sid %s action %s", s.SID, s.Behavior)
-	switch s.Behavior {
-	case EndX:
-		fmt.Fprintf(&b, " nh6 %s", s.NextHop)
-		if s.OutLink != "" {
-			fmt.Fprintf(&b, " oif %s", s.OutLink)
-		}
-	case EndDT4, EndDT6, EndDT46:
-		if s.VRF == "" {
-			fmt.Fprintf(&b, " table %d", s.VRFTable)
-		} else {
-			fmt.Fprintf(&b, " vrftable %d", s.VRFTable)
-		}
-	}
+	s.parameters(&b)
 	fmt.Fprintf(&b, " dev %s", s.Dev)
 	if s.Table != TableMain {
 		fmt.Fprintf(&b, " table %d", s.Table)
 	}
 	return b.String()
+}
+
+func (s *LocalSID) parameters(b *strings.Builder) {
+	switch s.Behavior {
+	case EndX, EndDX6:
+		fmt.Fprintf(b, " nh6 %s", addrOr(s.NextHop, netip.IPv6Unspecified()))
+	case EndDX4:
+		fmt.Fprintf(b, " nh4 %s", addrOr(s.NextHop, netip.IPv4Unspecified()))
+	case EndDT4, EndDT6, EndDT46, EndT:
+		if s.VRF == "" || s.Behavior == EndT {
+			fmt.Fprintf(b, " table %d", s.VRFTable)
+		} else {
+			fmt.Fprintf(b, " vrftable %d", s.VRFTable)
+		}
+	}
+	if s.OutLink != "" {
+		fmt.Fprintf(b, " oif %s", s.OutLink)
+	}
+	if s.Policy != nil {
+		fmt.Fprintf(b, " srh segs %s", s.Policy.segments())
+	}
+}
+
+func addrOr(a, other netip.Addr) netip.Addr {
+	if a.IsValid() {
+		return a
+	}
+	return other
 }

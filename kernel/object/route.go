@@ -68,11 +68,15 @@ func (e *Encap) equal(o *Encap) bool {
 }
 
 func (e *Encap) String() string {
+	return fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, e.segments())
+}
+
+func (e *Encap) segments() string {
 	s := make([]string, len(e.Segments))
 	for i, a := range e.Segments {
 		s[i] = a.String()
 	}
-	return fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, strings.Join(s, ","))
+	return strings.Join(s, ",")
 }
 
 // NextHop is one way out of a unicast route.

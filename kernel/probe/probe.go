@@ -219,6 +219,7 @@ func sidTrials(dev string) []trial {
 		return &s
 	}
 	hop := netip.MustParseAddr("fe80::2")
+	segments := []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2::")}
 	const seg6, vrf511, v514 = "use Linux 5.14 or later built with CONFIG_IPV6_SEG6_LWTUNNEL",
 		"use Linux 5.14 or later with the module vrf",
 		"use Linux 5.14 or later with the module vrf"
@@ -227,6 +228,14 @@ func sidTrials(dev string) []trial {
 		{rtnl.FeatureEndX, sid(2, object.LocalSID{Behavior: object.EndX, NextHop: hop}), seg6},
 		{rtnl.FeatureEndXOutLink, sid(3, object.LocalSID{Behavior: object.EndX, NextHop: hop, OutLink: dev}),
 			"use Linux 6.17 or later, or leave the interface out and use a next hop that is not link-local"},
+		{rtnl.FeatureEndT, sid(8, object.LocalSID{Behavior: object.EndT, VRFTable: object.TableMain}), seg6},
+		{rtnl.FeatureEndDX2, sid(9, object.LocalSID{Behavior: object.EndDX2, OutLink: dev}), seg6},
+		{rtnl.FeatureEndDX4, sid(10, object.LocalSID{Behavior: object.EndDX4}), seg6},
+		{rtnl.FeatureEndDX6, sid(11, object.LocalSID{Behavior: object.EndDX6}), seg6},
+		{rtnl.FeatureEndB6, sid(12, object.LocalSID{Behavior: object.EndB6,
+			Policy: &object.Encap{Mode: object.HInsert, Segments: segments}}), seg6},
+		{rtnl.FeatureEndB6Encaps, sid(13, object.LocalSID{Behavior: object.EndB6Encaps,
+			Policy: &object.Encap{Mode: object.HEncaps, Segments: segments}}), seg6},
 		{rtnl.FeatureEndDT6, sid(4, object.LocalSID{Behavior: object.EndDT6, VRFTable: object.TableMain}), seg6},
 		{rtnl.FeatureEndDT6VRF, sid(5, object.LocalSID{Behavior: object.EndDT6, VRF: probeVRF, VRFTable: table}), vrf511},
 		{rtnl.FeatureEndDT4, sid(6, object.LocalSID{Behavior: object.EndDT4, VRF: probeVRF, VRFTable: table}), vrf511},

@@ -80,7 +80,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 			c.add(s, err)
 		}
 	}
-	if err := c.slots(ctx); err != nil {
+	if err := errors.Join(c.slots(ctx), c.nextHops(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(c.errs...)
@@ -310,12 +310,27 @@ func (c *checker) sid(s reconcile.Step, o *object.LocalSID) error {
 		if err := c.present(o.OutLink, o); err != nil {
 			return err
 		}
+		if l := c.v.byName[o.OutLink]; o.Behavior == object.EndDX2 && l != nil && !c.drops[o.OutLink] {
+			if err := takesFrames(l); err != nil {
+				return err
+			}
+		}
 	}
 	if err := c.vrf(o.VRF, o.VRFTable, o); err != nil {
 		return err
 	}
 	c.look(s)
 	return nil
+}
+
+// takesFrames reports whether End.DX2 can send by a link: the kernel takes any,
+// and drops every frame for one that is not of Ethernet (input_action_end_dx2).
+func takesFrames(l *link) error {
+	if l.hardware == unix.ARPHRD_ETHER {
+		return nil
+	}
+	return &UnfitError{Named: "link " + l.name, Reason: "is no Ethernet device, so that End.DX2 could not send a frame by it",
+		Remedy: "name an Ethernet interface"}
 }
 
 // vrf checks that the VRF of o will be there with its table.

@@ -94,6 +94,15 @@ func (e *MissingLinkError) Error() string {
 	return fmt.Sprintf("link %s does not exist: configure it as an interface, create it by other means, or correct the name", e.Link)
 }
 
+// UnfitError says that what an object names is there and of no use to it.
+type UnfitError struct {
+	Named  string // what is named, e.g. "link gre1"
+	Reason string
+	Remedy string
+}
+
+func (e *UnfitError) Error() string { return fmt.Sprintf("%s %s: %s", e.Named, e.Reason, e.Remedy) }
+
 // MissingNextHopError says that a route names a shared next hop that is not there.
 type MissingNextHopError struct {
 	NextHop string

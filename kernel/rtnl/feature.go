@@ -19,6 +19,12 @@ const (
 	FeatureEnd           Feature = "End"
 	FeatureEndX          Feature = "End.X"
 	FeatureEndXOutLink   Feature = "End.X with an outgoing link"
+	FeatureEndT          Feature = "End.T"
+	FeatureEndDX2        Feature = "End.DX2"
+	FeatureEndDX4        Feature = "End.DX4"
+	FeatureEndDX6        Feature = "End.DX6"
+	FeatureEndB6         Feature = "End.B6"
+	FeatureEndB6Encaps   Feature = "End.B6.Encaps"
 	FeatureEndDT6        Feature = "End.DT6 by table"
 	FeatureEndDT6VRF     Feature = "End.DT6 by vrf"
 	FeatureEndDT4        Feature = "End.DT4"
@@ -87,6 +93,21 @@ func sidFeatures(s *object.LocalSID) []Feature {
 			return []Feature{FeatureEndX, FeatureEndXOutLink}
 		}
 		return []Feature{FeatureEndX}
+	case object.EndT:
+		if s.VRF != "" {
+			return []Feature{FeatureVRF, FeatureEndT}
+		}
+		return []Feature{FeatureEndT}
+	case object.EndDX2:
+		return []Feature{FeatureEndDX2}
+	case object.EndDX4:
+		return []Feature{FeatureEndDX4}
+	case object.EndDX6:
+		return []Feature{FeatureEndDX6}
+	case object.EndB6:
+		return []Feature{FeatureEndB6}
+	case object.EndB6Encaps:
+		return []Feature{FeatureEndB6Encaps}
 	case object.EndDT6:
 		if s.VRF == "" {
 			return []Feature{FeatureEndDT6}

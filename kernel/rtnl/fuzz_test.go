@@ -21,6 +21,8 @@ func FuzzDecode(f *testing.F) {
 		&object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}}},
 		&object.Route{Table: 1000, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}, {Gateway: addr("fe80::2"), Link: "v0"}}},
 		&object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0", Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00::3"), Table: 254, Behavior: object.EndB6Encaps, Policy: segs, Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00::4"), Table: 254, Behavior: object.EndDX4, NextHop: addr("192.0.2.1"), Dev: "v0"},
 	} {
 		var m msgBuf
 		if err := enc.write(&m, 0, 1, o); err != nil {
@@ -82,6 +84,9 @@ func TestSIDsOfManyKinds(t *testing.T) {
 			&object.LocalSID{Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0"},
 			&object.LocalSID{Behavior: object.EndDT4, VRF: "blue", VRFTable: 10},
 			&object.LocalSID{Behavior: object.EndDT6, VRFTable: 254},
+			&object.LocalSID{Behavior: object.EndT, VRFTable: 254},
+			&object.LocalSID{Behavior: object.EndDX4},
+			&object.LocalSID{Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: []netip.Addr{addr("fc00:1::"), addr("fc00:2::")}}},
 			&object.Route{NextHops: []object.NextHop{{Link: "v0"}}},
 		} {
 			sid := addr(fmt.Sprintf("fc00::%d%d", turn, i))
@@ -104,7 +109,7 @@ func TestSIDsOfManyKinds(t *testing.T) {
 				t.Errorf("%v: read in another table", o)
 			}
 		}
-		if layouts.next > 6 {
+		if layouts.next > 9 {
 			t.Errorf("%d layouts learnt in turn %d", layouts.next, turn)
 		}
 	}
@@ -130,7 +135,8 @@ func takenApart(r *rawRoute) (c object.SIDReading) {
 
 // TestEncodedIsDecoded: what is written is understood the same.
 func TestEncodedIsDecoded(t *testing.T) {
-	v := view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}, byIndex: map[int32]*link{3: {index: 3, name: "v0"}}, byTable: map[uint32]*link{}}
+	v0 := &link{index: 3, name: "v0", hardware: unix.ARPHRD_ETHER}
+	v := view{byName: map[string]*link{"v0": v0}, byIndex: map[int32]*link{3: v0}, byTable: map[uint32]*link{}}
 	for n := 1; n <= maxSegments-1; n += 25 {
 		segs := make([]netip.Addr, n)
 		for i := range segs {
@@ -150,6 +156,31 @@ func TestEncodedIsDecoded(t *testing.T) {
 			if got, whole := (decoder{view: v}).object(&r); !ok || !whole || !want.Equal(got) {
 				t.Fatalf("%d segments: wrote %v, read %v", n, want, got)
 			}
+		}
+	}
+	segs := []netip.Addr{addr("fc00:1::"), addr("fc00:2::"), addr("fc00:3::")}
+	for _, want := range []*object.LocalSID{
+		{Behavior: object.End},
+		{Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0"},
+		{Behavior: object.EndT, VRFTable: 254},
+		{Behavior: object.EndDX2, OutLink: "v0"},
+		{Behavior: object.EndDX4},
+		{Behavior: object.EndDX4, NextHop: addr("192.0.2.1")},
+		{Behavior: object.EndDX6},
+		{Behavior: object.EndDX6, NextHop: addr("2001:db8::1")},
+		{Behavior: object.EndDT6, VRFTable: 254},
+		{Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: segs}},
+		{Behavior: object.EndB6Encaps, Policy: &object.Encap{Mode: object.HEncaps, Segments: segs}},
+	} {
+		want.SID, want.Table, want.Dev = addr("fc00::1"), 254, "v0"
+		var m msgBuf
+		if err := (encoder{view: v}).write(&m, 0, 1, want); err != nil {
+			t.Fatal(err)
+		}
+		msg, _, _ := splitMessage(m.b)
+		r, ok := parseRoute(msg.data)
+		if got, whole := (decoder{view: v}).object(&r); !ok || !whole || !want.Equal(got) {
+			t.Fatalf("wrote %v, read %v", want, got)
 		}
 	}
 }
@@ -173,6 +204,10 @@ func TestRefusedBeforeSending(t *testing.T) {
 		"IPv4 gateway":       &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
 		"IPv4 SID":           &object.LocalSID{SID: addr("192.0.2.9"), Table: 254, Behavior: object.End, Dev: "v0"},
 		"IPv4 End.X":         &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("192.0.2.9"), Dev: "v0"},
+		"IPv6 End.DX4":       &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX4, NextHop: addr("fe80::1"), Dev: "v0"},
+		"IPv4 End.DX6":       &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX6, NextHop: addr("192.0.2.9"), Dev: "v0"},
+		"no policy":          &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Dev: "v0"},
+		"too long a policy":  &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: many[1:]}, Dev: "v0"},
 		"IPv4 tunnel source": object.TunnelSource{Source: addr("192.0.2.1")},
 	} {
 		if r := d.Do(context.Background(), []reconcile.Step{{New: o}})[0]; r.Err == nil {

@@ -176,11 +176,11 @@ func (e encoder) nextHopAttrs(m *msgBuf, id uint32, o *object.SharedNextHop) err
 		return nil
 	}
 	m.u16(nhaEncapType, encapSeg6)
-	encap := m.nest(nhaEncap | unix.NLA_F_NESTED)
-	if err := srh(m, o.Hop.Encap); err != nil {
+	off := m.nest(nhaEncap | unix.NLA_F_NESTED)
+	if err := encap(m, o.Hop.Encap); err != nil {
 		return err
 	}
-	m.unnest(encap)
+	m.unnest(off)
 	return nil
 }
 

@@ -181,20 +181,31 @@ func nextHop(m *msgBuf, n object.NextHop, fam uint8) error {
 		return nil
 	}
 	m.u16(unix.RTA_ENCAP_TYPE, encapSeg6)
-	encap := m.nest(unix.RTA_ENCAP)
-	if err := srh(m, n.Encap); err != nil {
+	off := m.nest(unix.RTA_ENCAP)
+	if err := encap(m, n.Encap); err != nil {
 		return err
 	}
-	m.unnest(encap)
+	m.unnest(off)
 	return nil
 }
 
 // maxSegments is what an SRH's length field, in units of 8 octets, can count.
 const maxSegments = 127
 
-// srh writes SEG6_IPTUNNEL_SRH: the mode and a segment routing header (RFC 8754
-// §2) whose list is reversed. For inline the kernel puts the packet's own
-// destination into the last segment, which has index 0.
+// encap writes SEG6_IPTUNNEL_SRH: the mode and a segment routing header.
+func encap(m *msgBuf, e *object.Encap) error {
+	off := m.nest(nl.SEG6_IPTUNNEL_SRH)
+	m.b = native.AppendUint32(m.b, uint32(e.Mode))
+	if err := srh(m, e); err != nil {
+		return err
+	}
+	m.unnest(off)
+	return nil
+}
+
+// srh writes a segment routing header (RFC 8754 §2), whose list is reversed. For
+// inline the kernel puts the packet's own destination into the last segment,
+// which has index 0.
 func srh(m *msgBuf, e *object.Encap) error {
 	n := len(e.Segments)
 	if e.Mode == object.HInsert {
@@ -203,8 +214,6 @@ func srh(m *msgBuf, e *object.Encap) error {
 	if len(e.Segments) == 0 || n > maxSegments {
 		return fmt.Errorf("segment list of %d segments: give it 1 to %d", len(e.Segments), maxSegments)
 	}
-	off := m.nest(nl.SEG6_IPTUNNEL_SRH)
-	m.b = native.AppendUint32(m.b, uint32(e.Mode))
 	// next header, length, type, segments left, last entry, flags, tag.
 	m.b = append(m.b, 0, uint8(n*2), srhType, uint8(n-1), uint8(n-1), 0, 0, 0)
 	if e.Mode == object.HInsert {
@@ -218,7 +227,6 @@ func srh(m *msgBuf, e *object.Encap) error {
 		v := s.As16()
 		m.b = append(m.b, v[:]...)
 	}
-	m.unnest(off)
 	return nil
 }
 
@@ -235,25 +243,8 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 	m.u16(unix.RTA_ENCAP_TYPE, encapSeg6Local)
 	encap := m.nest(unix.RTA_ENCAP)
 	m.u32(nl.SEG6_LOCAL_ACTION, uint32(s.Behavior))
-	switch s.Behavior {
-	case object.EndX:
-		if !s.NextHop.Is6() || s.NextHop.Is4In6() {
-			return fmt.Errorf("next hop %s of End.X is not an IPv6 address", s.NextHop)
-		}
-		m.addr(nl.SEG6_LOCAL_NH6, s.NextHop.WithZone(""))
-		if s.OutLink != "" {
-			out, err := e.index(s.OutLink, s.Key().String())
-			if err != nil {
-				return err
-			}
-			m.u32(nl.SEG6_LOCAL_OIF, out)
-		}
-	case object.EndDT4, object.EndDT6, object.EndDT46:
-		if s.VRF == "" {
-			m.u32(nl.SEG6_LOCAL_TABLE, s.VRFTable)
-		} else {
-			m.u32(nl.SEG6_LOCAL_VRFTABLE, s.VRFTable)
-		}
+	if err := e.parameters(m, s); err != nil {
+		return err
 	}
 	// All three, or the kernel answers EINVAL; what is sent is the start value
 	// in name only: the kernel starts at 0.
@@ -264,4 +255,57 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 	m.unnest(counters)
 	m.unnest(encap)
 	return nil
+}
+
+// parameters writes what belongs to the behaviour of a SID.
+func (e encoder) parameters(m *msgBuf, s *object.LocalSID) error {
+	switch s.Behavior {
+	case object.EndX:
+		if !s.NextHop.Is6() || s.NextHop.Is4In6() {
+			return fmt.Errorf("next hop %s of End.X is not an IPv6 address", s.NextHop)
+		}
+		m.addr(nl.SEG6_LOCAL_NH6, s.NextHop.WithZone(""))
+	case object.EndDX4, object.EndDX6:
+		// None is all zeros: the destination of the inner packet.
+		typ, none := uint16(nl.SEG6_LOCAL_NH6), netip.IPv6Unspecified()
+		if s.Behavior == object.EndDX4 {
+			typ, none = nl.SEG6_LOCAL_NH4, netip.IPv4Unspecified()
+		}
+		hop := s.NextHop.WithZone("")
+		if !hop.IsValid() {
+			hop = none
+		}
+		if hop.BitLen() != none.BitLen() || hop.Is4In6() {
+			return fmt.Errorf("next hop %s of %s is of the wrong family", hop, s.Behavior)
+		}
+		m.addr(typ, hop)
+	case object.EndT:
+		m.u32(nl.SEG6_LOCAL_TABLE, s.VRFTable)
+	case object.EndDT4, object.EndDT6, object.EndDT46:
+		if s.VRF == "" {
+			m.u32(nl.SEG6_LOCAL_TABLE, s.VRFTable)
+		} else {
+			m.u32(nl.SEG6_LOCAL_VRFTABLE, s.VRFTable)
+		}
+	case object.EndB6, object.EndB6Encaps:
+		if s.Policy == nil {
+			return fmt.Errorf("%s without segments: give it 1 to %d", s.Behavior, maxSegments)
+		}
+		off := m.nest(nl.SEG6_LOCAL_SRH)
+		if err := srh(m, s.Policy); err != nil {
+			return err
+		}
+		m.unnest(off)
+	}
+	if s.OutLink == "" {
+		return nil
+	}
+	out, err := e.index(s.OutLink, s.Key().String())
+	if err == nil && s.Behavior == object.EndDX2 {
+		err = takesFrames(e.byName[s.OutLink])
+	}
+	if err == nil {
+		m.u32(nl.SEG6_LOCAL_OIF, out)
+	}
+	return err
 }

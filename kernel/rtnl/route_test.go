@@ -96,6 +96,12 @@ func TestRouteForms(t *testing.T) {
 		&object.LocalSID{SID: addr("fc00:9::2"), Table: main, Behavior: object.EndX, NextHop: addr("2001:db8:1::2"), Dev: "v0"},
 		&object.LocalSID{SID: addr("fc00:9::3"), Table: 300, Behavior: object.EndDT6, VRFTable: 254, Dev: "v1"},
 		&object.LocalSID{SID: addr("fc00:9::4"), Table: main, Behavior: object.EndX, NextHop: addr("fe80::2"), OutLink: "v1", Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::5"), Table: main, Behavior: object.EndT, VRFTable: main, Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::6"), Table: main, Behavior: object.EndDX2, OutLink: "v1", Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::7"), Table: main, Behavior: object.EndDX4, NextHop: addr("192.0.2.2"), Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::8"), Table: main, Behavior: object.EndDX6, Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::9"), Table: main, Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: segs}, Dev: "v0"},
+		&object.LocalSID{SID: addr("fc00:9::a"), Table: main, Behavior: object.EndB6Encaps, Policy: enc, Dev: "v0"},
 	}
 	for _, o := range objs {
 		t.Run(fmt.Sprint(o), func(t *testing.T) {

@@ -130,22 +130,38 @@ func (d decoder) sid(r *rawRoute, s *object.LocalSID) (counted, ok bool) {
 			if s.VRF = d.vrf(s.VRFTable); s.VRF == "" {
 				s.VRF = gone
 			}
-		case nl.SEG6_LOCAL_NH6:
-			s.NextHop = a.addr()
+		case nl.SEG6_LOCAL_NH4, nl.SEG6_LOCAL_NH6:
+			// All zeros stand for no next hop.
+			if s.NextHop = a.addr(); s.NextHop.IsUnspecified() {
+				s.NextHop = netip.Addr{}
+			}
 		case nl.SEG6_LOCAL_OIF:
 			s.OutLink = d.name(int32(a.u32()))
+		case nl.SEG6_LOCAL_SRH:
+			ok = d.policy(a.data, s) && ok
 		case seg6LocalCounters:
 			counted = true
 		default:
 			ok = false
 		}
 	}
-	switch s.Behavior {
-	case object.End, object.EndX, object.EndDT4, object.EndDT6, object.EndDT46:
-	default:
-		ok = false
+	if s.Behavior == object.EndT && s.VRFTable != object.TableMain {
+		if s.VRF = d.vrf(s.VRFTable); s.VRF == "" {
+			s.VRF = gone
+		}
 	}
-	return counted, ok
+	return counted, ok && s.Behavior.Known()
+}
+
+// policy decodes the header of End.B6 and End.B6.Encaps, which comes after the
+// action (seg6_local_fill_encap).
+func (d decoder) policy(b []byte, s *object.LocalSID) bool {
+	p := &object.Encap{Mode: object.HEncaps}
+	if s.Behavior == object.EndB6 {
+		p.Mode = object.HInsert
+	}
+	s.Policy = p
+	return parseSRH(b, p)
 }
 
 // route decodes a route that is no SID; false when it has something that a Route
@@ -206,36 +222,49 @@ func (d decoder) hop(h *rawHop) (object.NextHop, bool) {
 	case 0:
 		return n, true
 	case encapSeg6:
-		e, ok := parseSRH(h.encap)
+		e, ok := parseEncap(h.encap)
 		n.Encap = e
 		return n, ok
 	}
 	return n, false
 }
 
-// parseSRH decodes the attributes of a seg6 encapsulation.
-func parseSRH(b []byte) (*object.Encap, bool) {
-	const header = 4 + 8 // mode and the fixed part of the SRH
+// parseEncap decodes the attributes of a seg6 encapsulation.
+func parseEncap(b []byte) (*object.Encap, bool) {
 	var e *object.Encap
 	for a := (attrs{rest: b}); a.next(); {
-		if a.typ != nl.SEG6_IPTUNNEL_SRH || len(a.data) < header {
+		if a.typ != nl.SEG6_IPTUNNEL_SRH || len(a.data) < 4 {
 			return nil, false
 		}
-		n := int(a.data[8]) + 1 // last entry counts from 0
-		list := a.data[header:]
-		if len(list) != 16*n { // a TLV (HMAC) behind it is not ours
+		e = &object.Encap{Mode: object.EncapMode(native.Uint32(a.data))}
+		if !parseSRH(a.data[4:], e) {
 			return nil, false
-		}
-		e = &object.Encap{Mode: object.EncapMode(native.Uint32(a.data)), Segments: make([]netip.Addr, 0, n)}
-		last := 0
-		if e.Mode == object.HInsert {
-			last = 1
-		}
-		for i := n - 1; i >= last; i-- {
-			e.Segments = append(e.Segments, netip.AddrFrom16([16]byte(list[16*i:])))
 		}
 	}
 	return e, e != nil
+}
+
+// parseSRH decodes the segments of a segment routing header for the mode of e;
+// false when there is more to it.
+func parseSRH(b []byte, e *object.Encap) bool {
+	const header = 8
+	if len(b) < header {
+		return false
+	}
+	n := int(b[4]) + 1 // last entry counts from 0
+	list := b[header:]
+	if len(list) != 16*n { // a TLV (HMAC) behind it is not ours
+		return false
+	}
+	e.Segments = make([]netip.Addr, 0, n)
+	last := 0
+	if e.Mode == object.HInsert {
+		last = 1
+	}
+	for i := n - 1; i >= last; i-- {
+		e.Segments = append(e.Segments, netip.AddrFrom16([16]byte(list[16*i:])))
+	}
+	return true
 }
 
 // object decodes r into a Route or a LocalSID.
@@ -258,7 +287,7 @@ func (d decoder) compare(want object.Object, r *rawRoute) (object.Object, error)
 	if w, ok := want.(*object.LocalSID); ok && r.isSID() {
 		var s object.LocalSID
 		counted, whole := d.sid(r, &s)
-		if whole && counted && s == *w {
+		if whole && counted && s.Same(w) {
 			return want, nil
 		}
 		held := s
@@ -287,7 +316,7 @@ func droppedFromSID(w, held *object.LocalSID, counted bool) string {
 	case w.Behavior != held.Behavior:
 		return "action " + w.Behavior.String()
 	case w.NextHop != held.NextHop:
-		return "nh6 " + w.NextHop.String()
+		return "next hop " + w.NextHop.String()
 	case w.OutLink != held.OutLink:
 		return "oif " + w.OutLink
 	case w.VRFTable != held.VRFTable || w.VRF != held.VRF:

@@ -12,7 +12,7 @@ import (
 // writes those of a hundred thousand SIDs alike: one is taken apart, and others
 // that are as long and have the same attributes in the same places are read there.
 type sidLayouts struct {
-	known [8]sidLayout
+	known [16]sidLayout
 	next  int // the one to give up for another
 }
 

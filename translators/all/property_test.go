@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -266,6 +267,15 @@ func (w *world) sidEdit() (string, string) {
 		`"behavior": "END_X", "next-hop": "fe80::1", "interface": "` + w.pick("link", links) + `"`,
 		`"behavior": "END_DT4", "network-instance": "` + w.pick("instance", vrfs) + `"`,
 		`"behavior": "END_DT6", "network-instance": "` + w.pick("instance", instances) + `"`,
+		`"behavior": "END_T", "network-instance": "` + w.pick("instance", instances) + `"`,
+		`"behavior": "END_DX2", "interface": "` + w.pick("link", links) + `"`,
+		`"behavior": "END_DX4"`,
+		`"behavior": "END_DX6", "next-hop": "2001:db8:7::1"`,
+		`"behavior": "END_B6_ENCAPS"`,
 	})
-	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}}`
+	policy := ""
+	if strings.Contains(body, "B6") {
+		policy = `, "policy": {"config": {"segment-list": ["2001:db8:3::` + w.pick("segment", []string{"1", "2"}) + `"]}}`
+	}
+	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}` + policy + `}`
 }

@@ -18,11 +18,17 @@ import (
 )
 
 var behaviors = map[translators.Behavior]object.Behavior{
-	translators.BehaviorEnd:     object.End,
-	translators.BehaviorEndX:    object.EndX,
-	translators.BehaviorEndDT4:  object.EndDT4,
-	translators.BehaviorEndDT6:  object.EndDT6,
-	translators.BehaviorEndDT46: object.EndDT46,
+	translators.BehaviorEnd:         object.End,
+	translators.BehaviorEndX:        object.EndX,
+	translators.BehaviorEndT:        object.EndT,
+	translators.BehaviorEndDX2:      object.EndDX2,
+	translators.BehaviorEndDX4:      object.EndDX4,
+	translators.BehaviorEndDX6:      object.EndDX6,
+	translators.BehaviorEndDT4:      object.EndDT4,
+	translators.BehaviorEndDT6:      object.EndDT6,
+	translators.BehaviorEndDT46:     object.EndDT46,
+	translators.BehaviorEndB6:       object.EndB6,
+	translators.BehaviorEndB6Encaps: object.EndB6Encaps,
 }
 
 // Units are what concerns the node, and each interface, locator and SID.
@@ -129,20 +135,9 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 		return fmt.Errorf("a SID needs config/behavior, not %q", translators.EnumName(s.Behavior))
 	}
 	local := &object.LocalSID{SID: translators.Addr(s.Address), Table: object.TableMain, Behavior: action}
-	down := ""
-	switch action {
-	case object.EndX:
-		local.NextHop = translators.Addr(s.NextHop)
-		if local.OutLink = translators.Str(s.Interface); local.OutLink != "" {
-			down = v.InterfaceDown(local.OutLink)
-		}
-	case object.EndDT4, object.EndDT6, object.EndDT46:
-		ni, ok := v.InstanceNamed(translators.Str(s.NetworkInstance))
-		if !ok {
-			return fmt.Errorf("network instance %q is not configured", translators.Str(s.NetworkInstance))
-		}
-		down = translators.InstanceDown(ni)
-		local.VRFTable, local.VRF = translators.Table(ni)
+	down, err := parameters(v, s, local)
+	if err != nil {
+		return err
 	}
 	if down != "" {
 		out.Withhold(key, down)
@@ -153,10 +148,41 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 		out.Withhold(key, down)
 		return nil
 	}
-	if local.VRF != "" {
+	if local.VRF != "" && action != object.EndT {
 		out.ShareStrictMode()
 	}
 	out.ShareForwarding()
 	out.Own(local)
 	return nil
+}
+
+// parameters fills in what belongs to the behaviour of a SID; down says why it
+// cannot be carried out.
+func parameters(v translators.View, s *translators.SID, local *object.LocalSID) (down string, err error) {
+	switch local.Behavior {
+	case object.EndX, object.EndDX2, object.EndDX4, object.EndDX6:
+		local.NextHop = translators.Addr(s.NextHop)
+		if local.OutLink = translators.Str(s.Interface); local.OutLink != "" {
+			down = v.InterfaceDown(local.OutLink)
+		}
+	case object.EndT, object.EndDT4, object.EndDT6, object.EndDT46:
+		ni, ok := v.InstanceNamed(translators.Str(s.NetworkInstance))
+		if !ok {
+			return "", fmt.Errorf("network instance %q is not configured", translators.Str(s.NetworkInstance))
+		}
+		down = translators.InstanceDown(ni)
+		local.VRFTable, local.VRF = translators.Table(ni)
+	case object.EndB6, object.EndB6Encaps:
+		mode := object.HEncaps
+		if local.Behavior == object.EndB6 {
+			mode = object.HInsert
+		}
+		if s.Policy == nil || len(s.Policy.SegmentList) == 0 {
+			return "", fmt.Errorf("a SID with %s needs policy/config/segment-list", local.Behavior)
+		}
+		if local.Policy = v.Encap(mode, s.Policy.SegmentList); local.Policy == nil {
+			return "", fmt.Errorf("a segment of %q is no address", s.Policy.SegmentList)
+		}
+	}
+	return down, nil
 }

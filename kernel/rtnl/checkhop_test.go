@@ -1,0 +1,61 @@
+package rtnl
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"heddle/kernel/object"
+	"heddle/reconcile"
+)
+
+// TestNextHopsOfSIDs: the kernel takes any next hop; Check finds out whether a
+// packet would get there, in the kernel and in the plan.
+func TestNextHopsOfSIDs(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d) // v0 has 192.0.2.1/24 and 2001:db8:1::1/64
+	route := func(p, gw string) *object.Route {
+		return &object.Route{Table: object.TableMain, Prefix: prefix(p), NextHops: []object.NextHop{{Gateway: addr(gw), Link: "v0"}}}
+	}
+	mustDo(t, d, route("10.0.0.0/8", "192.0.2.2"), route("2001:db8:a::/48", "2001:db8:1::2"),
+		&object.Route{Table: object.TableMain, Prefix: prefix("2001:db8:b::/48"), Type: object.Blackhole})
+	for _, c := range []struct {
+		behavior object.Behavior
+		hop      string
+		plan     []object.Object
+		refused  string
+	}{
+		{object.EndX, "2001:db8:1::2", nil, ""},
+		{object.EndX, "fe80::2", nil, ""},
+		{object.EndX, "2001:db8:a::1", nil, "route 2001:db8:a::/48 leads to it by other nodes"},
+		{object.EndX, "2001:db8:b::1", nil, "reached by no route"},
+		{object.EndX, "2001:db8:c::1", nil, "reached by no route"},
+		{object.EndX, "2001:db8:c::1", []object.Object{object.Address{Link: "v1", Prefix: prefix("2001:db8:c::7/64")}}, ""},
+		{object.EndX, "2001:db8:c::1", []object.Object{route("2001:db8:c::/48", "2001:db8:1::2")}, "reached by no route"},
+		{object.EndDX6, "2001:db8:a::1", nil, ""},
+		{object.EndDX6, "2001:db8:b::1", nil, "reached by no route"},
+		{object.EndDX6, "2001:db8:c::1", nil, "reached by no route"},
+		{object.EndDX6, "2001:db8:c::1", []object.Object{route("2001:db8:c::/48", "2001:db8:1::2")}, ""},
+		{object.EndDX4, "10.1.1.1", nil, ""},
+		{object.EndDX4, "192.0.2.9", nil, ""},
+		{object.EndDX4, "192.0.2.1", nil, "is an address of this node"},
+		{object.EndDX4, "198.51.100.1", nil, "reached by no route"},
+		{object.EndDX4, "", nil, ""},
+	} {
+		sid := &object.LocalSID{SID: addr("fc00::1"), Table: object.TableMain, Behavior: c.behavior, Dev: "v0"}
+		if c.hop != "" {
+			sid.NextHop = netip.MustParseAddr(c.hop)
+		}
+		var steps []reconcile.Step
+		for _, o := range append(c.plan, sid) {
+			steps = append(steps, reconcile.Step{New: o})
+		}
+		err := d.Check(context.Background(), steps)
+		unfit, ok := errors.AsType[*UnfitError](err)
+		if ok != (c.refused != "") || err != nil && (!ok || !strings.Contains(unfit.Reason, c.refused)) {
+			t.Errorf("%v with %v: %v, expected %q", sid, c.plan, err, c.refused)
+		}
+	}
+}
