@@ -25,13 +25,8 @@ type journal struct {
 func (r *Reconciler) apply(ctx context.Context, p Plan) (journal, error) {
 	var j journal
 	if !p.Empty() {
-		if err := r.driver.Check(ctx, p.Steps); err != nil {
-			p.fillOrigins(err)
-			return j, err
-		}
 		var err error
-		if j.others, err = r.driver.Preserve(ctx, p.Steps); err != nil {
-			p.fillOrigins(err)
+		if j.others, err = r.look(ctx, p); err != nil {
 			return j, err
 		}
 		j.results = make([]Result, 0, len(p.Steps))
@@ -54,13 +49,23 @@ func (r *Reconciler) apply(ctx context.Context, p Plan) (journal, error) {
 	return j, nil
 }
 
+// look has the driver say what keeps p from being carried out, and read what that
+// takes along of somebody else.
+func (r *Reconciler) look(ctx context.Context, p Plan) (others Preserved, err error) {
+	if err = r.driver.Check(ctx, p.Steps); err == nil {
+		others, err = r.driver.Preserve(ctx, p.Steps)
+	}
+	p.fillOrigins(err)
+	return others, err
+}
+
 // forward does the steps of p up to the batch in which one fails.
 func (r *Reconciler) forward(ctx context.Context, p Plan, j *journal) *ApplyError {
 	start := 0
 	for _, end := range p.ends {
 		batch := p.Steps[start:end]
 		if err := ctx.Err(); err != nil {
-			return &ApplyError{Step: batch[0], Origin: p.origin(batch[0]), Err: err}
+			return &ApplyError{Step: batch[0], Origin: p.Origin(batch[0]), Err: err}
 		}
 		j.results = append(j.results, r.do(ctx, batch)...)
 		for i, s := range batch {
@@ -70,7 +75,7 @@ func (r *Reconciler) forward(ctx context.Context, p Plan, j *journal) *ApplyErro
 				err = readBack(s, res)
 			}
 			if err != nil {
-				return &ApplyError{Step: s, Origin: p.origin(s), Err: err}
+				return &ApplyError{Step: s, Origin: p.Origin(s), Err: err}
 			}
 		}
 		start = end
@@ -98,7 +103,7 @@ func (j *journal) restore(ctx context.Context, p Plan) *ApplyError {
 		}
 	}
 	p.fillOrigins(failed.Err)
-	failed.Origin = p.origin(failed.Step)
+	failed.Origin = p.Origin(failed.Step)
 	return failed
 }
 
@@ -175,7 +180,7 @@ func (r *Reconciler) backward(ctx context.Context, p Plan, j journal) (map[objec
 			if err == nil {
 				continue
 			}
-			errs = append(errs, &StepError{Step: s, Origin: p.origin(p.Steps[undone[i]]), Err: err})
+			errs = append(errs, &StepError{Step: s, Origin: p.Origin(p.Steps[undone[i]]), Err: err})
 		}
 	}
 	if j.others != nil {
@@ -266,7 +271,7 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 func (p Plan) fillOrigins(err error) {
 	switch e := any(err).(type) {
 	case *StepError:
-		e.Origin = cmp.Or(e.Origin, p.origin(e.Step))
+		e.Origin = cmp.Or(e.Origin, p.Origin(e.Step))
 	case interface{ Unwrap() error }:
 		p.fillOrigins(e.Unwrap())
 	case interface{ Unwrap() []error }:

@@ -58,7 +58,7 @@ func (r *Reconciler) needsTroubled(p Plan) error {
 				continue
 			}
 			if why := r.Trouble(k); why != "" {
-				errs = append(errs, &StepError{Step: s, Origin: p.origin(s), Err: fmt.Errorf("it needs %v: %s", n.want, why)})
+				errs = append(errs, &StepError{Step: s, Origin: p.Origin(s), Err: fmt.Errorf("it needs %v: %s", n.want, why)})
 				break
 			}
 		}

@@ -101,8 +101,9 @@ func (s Step) String() string {
 	return fmt.Sprintf("set %v", s.New)
 }
 
-// origin is the model path of the object that s is about.
-func (p Plan) origin(s Step) string {
+// Origin is the model path that asks for the object that s is about, or asked for
+// it; empty where none is known.
+func (p Plan) Origin(s Step) string {
 	t := p.find(s.Key())
 	if t == nil {
 		return ""

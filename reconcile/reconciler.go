@@ -131,6 +131,28 @@ func (r *Reconciler) plan(changes []Change) (Plan, error) {
 	return p, err
 }
 
+// DryRun plans changes as Commit does, and has the driver look whether the plan can
+// be carried out, with the errors of Commit before its first step. It touches
+// nothing.
+func (r *Reconciler) DryRun(ctx context.Context, changes []Change) (Plan, error) {
+	r.writer.Lock()
+	defer r.writer.Unlock()
+	p, err := r.mayCommit(changes)
+	if err == nil && !p.Empty() {
+		_, err = r.look(ctx, p)
+	}
+	return p, err
+}
+
+// mayCommit makes the plan of a Commit.
+func (r *Reconciler) mayCommit(changes []Change) (Plan, error) {
+	p, err := r.plan(changes)
+	if err != nil {
+		return p, err
+	}
+	return p, r.needsTroubled(p)
+}
+
 // Apply has the driver check p and then carries it out. When a step is refused,
 // does not read back as asked, or ctx ends, what was done is undone in the
 // opposite order, whatever has become of ctx, and an *ApplyError says what
@@ -154,11 +176,8 @@ func (r *Reconciler) Apply(ctx context.Context, p Plan) error {
 func (r *Reconciler) Commit(ctx context.Context, changes []Change) (undo func(context.Context) error, err error) {
 	r.writer.Lock()
 	defer r.writer.Unlock()
-	p, err := r.plan(changes)
+	p, err := r.mayCommit(changes)
 	if err != nil {
-		return nil, err
-	}
-	if err := r.needsTroubled(p); err != nil {
 		return nil, err
 	}
 	before := r.wantedBefore(p)

@@ -205,23 +205,12 @@ func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
 		return Result{}, fmt.Errorf("commit: %w", err)
 	}
 	defer s.release()
-	old := s.current.Load()
-	whole, err := s.mayCommit(req)
+	old, next, changes, err := s.prepare(req)
 	if err != nil {
 		return Result{}, err
 	}
-	changes, err := s.schema.Apply(old, req.Edits)
-	if err != nil {
-		return Result{}, validationError(causesOf(err))
-	}
-	if len(changes) == 0 && !whole {
+	if next == nil {
 		return Result{Revision: old.revision, Time: old.time}, nil
-	}
-	b := old.builder(s.schema)
-	b.apply(changes)
-	next := b.next
-	if err := s.validate(old, next, changes); err != nil {
-		return Result{}, err
 	}
 	next.revision = old.revision + 1
 	next.time = s.now().Round(0).UTC()
@@ -231,6 +220,54 @@ func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
 	}
 	s.publish(Event{Commit: c, Changes: changes, Snapshot: next})
 	return Result{Revision: c.Revision, Time: c.Time, Changes: changes}, nil
+}
+
+// DryRun goes the way of Commit up to the Applier, with the same errors, and
+// changes nothing: in place of the Applier it calls try, whose error is returned
+// as that of an Applier. try gets what Apply would; it is not called for a request
+// that asks for what is there. Result is that of the running configuration, with
+// the changes that a Commit would make.
+//
+// Meanwhile no commit goes on.
+func (s *Store) DryRun(ctx context.Context, req Request, try func(ctx context.Context, old, new *Snapshot, changes []schema.Change) error) (Result, error) {
+	if err := s.acquire(ctx); err != nil {
+		return Result{}, fmt.Errorf("dry run: %w", err)
+	}
+	defer s.release()
+	old, next, changes, err := s.prepare(req)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Revision: old.revision, Time: old.time, Changes: changes}
+	if next == nil {
+		return res, nil
+	}
+	if err := try(ctx, old, next, changes); err != nil {
+		return Result{}, &ApplyError{Err: err}
+	}
+	return res, nil
+}
+
+// prepare makes the configuration that a request asks for, and checks it. next is
+// nil where that is what there is.
+func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Change, err error) {
+	old = s.current.Load()
+	whole, err := s.mayCommit(req)
+	if err != nil {
+		return old, nil, nil, err
+	}
+	if changes, err = s.schema.Apply(old, req.Edits); err != nil {
+		return old, nil, nil, validationError(causesOf(err))
+	}
+	if len(changes) == 0 && !whole {
+		return old, nil, nil, nil
+	}
+	b := old.builder(s.schema)
+	b.apply(changes)
+	if err := s.validate(old, b.next, changes); err != nil {
+		return old, nil, nil, err
+	}
+	return old, b.next, changes, nil
 }
 
 // mayCommit says whether the store takes this request now; whole is set if it

@@ -199,16 +199,8 @@ func (d *Driver) fillLinkChange(v view, c *linkChange, want map[string]string) e
 				Remedy: fmt.Sprintf("release the link (ip link set dev %s nomaster) or leave it out of the configuration", c.link.name)}
 		}
 	}
-	// Properties that we set and no longer want get their old value back, unless
-	// somebody else has changed them since.
-	for p, was := range rec.Before {
-		if _, wanted := want[p]; wanted {
-			continue
-		}
+	for p, was := range givenBack(v, c.link, rec, want) {
 		now := property(v, c.link, p)
-		if now != rec.Set[p] {
-			continue
-		}
 		c.to[p], c.from[p] = was, now
 		if c.step.New == nil {
 			continue
@@ -225,6 +217,18 @@ func (d *Driver) fillLinkChange(v view, c *linkChange, want map[string]string) e
 		c.entry.Before[p], c.entry.Set[p] = was, now
 	}
 	return nil
+}
+
+// givenBack are the properties of a link that we set, by its record, and no longer
+// want: they get their old value back, unless somebody else has changed them since.
+func givenBack(v view, l *link, rec prior.Entry, want map[string]string) map[string]string {
+	back := map[string]string{}
+	for p, was := range rec.Before {
+		if _, wanted := want[p]; !wanted && property(v, l, p) == rec.Set[p] {
+			back[p] = was
+		}
+	}
+	return back
 }
 
 // held reports whether the link still has what the record says we set.

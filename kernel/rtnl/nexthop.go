@@ -224,10 +224,8 @@ func (d *Driver) createNextHop(ctx context.Context, v view, o *object.SharedNext
 		}
 		d.hops.drop(o.ID)
 	}
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(o.ID))
-	for n := h.Sum32(); ; n++ {
-		id := hopIDFirst + n%hopIDs
+	for n := hopHash(o.ID); ; n++ {
+		id := hopID(n)
 		if _, used := d.hops.known(id); used {
 			continue
 		}
@@ -245,6 +243,15 @@ func (d *Driver) createNextHop(ctx context.Context, v view, o *object.SharedNext
 		return got, nil
 	}
 }
+
+// hopHash is the number from which on an object looks for a free id.
+func hopHash(name string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum32()
+}
+
+func hopID(n uint32) uint32 { return hopIDFirst + n%hopIDs }
 
 func (d *Driver) changeNextHop(ctx context.Context, v view, old object.Object, o *object.SharedNextHop) (object.Object, error) {
 	id, ok := d.hops.id(o.ID)

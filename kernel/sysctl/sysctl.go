@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -356,21 +357,14 @@ func (d *Driver) undo(entry prior.Entry, value string, rec prior.Entry, had bool
 	return errors.Join(err, d.prior.Delete(k))
 }
 
-// giveBack writes the value from before us, unless somebody else has changed it
-// since, or the parameter has gone with its link.
+// giveBack writes the values from before us.
 func (d *Driver) giveBack(k object.Key) error {
-	rec, had := d.record(k)
-	if !had {
-		return d.prior.Delete(k)
-	}
-	now, err := read(k.ID)
-	var gone *MissingError
-	if err != nil && !errors.As(err, &gone) {
+	value, links, err := d.before(k)
+	if err != nil {
 		return err
 	}
-	if err == nil && now == rec.Set[propValue] {
-		links := unchanged(rec.Before, now)
-		if _, err := write(k.ID, rec.Before[propValue]); err != nil {
+	if value != nil {
+		if _, err := write(k.ID, *value); err != nil {
 			return err
 		}
 		if err := writeAll(links); err != nil {
@@ -378,4 +372,42 @@ func (d *Driver) giveBack(k object.Key) error {
 		}
 	}
 	return d.prior.Delete(k)
+}
+
+// before is the value from before us, and those of the parameters of links that
+// the kernel sets with it. value is nil where there is nothing to give back:
+// somebody else has changed it since, or the parameter has gone with its link.
+func (d *Driver) before(k object.Key) (value *string, links map[string]string, err error) {
+	rec, had := d.record(k)
+	if !had {
+		return nil, nil, nil
+	}
+	now, err := read(k.ID)
+	if _, gone := errors.AsType[*MissingError](err); gone {
+		return nil, nil, nil
+	}
+	if err != nil || now != rec.Set[propValue] {
+		return nil, nil, err
+	}
+	was := rec.Before[propValue]
+	return &was, unchanged(rec.Before, now), nil
+}
+
+// GivesBack are the parameters that deleting the object under k writes, with their
+// values: first its own, then those of links, by name. It writes nothing.
+func (d *Driver) GivesBack(k object.Key) (params []object.Sysctl, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	nserr := d.inNamespace(func() {
+		var value *string
+		var links map[string]string
+		if value, links, err = d.before(k); value == nil {
+			return
+		}
+		params = append(params, object.Sysctl{Name: k.ID, Value: *value})
+		for _, name := range slices.Sorted(maps.Keys(links)) {
+			params = append(params, object.Sysctl{Name: name, Value: links[name]})
+		}
+	})
+	return params, errors.Join(nserr, err)
 }

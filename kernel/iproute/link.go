@@ -1,0 +1,113 @@
+package iproute
+
+import (
+	"context"
+	"fmt"
+
+	"heddle/kernel/object"
+	"heddle/kernel/rtnl"
+	"heddle/reconcile"
+)
+
+// link makes or deletes a device. The kernel takes no alias when it makes one, so
+// that is another command.
+func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]Command, error) {
+	if s.Old != nil && s.New != nil {
+		return nil, &UnknownError{l, "changing a link in place"}
+	}
+	if s.New == nil {
+		w.dropped[l.Name] = true
+		if l.Type == object.LinkVeth {
+			w.dropped[l.Peer] = true
+		}
+		if !l.Creates() {
+			return one("ip", "link", "set", "dev", l.Name, "alias", ""), nil
+		}
+		return one("ip", "link", "del", "dev", l.Name), nil
+	}
+	mark := Command{"ip", "link", "set", "dev", l.Name, "alias", rtnl.Alias(l)}
+	if !l.Creates() {
+		return []Command{mark}, nil
+	}
+	add := Command{"ip", "link", "add", "name", l.Name}
+	if err := w.likeness(ctx, &add, l.Name); err != nil {
+		return nil, err
+	}
+	add = append(add, "type", string(l.Type))
+	switch l.Type {
+	case object.LinkVRF:
+		add = append(add, "table", number(l.Table))
+	case object.LinkVeth:
+		add = append(add, "peer", "name", l.Peer)
+		if err := w.likeness(ctx, &add, l.Peer); err != nil {
+			return nil, err
+		}
+	case object.LinkDummy, object.LinkIFB:
+	default:
+		return nil, &UnknownError{l, fmt.Sprintf("links of type %s", l.Type)}
+	}
+	return []Command{add, mark}, nil
+}
+
+// likeness adds what a link that is made anew has of the one before.
+func (w *writer) likeness(ctx context.Context, add *Command, name string) error {
+	if !w.dropped[name] {
+		return nil
+	}
+	mac, mtu, err := w.k.Likeness(ctx, name)
+	if len(mac) > 0 {
+		*add = append(*add, "address", mac.String())
+	}
+	if mtu != 0 {
+		*add = append(*add, "mtu", number(mtu))
+	}
+	return err
+}
+
+func (w *writer) member(ctx context.Context, s reconcile.Step, m object.Member) ([]Command, error) {
+	set := Command{"ip", "link", "set", "dev", m.Link}
+	if s.New != nil {
+		return []Command{append(set, "master", m.Master)}, nil
+	}
+	back, err := w.k.GivesBack(ctx, s)
+	switch master := back.Link.Master; {
+	case err != nil || master == nil:
+		return nil, err
+	case *master == "":
+		return []Command{append(set, "nomaster")}, nil
+	default:
+		return []Command{append(set, "master", *master)}, nil
+	}
+}
+
+func (w *writer) linkConfig(ctx context.Context, s reconcile.Step) ([]Command, error) {
+	back, err := w.k.GivesBack(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	props := back.Link
+	if c, ok := s.New.(object.LinkConfig); ok {
+		if c.MTU != 0 {
+			props.MTU = number(c.MTU)
+		}
+		if c.Admin != object.AdminLeave {
+			props.Admin = c.Admin.String()
+		}
+	}
+	set := Command{"ip", "link", "set", "dev", s.Key().ID}
+	bare := len(set)
+	if props.MTU != "" {
+		set = append(set, "mtu", props.MTU)
+	}
+	if props.Admin != "" {
+		set = append(set, props.Admin)
+	}
+	if len(set) == bare {
+		return nil, nil
+	}
+	return []Command{set}, nil
+}
+
+func address(s reconcile.Step, a object.Address) []Command {
+	return one("ip", "address", verb(s), a.Prefix.String(), "dev", a.Link)
+}
