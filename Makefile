@@ -51,7 +51,7 @@ fuzz: deps ## every fuzzer for FUZZTIME each (1m), one after the other; FUZZ pic
 lint: deps ## gofmt, vet, staticcheck, errorlint
 	@scripts/lint
 
-generate: deps ## build gen/ from yang/, and the model of the schema's own tests
+generate: deps ## build gen/ from yang/ and agent/rpc, and the model of the schema's own tests
 	$(GO) generate ./gen/... ./schema/internal/zoo/...
 
 generate-check: generate ## fail when what is generated is not what the models give

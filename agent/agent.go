@@ -17,6 +17,7 @@ import (
 	"heddle/agent/datastore"
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
+	"heddle/kernel/iproute"
 	"heddle/kernel/prior"
 	"heddle/kernel/rtnl"
 	"heddle/reconcile"
@@ -52,6 +53,7 @@ type Agent struct {
 	started time.Time
 	schema  *schema.Schema
 	kernel  *drivers.Drivers
+	words   iproute.Kernel // what commands have to say of the kernel
 	rec     *reconcile.Reconciler
 	applier *applier
 	dirty   *dirty
@@ -111,7 +113,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err := a.wire(a.kernel, kernelView{a.kernel}, a.knowKernel()); err != nil {
 		return nil, err
 	}
-	a.drift.net = a.kernel.Net
+	a.drift.net, a.words = a.kernel.Net, a.kernel
 	return a, nil
 }
 

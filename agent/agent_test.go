@@ -26,7 +26,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 
+	hpb "heddle/gen/rpc"
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
 	"heddle/kernel/probe"
@@ -43,6 +45,7 @@ type router struct {
 	agent  *Agent
 	stop   func() error
 	client gpb.GNMIClient
+	heddle hpb.HeddleClient
 }
 
 func newRouter(t *testing.T) *router {
@@ -126,7 +129,7 @@ func (r *router) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.client = gpb.NewGNMIClient(conn)
+	r.client, r.heddle = gpb.NewGNMIClient(conn), hpb.NewHeddleClient(conn)
 	r.stop = func() error {
 		err := conn.Close()
 		cancel()
@@ -152,19 +155,30 @@ func gnmiPath(t *testing.T, text string) *gpb.Path {
 	return p
 }
 
-// set updates path by path, or deletes the paths that have no value.
-func (r *router) set(updates ...[2]string) error {
-	r.t.Helper()
+// setRequest updates path by path, or deletes the paths that have no value.
+func setRequest(t *testing.T, updates ...[2]string) *gpb.SetRequest {
+	t.Helper()
 	req := &gpb.SetRequest{}
 	for _, u := range updates {
-		p := gnmiPath(r.t, u[0])
+		p := gnmiPath(t, u[0])
 		if u[1] == "" {
 			req.Delete = append(req.Delete, p)
 			continue
 		}
 		req.Update = append(req.Update, &gpb.Update{Path: p, Val: &gpb.TypedValue{Value: &gpb.TypedValue_JsonIetfVal{JsonIetfVal: []byte(u[1])}}})
 	}
+	return req
+}
+
+// set does a Set as setRequest has it. Its plan is refused as it is.
+func (r *router) set(updates ...[2]string) error {
+	r.t.Helper()
+	req := setRequest(r.t, updates...)
+	_, planned := r.heddle.Plan(r.t.Context(), &hpb.PlanRequest{Set: req})
 	_, err := r.client.Set(r.t.Context(), req)
+	if d := cmp.Diff(status.Convert(err).Proto(), status.Convert(planned).Proto(), protocmp.Transform()); d != "" {
+		r.t.Errorf("the plan is not refused as the Set is (-Set +plan):\n%s", d)
+	}
 	return err
 }
 

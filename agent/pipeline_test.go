@@ -35,6 +35,7 @@ type pipeline struct {
 	t     rapid.TB
 	dir   string
 	fake  *kerneltest.Fake
+	done  *doneSteps
 	disk  *faultyDisk
 	agent *Agent
 	want  leaves   // what is configured
@@ -72,9 +73,11 @@ func (p *pipeline) tryStart() error {
 	p.disk = newFaultyDisk(config)
 	a := newAgent(Config{StateDir: p.dir, Log: slog.New(slog.DiscardHandler)})
 	a.disk = p.disk
-	if err := a.wire(p.fake, p.view(), translators.Kernel{}); err != nil {
+	p.done = &doneSteps{Driver: p.fake}
+	if err := a.wire(p.done, p.view(), translators.Kernel{}); err != nil {
 		return err
 	}
+	a.words = fakeWords{}
 	p.agent, p.drifts = a, 0
 	if err := a.start(context.Background()); err != nil {
 		return err
@@ -97,9 +100,7 @@ func (p *pipeline) set(edits []request) error {
 		}
 		req.Edits = append(req.Edits, ed)
 	}
-	_, err := p.agent.Commit(context.Background(), req)
-	p.agent.late.wait() // for the state of a large one
-	return err
+	return p.commit(req)
 }
 
 // configured is what the agent says is configured.

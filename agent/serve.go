@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"heddle/agent/gnmi"
+	"heddle/agent/rpc"
+	hpb "heddle/gen/rpc"
 	"heddle/internal/feed"
 	"heddle/kernel/rtnl"
 	"heddle/reconcile"
@@ -58,7 +60,7 @@ func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
 	return d, nil
 }
 
-// serve answers gNMI until the context ends.
+// serve answers gNMI, and our own service beside it, until the context ends.
 func (a *Agent) serve(ctx context.Context, d doors) error {
 	srv, err := gnmi.New(gnmi.Config{
 		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: refresher{a},
@@ -67,6 +69,7 @@ func (a *Agent) serve(ctx context.Context, d doors) error {
 	if err != nil {
 		return err
 	}
+	hpb.RegisterHeddleServer(srv, rpc.New(a, srv))
 	return srv.Serve(ctx, d.listeners...)
 }
 

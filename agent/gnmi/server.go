@@ -74,6 +74,20 @@ type Server struct {
 	modules modules
 	drafts  drafts
 	log     *slog.Logger
+
+	others []otherService
+}
+
+// otherService is one that is served beside gNMI.
+type otherService struct {
+	desc *grpc.ServiceDesc
+	impl any
+}
+
+// RegisterService implements grpc.ServiceRegistrar: the service is served beside
+// gNMI, on the same listeners and to the same clients. It is called before Serve.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.others = append(s.others, otherService{desc, impl})
 }
 
 // New returns a server that follows the datasets from now on. Serve has to be
@@ -134,6 +148,10 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	hs := health.NewServer()
 	healthpb.RegisterHealthServer(srv, hs)
 	hs.SetServingStatus(gpb.GNMI_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	for _, o := range s.others {
+		srv.RegisterService(o.desc, o.impl)
+		hs.SetServingStatus(o.desc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	}
 	reflection.Register(srv)
 
 	errs := make(chan error, len(listeners)+1)

@@ -9,7 +9,9 @@ import (
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"heddle/agent/datastore"
 	"heddle/schema"
@@ -34,6 +36,21 @@ func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
 	}
 	return resp.end(res.Time), nil
 }
+
+// Edits are what a SetRequest asks for, in the order in which a Set carries them
+// out. Errors have the status of a Set.
+func (s *Server) Edits(req *gpb.SetRequest) ([]schema.Edit, error) {
+	octets, err := proto.Marshal(req)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	edits, _, err := s.read(mem.BufferSlice{mem.SliceBuffer(octets)})
+	return edits, err
+}
+
+// SetStatus gives an error of the store, or of those below it, the status that a Set
+// answers with.
+func (s *Server) SetStatus(err error) error { return s.statusOf(err, set) }
 
 // edit makes an edit of any Update.
 func (s *Server) edit(prefix *gpb.Path, u *gpb.Update, op schema.Op) (schema.Edit, error) {

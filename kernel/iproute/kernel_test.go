@@ -28,6 +28,10 @@ type place struct {
 	t    *testing.T
 	work chan func()
 	macs map[string]string
+
+	// model is where the commands are from that are run here, with the MAC addresses
+	// in them.
+	model *place
 }
 
 func newPlace(t *testing.T) *place {
@@ -45,7 +49,7 @@ func newPlace(t *testing.T) *place {
 	}
 	t.Cleanup(func() { close(p.work) })
 	for _, args := range []string{
-		"sysctl -w net.ipv6.conf.all.accept_dad=0", "ip link set lo up",
+		"sysctl -w net.ipv6.conf.all.accept_dad=0", "sysctl -w net.ipv6.conf.default.accept_dad=0", "ip link set lo up",
 		"ip link add ext0 type veth peer name far0", "ip link add ext1 type veth peer name far1",
 		"sysctl -w net.ipv6.conf.ext1.forwarding=1", // a value of its own, to be given back
 	} {
@@ -83,9 +87,10 @@ func (p *place) run(c iproute.Command) string {
 }
 
 var (
-	mac       = regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`)
-	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+`)
-	linkLocal = regexp.MustCompile(`(?m)^.*\bfe80::[0-9a-f]+:[0-9a-f:]+\S* .*\n`) // made from MAC addresses
+	mac = regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`)
+	// What differs by chance, or follows a moment later, as all that waits for carrier.
+	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+|state [A-Z]+|,?(LOWER_UP|NO-CARRIER|M-DOWN)|linkdown`)
+	automatic = regexp.MustCompile(`(?m)^.*\b(inet6 |local |anycast |multicast |^)(fe80:|ff00:)\S* .*\n`)
 )
 
 // snapshot is all that ip shows of the namespace, without what differs by chance.
@@ -95,7 +100,7 @@ func (p *place) snapshot() []string {
 	var all []string
 	for _, what := range []string{"-o -d link show", "-o addr show", "-4 -d route show table all", "-6 -d route show table all", "nexthop show", "sr tunsrc show"} {
 		text := p.run(append(iproute.Command{"ip"}, strings.Fields(what)...))
-		text = moving.ReplaceAllString(linkLocal.ReplaceAllString(text, ""), "")
+		text = moving.ReplaceAllString(automatic.ReplaceAllString(text, ""), "")
 		lines := strings.Split(text, "\n")
 		slices.Sort(lines)
 		for _, l := range lines {
@@ -123,6 +128,9 @@ func (p *place) snapshot() []string {
 }
 
 func (p *place) macName(m string) string {
+	if p.model != nil && p.model.macs[m] != "" {
+		return p.model.macs[m]
+	}
 	if strings.Trim(m, "0:f") != "" && p.macs[m] == "" {
 		p.macs[m] = fmt.Sprintf("mac%d", len(p.macs))
 	}
@@ -225,6 +233,7 @@ func TestCommandsDoWhatDriversDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	driven, typed := newPlace(t), newPlace(t)
+	typed.model = driven
 	var d *drivers.Drivers
 	driven.in(func() { d, err = drivers.Open(drivers.Config{StateDir: t.TempDir()}) })
 	if err != nil {

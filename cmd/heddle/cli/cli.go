@@ -33,6 +33,9 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
         change the configuration, all of it or nothing. VALUE is JSON
         (true, 5, "text", {"config": {...}}), the name of a file with JSON,
         or - for standard input
+  heddle plan [--delete PATH] [--replace PATH=VALUE] [--update PATH=VALUE] ...
+        what such a set would do to the kernel, as commands of iproute2 and
+        sysctl, checked like a set; nothing is changed
   heddle watch [--once] [--sample 1s] PATH...
         what the paths hold, and every change
   heddle drift
@@ -92,7 +95,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, watch, drift or capabilities; --help tells more")
+		return wrongUsage("no command: use get, set, plan, watch, drift or capabilities; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -100,6 +103,8 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.get(ctx)
 	case "set":
 		return c.set(ctx)
+	case "plan":
+		return c.plan(ctx)
 	case "watch":
 		return c.watch(ctx)
 	case "drift":
@@ -109,7 +114,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, watch, drift or capabilities", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, watch, drift or capabilities", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,7 +13,10 @@ import (
 
 	"heddle/agent/datastore"
 	"heddle/agent/gnmi"
+	"heddle/agent/operation"
+	"heddle/agent/rpc"
 	"heddle/cmd/heddle/cli"
+	hpb "heddle/gen/rpc"
 	"heddle/schema"
 )
 
@@ -44,6 +48,27 @@ func open(t *testing.T, sc *schema.Schema) *datastore.Store {
 	return s
 }
 
+// planner answers with a plan for each of the interfaces a (much), b (the
+// configuration alone) and c (nothing).
+type planner struct{}
+
+func (planner) Plan(_ context.Context, req datastore.Request) (operation.Plan, error) {
+	if len(req.Edits) != 1 {
+		return operation.Plan{}, errors.New("one edit was asked for")
+	}
+	switch at := req.Edits[0].Path.String(); {
+	case strings.Contains(at, "[name=a]"):
+		return operation.Plan{Entries: 2, Steps: []operation.Step{
+			{Action: operation.Create, Object: "link a type dummy", Path: "/a", Commands: []string{"ip link add name a type dummy", "ip link set dev a alias mine"}},
+			{Action: operation.Change, Object: "link a mtu 1400", Path: "/a", Commands: []string{"ip link set dev a mtu 1400"}},
+			{Action: operation.Delete, Object: "route x", Path: "/b"},
+		}}, nil
+	case strings.Contains(at, "[name=b]"):
+		return operation.Plan{Entries: 1}, nil
+	}
+	return operation.Plan{}, nil
+}
+
 // serve starts a target without state and returns its socket, its TCP address
 // and its certificate.
 func serve(t *testing.T) (unix, tcp, ca string) {
@@ -57,6 +82,7 @@ func serve(t *testing.T) (unix, tcp, ca string) {
 	must(t, err)
 	srv, err := gnmi.New(gnmi.Config{Schema: sc, Running: gnmi.Running(store), State: gnmi.Running(open(t, sc)), Store: store, TLS: tlsConfig})
 	must(t, err)
+	hpb.RegisterHeddleServer(srv, rpc.New(planner{}, srv))
 	sock := filepath.Join(dir, "gnmi.sock")
 	lu, err := gnmi.ListenUnix(t.Context(), sock)
 	must(t, err)
@@ -107,6 +133,12 @@ func TestCommands(t *testing.T) {
 		{name: "get over TLS, unknown authority", args: []string{"--target", tcp, "--timeout", "5s", "get", "/"}, code: 1, err: "certificate"},
 		{name: "watch once", args: []string{"--target", unix, "watch", "--once", "--json", "/interfaces/interface[name=a]/config/mtu"}, out: `{"time":"...`},
 		{name: "capabilities", args: []string{"--target", unix, "capabilities"}, out: "gNMI 0.10.0, encodings JSON JSON_IETF PROTO\n..."},
+		{name: "plan", args: []string{"--target", unix, "plan", "--delete", "/interfaces/interface[name=a]"}, out: "# 2 entries of the configuration would change, and in the kernel:\n" +
+			"# /a\nip link add name a type dummy\nip link set dev a alias mine\nip link set dev a mtu 1400\n# /b\n# delete route x: nothing more to do\n"},
+		{name: "plan of a description", args: []string{"plan", "--target", unix, "--update", `/interfaces/interface[name=b]/config/description="x"`}, out: "# 1 entry of the configuration would change, and nothing in the kernel\n"},
+		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
+		{name: "plan refused", args: []string{"--target", unix, "plan", "--update", "/interfaces/interface[name=a]/config/mtuu=1"}, code: 1, err: "NotFound: "},
+		{name: "nothing to plan", args: []string{"plan"}, code: 2, err: "nothing to plan: use --delete"},
 		{name: "drift with an argument", args: []string{"drift", "/"}, code: 2, err: "no argument"},
 		{name: "refused", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/mtu=70000"}, code: 1, err: "/interfaces/interface[name=a]/config/mtu"},
 		{name: "delete", args: []string{"--target", unix, "set", "--delete", "/interfaces/interface[name=*]"}, out: "DELETE /interfaces/interface[name=*]\ncommitted ..."},

@@ -44,19 +44,19 @@ func (d *dialOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&d.key, "key", d.key, "PEM file with the client's key")
 	fs.StringVar(&d.serverName, "server-name", d.serverName, "name that the certificate has to be for")
 	fs.BoolVar(&d.skipVerify, "insecure-skip-verify", d.skipVerify, "do not check who the target is")
-	fs.DurationVar(&d.timeout, "timeout", d.timeout, "for get, set and capabilities")
+	fs.DurationVar(&d.timeout, "timeout", d.timeout, "for get, set, plan and capabilities")
 }
 
-// connect makes a client. The connection is made with the first call.
-func (d *dialOptions) connect() (gpb.GNMIClient, func() error, error) {
+// connect makes a connection, which comes up with the first call.
+func (d *dialOptions) connect() (*grpc.ClientConn, error) {
 	creds, err := d.credentials()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	target := d.target
 	if !strings.HasPrefix(target, "unix:") {
 		if _, _, err := net.SplitHostPort(target); err != nil {
-			return nil, nil, wrongUsage("target %s: %v: use HOST:PORT or unix:///PATH", target, err)
+			return nil, wrongUsage("target %s: %v: use HOST:PORT or unix:///PATH", target, err)
 		}
 		target = "dns:///" + target
 	}
@@ -65,9 +65,9 @@ func (d *dialOptions) connect() (gpb.GNMIClient, func() error, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
 	)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to %s: %w", d.target, err)
+		return nil, fmt.Errorf("connect to %s: %w", d.target, err)
 	}
-	return gpb.NewGNMIClient(conn), conn.Close, nil
+	return conn, nil
 }
 
 func (d *dialOptions) credentials() (credentials.TransportCredentials, error) {
@@ -98,10 +98,17 @@ func (d *dialOptions) credentials() (credentials.TransportCredentials, error) {
 	return credentials.NewTLS(cfg), nil
 }
 
-// with connects, calls fn and closes the connection. limit bounds how long fn
-// may take.
+// with connects, calls fn with a client of gNMI and closes the connection. limit
+// bounds how long fn may take.
 func (c *command) with(ctx context.Context, limit bool, fn func(context.Context, gpb.GNMIClient) error) error {
-	client, closeConn, err := c.dial.connect()
+	return c.withConn(ctx, limit, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return fn(ctx, gpb.NewGNMIClient(conn))
+	})
+}
+
+// withConn is with for other services.
+func (c *command) withConn(ctx context.Context, limit bool, fn func(context.Context, *grpc.ClientConn) error) error {
+	conn, err := c.dial.connect()
 	if err != nil {
 		return err
 	}
@@ -110,6 +117,6 @@ func (c *command) with(ctx context.Context, limit bool, fn func(context.Context,
 		ctx, cancel = context.WithTimeout(ctx, c.dial.timeout)
 		defer cancel()
 	}
-	err = fn(ctx, client)
-	return errors.Join(err, closeConn())
+	err = fn(ctx, conn)
+	return errors.Join(err, conn.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,7 +15,26 @@ import (
 )
 
 func (c *command) set(ctx context.Context) error {
-	flags := c.flags("set")
+	req, err := c.setRequest(c.flags("set"), "nothing to set")
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, true, func(ctx context.Context, client gpb.GNMIClient) error {
+		resp, err := client.Set(ctx, req)
+		if err != nil {
+			return err
+		}
+		for _, r := range resp.GetResponse() {
+			fmt.Fprintf(c.Out, "%s %s\n", r.GetOp(), text(resp.GetPrefix(), r.GetPath()))
+		}
+		fmt.Fprintf(c.Out, "committed %s\n", time.Unix(0, resp.GetTimestamp()).Format(time.RFC3339Nano))
+		return nil
+	})
+}
+
+// setRequest reads a SetRequest from the command line; nothing is what is said of an
+// empty one.
+func (c *command) setRequest(flags *flag.FlagSet, nothing string) (*gpb.SetRequest, error) {
 	req := &gpb.SetRequest{}
 	flags.Func("delete", "PATH", func(arg string) error {
 		p, err := parsePath(arg)
@@ -33,25 +53,15 @@ func (c *command) set(ctx context.Context) error {
 	})
 	rest, err := c.parseMixed(flags)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(rest) > 0 {
-		return wrongUsage("unexpected argument %q: a change is --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", rest[0])
+		return nil, wrongUsage("unexpected argument %q: a change is --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", rest[0])
 	}
 	if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) == 0 {
-		return wrongUsage("nothing to set: use --delete PATH, --replace PATH=VALUE or --update PATH=VALUE")
+		return nil, wrongUsage("%s: use --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", nothing)
 	}
-	return c.with(ctx, true, func(ctx context.Context, client gpb.GNMIClient) error {
-		resp, err := client.Set(ctx, req)
-		if err != nil {
-			return err
-		}
-		for _, r := range resp.GetResponse() {
-			fmt.Fprintf(c.Out, "%s %s\n", r.GetOp(), text(resp.GetPrefix(), r.GetPath()))
-		}
-		fmt.Fprintf(c.Out, "committed %s\n", time.Unix(0, resp.GetTimestamp()).Format(time.RFC3339Nano))
-		return nil
-	})
+	return req, nil
 }
 
 // update reads PATH=VALUE.

@@ -1,0 +1,3 @@
+package rpc
+
+//go:generate ../protoc.sh heddle.proto
