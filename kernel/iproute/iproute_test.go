@@ -120,7 +120,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap"},
 		{object.Encap{}, "Mode Segments"},
-		{object.LocalSID{}, "SID Table Behavior VRF VRFTable NextHop OutLink Dev"},
+		{object.LocalSID{}, "SID Table Behavior VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string
 		for f := range reflect.TypeOf(c.object).Fields() {

@@ -3,6 +3,7 @@ package iproute
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"heddle/kernel/object"
@@ -94,11 +95,7 @@ func nextHop(c Command, n object.NextHop, v4 bool) (Command, bool) {
 		default:
 			return c, false
 		}
-		segments := make([]string, len(e.Segments))
-		for i, a := range e.Segments {
-			segments[i] = a.String()
-		}
-		c = append(c, "encap", "seg6", "mode", e.Mode.String(), "segs", strings.Join(segments, ","))
+		c = append(c, "encap", "seg6", "mode", e.Mode.String(), "segs", segments(e))
 	}
 	if n.Gateway.IsValid() {
 		c = append(c, "via")
@@ -165,12 +162,13 @@ func sid(s reconcile.Step, o *object.LocalSID) ([]Command, error) {
 	}
 	c = append(c, "encap", "seg6local", "action", o.Behavior.String())
 	switch o.Behavior {
-	case object.End:
-	case object.EndX:
-		c = append(c, "nh6", o.NextHop.WithZone("").String())
-		if o.OutLink != "" {
-			c = append(c, "oif", o.OutLink)
-		}
+	case object.End, object.EndDX2, object.EndB6, object.EndB6Encaps:
+	case object.EndX, object.EndDX6:
+		c = append(c, "nh6", hopOr(o.NextHop, netip.IPv6Unspecified()))
+	case object.EndDX4:
+		c = append(c, "nh4", hopOr(o.NextHop, netip.IPv4Unspecified()))
+	case object.EndT:
+		c = append(c, "table", number(o.VRFTable))
 	case object.EndDT4, object.EndDT6, object.EndDT46:
 		if o.VRF == "" {
 			c = append(c, "table", number(o.VRFTable))
@@ -180,5 +178,28 @@ func sid(s reconcile.Step, o *object.LocalSID) ([]Command, error) {
 	default:
 		return nil, &UnknownError{o, fmt.Sprintf("behaviour %s", o.Behavior)}
 	}
+	if o.OutLink != "" {
+		c = append(c, "oif", o.OutLink)
+	}
+	if o.Policy != nil {
+		c = append(c, "srh", "segs", segments(o.Policy))
+	}
 	return []Command{append(c, "count", "dev", o.Dev)}, nil
+}
+
+// hopOr is the address that a behaviour leads to; none stands for the packet's own
+// destination.
+func hopOr(a, none netip.Addr) string {
+	if !a.IsValid() {
+		return none.String()
+	}
+	return a.WithZone("").String()
+}
+
+func segments(e *object.Encap) string {
+	s := make([]string, len(e.Segments))
+	for i, a := range e.Segments {
+		s[i] = a.String()
+	}
+	return strings.Join(s, ",")
 }
