@@ -160,6 +160,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), FS: a.disk, Applier: a.applier, Log: a.log,
+		Terms: translators.Terms,
 		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {
 			return check.Check(old, new, changes)
 		}),

@@ -49,7 +49,7 @@ func (t *Telemetry) findWays(b *batch, have []object.Object) (astray string) {
 		switch {
 		case !ok:
 			continue
-		case r.Type == object.Blackhole:
+		case r.Type == object.Blackhole || r.Type == object.Throw:
 			b.ways = append(b.ways, way{route: r})
 		}
 		for i := range r.NextHops {
@@ -77,20 +77,53 @@ func (t *Telemetry) findWays(b *batch, have []object.Object) (astray string) {
 
 func (b *batch) nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop) schema.GoStruct {
 	s := &state.NetworkInstance_Protocol_Static_NextHop{Index: e.Index}
-	drop := e.NextHop == config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
+	kind := kindOf(e)
 	for _, w := range b.ways {
+		wanted := object.RouteMetric(w.route.Prefix, e.GetPreference(), e.GetMetric())
 		switch {
-		case kernelMetric(w.route, w.route.Metric) != kernelMetric(w.route, e.GetMetric()):
+		case w.route.Type != kind || kernelMetric(w.route, w.route.Metric) != kernelMetric(w.route, wanted):
 			continue
-		case drop && w.hop == nil:
+		case kind == object.Blackhole:
 			s.NextHop = state.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
-			s.Metric = routeMetric(w.route)
-		case !drop && w.hop != nil && b.isNextHop(e, w.hop):
-			b.fillNextHop(s, w)
-			return s
+		case kind == object.Throw:
+			s.NetworkInstance = e.NetworkInstance
+		case w.hop != nil && b.isNextHop(e, w.hop):
+			b.fillNextHop(s, e, w)
+		default:
+			continue
 		}
+		s.Metric, s.Preference = metricState(w.route, e)
+		return s
 	}
 	return s
+}
+
+// kindOf is the type of the route that a next hop is of. A lookup that goes on in
+// the default instance is thrown out of the table (object.Throw).
+func kindOf(e *config.NetworkInstance_Protocol_Static_NextHop) object.RouteType {
+	switch {
+	case e.NextHop == config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP:
+		return object.Blackhole
+	case goesOn(e) && *e.NetworkInstance == defaultInstance:
+		return object.Throw
+	}
+	return object.Unicast
+}
+
+// goesOn reports whether the lookup goes on in another instance.
+func goesOn(e *config.NetworkInstance_Protocol_Static_NextHop) bool {
+	_, gateway := e.NextHop.(config.UnionString)
+	return e.NetworkInstance != nil && !gateway && (e.InterfaceRef == nil || e.InterfaceRef.Interface == nil)
+}
+
+// metricState takes the one number of the kernel apart, as far as it was put
+// together of two.
+func metricState(r *object.Route, e *config.NetworkInstance_Protocol_Static_NextHop) (metric *uint32, preference *uint8) {
+	if e.Preference == nil {
+		return routeMetric(r), nil
+	}
+	p, m := object.PreferenceOf(kernelMetric(r, r.Metric))
+	return &m, &p
 }
 
 // kernelMetric is a metric as the kernel has it: for IPv6 it turns none into 1024
@@ -119,6 +152,9 @@ func (b *batch) isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n *
 	if n.Gateway.IsValid() != (gateway != "") || n.Gateway.IsValid() && gateway != n.Gateway.String() {
 		return false
 	}
+	if goesOn(e) {
+		return n.Link == *e.NetworkInstance && n.Encap == nil
+	}
 	if e.InterfaceRef != nil && e.InterfaceRef.Interface != nil && n.Link != "" && *e.InterfaceRef.Interface != n.Link {
 		return false
 	}
@@ -134,8 +170,17 @@ func (b *batch) isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n *
 	return state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) == held.Mode && slices.Equal(enc.SegmentList, held.SegmentList)
 }
 
-func (b *batch) fillNextHop(s *state.NetworkInstance_Protocol_Static_NextHop, w way) {
-	s.Metric = routeMetric(w.route)
+func (b *batch) fillNextHop(s *state.NetworkInstance_Protocol_Static_NextHop, e *config.NetworkInstance_Protocol_Static_NextHop, w way) {
+	if e.NextHop == config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_LOCAL_LINK {
+		s.NextHop = state.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_LOCAL_LINK
+	}
+	if e.WecmpWeight != nil && len(w.route.NextHops) > 1 {
+		s.WecmpWeight = ptr(max(w.hop.Weight, 1))
+	}
+	s.NetworkInstance = e.NetworkInstance
+	if goesOn(e) {
+		return // the link is the VRF's
+	}
 	if w.hop.Gateway.IsValid() {
 		s.NextHop = state.UnionString(w.hop.Gateway.String())
 	}

@@ -29,7 +29,8 @@ const (
 
 	ProtocolStatic = config.HeddlePolicyTypes_INSTALL_PROTOCOL_TYPE_STATIC
 
-	NextHopDrop = config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
+	NextHopDrop      = config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
+	NextHopLocalLink = config.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_LOCAL_LINK
 
 	BehaviorEnd         = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END
 	BehaviorEndX        = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_X
@@ -157,6 +158,7 @@ type memo struct {
 	addWay  func(schema.EntryKey, schema.GoStruct) bool
 	above   map[schema.EntryKey]schema.GoStruct // entries that others are in or refer to
 	down    map[string]string                   // answers of InterfaceDown
+	links   map[neighbour]string                // answers of LinkTo
 }
 
 // NewView reads a snapshot. It is for one goroutine.
@@ -167,6 +169,7 @@ func NewView(m *Model, r Reader) View {
 		throws: map[throwKey]*object.Route{},
 		above:  map[schema.EntryKey]schema.GoStruct{},
 		down:   map[string]string{},
+		links:  map[neighbour]string{},
 	}}
 	v.addWay = func(k schema.EntryKey, e schema.GoStruct) bool {
 		if nh, ok := e.(*NextHop); ok {

@@ -29,6 +29,10 @@ type Reader interface {
 	// Referrers calls fn for every entry with a leafref to target, until fn
 	// returns false.
 	Referrers(target schema.EntryKey, fn func(referrer schema.EntryKey) bool)
+
+	// Terms calls fn for every entry with a term (function Terms) from one up to, and
+	// without, another one, by term and then by key, until fn returns false.
+	Terms(from, to string, fn func(k schema.EntryKey) bool)
 }
 
 // Result is what one unit asks of the kernel.

@@ -1,6 +1,7 @@
 package datastore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -17,6 +18,7 @@ const degree = 8
 type Snapshot struct {
 	entries  schema.Map
 	refs     *btree.Map[schema.EntryKey, referrers]
+	terms    *btree.Map[string, schema.EntryKey] // by term and entry
 	revision uint64
 	time     time.Time
 }
@@ -31,6 +33,7 @@ func emptySnapshot() *Snapshot {
 	return &Snapshot{
 		entries: schema.NewMap(),
 		refs:    btree.NewMap[schema.EntryKey, referrers](degree),
+		terms:   btree.NewMap[string, schema.EntryKey](degree),
 	}
 }
 
@@ -68,6 +71,12 @@ func (s *Snapshot) Referrers(target schema.EntryKey, fn func(referrer schema.Ent
 	}
 }
 
+// Terms calls fn for every entry with a term (Config.Terms) from one up to, and
+// without, another one, by term and then by key, until fn returns false.
+func (s *Snapshot) Terms(from, to string, fn func(k schema.EntryKey) bool) {
+	s.terms.Ascend(from, func(term string, k schema.EntryKey) bool { return term < to && fn(k) })
+}
+
 // builder makes a snapshot out of another. Only the one writer may have one:
 // copying a tree writes to it, in a place that readers do not look at.
 type builder struct {
@@ -77,14 +86,20 @@ type builder struct {
 	own map[schema.EntryKey]bool
 	// before and after are scratch space.
 	before, after []schema.EntryKey
+
+	// terms is Config.Terms; beforeTerms and afterTerms are scratch space, too.
+	terms                   Terms
+	beforeTerms, afterTerms []string
 }
 
-func (s *Snapshot) builder(sc *schema.Schema) *builder {
+func (s *Snapshot) builder(sc *schema.Schema, terms Terms) *builder {
 	return &builder{
 		schema: sc,
+		terms:  terms,
 		next: &Snapshot{
 			entries:  s.entries,
 			refs:     s.refs.Copy(),
+			terms:    s.terms.Copy(),
 			revision: s.revision,
 			time:     s.time,
 		},
@@ -107,6 +122,30 @@ func (b *builder) apply(changes []schema.Change) {
 				b.refer(t, c.Key)
 			}
 		}
+		b.index(c)
+	}
+}
+
+// index brings the terms up to date.
+func (b *builder) index(c schema.Change) {
+	if b.terms == nil {
+		return
+	}
+	b.beforeTerms, b.afterTerms = b.beforeTerms[:0], b.afterTerms[:0]
+	if c.Old != nil {
+		b.beforeTerms = b.terms(c.Key, c.Old, b.beforeTerms)
+	}
+	if c.New != nil {
+		b.afterTerms = b.terms(c.Key, c.New, b.afterTerms)
+	}
+	if slices.Equal(b.beforeTerms, b.afterTerms) {
+		return
+	}
+	for _, t := range b.beforeTerms {
+		b.next.terms.Delete(t + string(c.Key))
+	}
+	for _, t := range b.afterTerms {
+		b.next.terms.Set(t+string(c.Key), c.Key)
 	}
 }
 

@@ -224,7 +224,7 @@ func (s *Store) build(l *loaded) *StartupError {
 			"the file was edited while %s holds %d later commits; remove %s to start from the edited file, or undo the edit",
 			l.logFile, len(l.log.groups), l.logFile)}
 	}
-	b := emptySnapshot().builder(s.schema)
+	b := emptySnapshot().builder(s.schema, s.terms)
 	if l.startup != nil {
 		changes, err := s.schema.Apply(b.next, []schema.Edit{{
 			Op: schema.Replace, JSON: l.startup.config, Encoding: schema.JSONIETF,

@@ -54,11 +54,17 @@ func (f RulesFunc) Check(old, new *Snapshot, changes []schema.Change) []error {
 	return f(old, new, changes)
 }
 
+// Terms appends what an entry can be found by besides its key: Snapshot.Terms
+// finds entries by a range of terms. It is a pure function of the entry. No term is
+// the beginning of another one.
+type Terms func(k schema.EntryKey, e schema.GoStruct, terms []string) []string
+
 // Config is what Open needs.
 type Config struct {
 	Schema  *schema.Schema
 	Applier Applier
 	Rules   Rules        // nil: none
+	Terms   Terms        // nil: none
 	Log     *slog.Logger // nil: discard
 
 	// Dir is the state directory. It is made if it is missing, and taken for
@@ -102,6 +108,7 @@ type Store struct {
 	schema  *schema.Schema
 	applier Applier
 	rules   Rules
+	terms   Terms
 	log     *slog.Logger
 	now     func() time.Time
 	dir     string
@@ -139,6 +146,7 @@ func Open(c Config) (*Store, error) {
 		schema:  c.Schema,
 		applier: c.Applier,
 		rules:   c.Rules,
+		terms:   c.Terms,
 		log:     c.Log,
 		now:     c.Now,
 		dir:     c.Dir,
@@ -262,7 +270,7 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	if len(changes) == 0 && !whole {
 		return old, nil, nil, nil
 	}
-	b := old.builder(s.schema)
+	b := old.builder(s.schema, s.terms)
 	b.apply(changes)
 	if err := s.validate(old, b.next, changes); err != nil {
 		return old, nil, nil, err

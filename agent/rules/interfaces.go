@@ -152,7 +152,7 @@ func mtuOfLink(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	var leaf, link string
 	switch e := entry.(type) {
 	case *translators.NextHop:
-		leaf, link = "interface-ref/config/interface", outLink(e)
+		leaf, link = "interface-ref/config/interface", translators.OutLink(e)
 	case *translators.SID:
 		leaf, link = "config/interface", translators.Str(e.Interface)
 	case *translators.SRv6Interface:

@@ -213,8 +213,10 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 	return map[schema.ListID]recheckFunc{
 		m.Address4.ListID:  recheckGateways,
 		m.Address6.ListID:  both(parent(m.Interface), recheckGateways), // its MTU
-		m.NextHop.ListID:   parent(m.Static),                           // at least one, and which share a metric
+		m.NextHop.ListID:   both(parent(m.Static), recheckLeaks),       // at least one, and which share a metric
+		m.Static.ListID:    recheckLeaks,
 		m.Interface.ListID: recheckPeers,
+		m.Member.ListID:    recheckMembers,
 		m.Instance.ListID:  recheckReferrers,
 		m.Locator.ListID:   recheckSIDs,
 	}
@@ -230,18 +232,43 @@ func both(a, b recheckFunc) recheckFunc {
 // recheckGateways: the neighbours that an address had on its link.
 func recheckGateways(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	link, _, ok := was.InterfaceOf(ch.Key)
-	prefix := subnet(ch.Old)
+	prefix := translators.Subnet(ch.Old)
 	if !ok || !prefix.IsValid() {
 		return
 	}
+	is.OpenNextHops(prefix, again)
 	is.Referrers(link, func(k schema.EntryKey) bool {
 		if e, ok := is.Get(k); ok {
-			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(gateway(nh)) {
+			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(translators.Gateway(nh)) {
 				again(k)
 			}
 		}
 		return true
 	})
+}
+
+// recheckMembers: the neighbours that an interface had in the instance that it
+// leaves, and the next hops of another instance that leave by it.
+func recheckMembers(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	before, _ := ch.Old.(*translators.Member)
+	after, _ := ch.New.(*translators.Member)
+	for _, m := range []*translators.Member{before, after} {
+		if m == nil || before != nil && after != nil && translators.Str(before.Interface) == translators.Str(after.Interface) {
+			continue
+		}
+		link, ok := was.InterfaceKey(translators.Str(m.Interface))
+		if !ok {
+			continue
+		}
+		was.OpenNextHopsOf(link, again)
+		is.Referrers(link, func(k schema.EntryKey) bool {
+			e, _ := is.Get(k)
+			if nh, ok := e.(*translators.NextHop); ok && nh.NetworkInstance != nil {
+				again(k)
+			}
+			return true
+		})
+	}
 }
 
 // recheckPeers: the other end of a veth names this one.

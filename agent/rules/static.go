@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"heddle/kernel/object"
 	"heddle/schema"
 	"heddle/translators"
 )
@@ -24,12 +25,15 @@ func staticRules(m *translators.Model) []rule {
 		{"static-prefix", m.Static, staticPrefix},
 		{"static-next-hops", m.Static, staticNextHops},
 		{"next-hop-way", m.NextHop, nextHopWay},
+		{"next-hop-metric", m.NextHop, nextHopMetric},
 		{"next-hop-drop", m.NextHop, nextHopDrop},
 		{"next-hop-address", m.NextHop, nextHopAddress},
 		{"next-hop-reached", m.NextHop, nextHopReached},
 		{"next-hop-subinterface", m.NextHop, nextHopSubinterface},
 		{"segment-list", m.NextHop, segmentList},
 		{"insert-ipv6", m.NextHop, insertNeedsIPv6},
+		{"leak", m.NextHop, leak},
+		{"leak-loop", m.NextHop, leakLoop},
 	}
 }
 
@@ -44,7 +48,7 @@ func staticPrefix(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 type hop struct {
 	key    schema.EntryKey
 	metric uint32
-	drop   bool
+	single string // what stands alone; "" if it shares
 	way    string
 }
 
@@ -68,8 +72,8 @@ func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 			if other.metric != h.metric {
 				continue
 			}
-			if h.drop || other.drop {
-				c.fail(h.key, "config/next-hop", "", "DROP stands alone, and "+c.Text(other.key)+" has the same metric",
+			if h.alone(other) != "" {
+				c.fail(h.key, "config/next-hop", "", h.alone(other)+" stands alone, and "+c.Text(other.key)+" has the same metric",
 					"give one of the two another metric, or delete it")
 				break
 			}
@@ -81,38 +85,27 @@ func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 }
 
+// alone is what of the two stands alone.
+func (h hop) alone(other hop) string { return cmp.Or(h.single, other.single) }
+
 func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
-	h := hop{key: k, drop: nh.NextHop == translators.NextHopDrop}
-	if p.Addr().Is6() {
-		h.metric = 1024 // what the kernel makes of none, and of 0
+	h := hop{key: k, metric: translators.Metric(p, nh)}
+	switch {
+	case nh.NextHop == translators.NextHopDrop:
+		h.single = "DROP"
+	case translators.GoesOnInMain(nh):
+		h.single = "a lookup that goes on in instance " + translators.DefaultInstance
 	}
-	if nh.Metric != nil && *nh.Metric != 0 {
-		h.metric = *nh.Metric
+	if p.Addr().Is6() && h.metric == 0 {
+		h.metric = 1024 // what the kernel makes of none, and of 0
 	}
 	var segments []string
 	if e := nh.Srv6Encapsulation; e != nil && len(e.SegmentList) > 0 {
 		mode := cmp.Or(e.Mode, translators.ModeEncaps)
 		segments = append([]string{translators.EnumName(mode)}, e.SegmentList...)
 	}
-	h.way = fmt.Sprint(gateway(nh), " ", outLink(nh), " ", segments)
+	h.way = fmt.Sprint(translators.Gateway(nh), " ", translators.OutLink(nh), " ", translators.Str(nh.NetworkInstance), " ", segments)
 	return h
-}
-
-// gateway is the neighbour of a next hop, invalid if it has none.
-func gateway(nh *translators.NextHop) netip.Addr {
-	text, ok := nh.NextHop.(translators.UnionString)
-	if !ok {
-		return netip.Addr{}
-	}
-	s := string(text)
-	return translators.Addr(&s)
-}
-
-func outLink(nh *translators.NextHop) string {
-	if nh.InterfaceRef == nil {
-		return ""
-	}
-	return translators.Str(nh.InterfaceRef.Interface)
 }
 
 func encapsulates(nh *translators.NextHop) bool {
@@ -121,23 +114,35 @@ func encapsulates(nh *translators.NextHop) bool {
 
 func nextHopWay(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
-	if nh.NextHop == nil && outLink(nh) == "" && !encapsulates(nh) {
+	switch {
+	case nh.NextHop == translators.NextHopLocalLink && translators.OutLink(nh) == "":
+		c.fail(k, "config/next-hop", "LOCAL_LINK", "the link is not named", "set interface-ref/config/interface")
+	case nh.NextHop == nil && translators.OutLink(nh) == "" && !encapsulates(nh) && nh.NetworkInstance == nil:
 		c.fail(k, "config/next-hop", "", "the next hop leads nowhere",
-			"set config/next-hop to an address or DROP, or interface-ref, or srv6-encapsulation")
+			"set config/next-hop to an address or DROP, or interface-ref, or srv6-encapsulation, or network-instance")
 	}
+}
+
+func nextHopMetric(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	nh := entry.(*translators.NextHop)
+	if nh.Preference == nil || *nh.Preference <= 1 || nh.Metric == nil || *nh.Metric <= object.MaxPreferredMetric {
+		return
+	}
+	c.fail(k, "config/metric", text(*nh.Metric), "the kernel has one number for preference and metric, of which the metric has 24 bits",
+		"use "+text(object.MaxPreferredMetric)+" at most, or preference 1")
 }
 
 func nextHopDrop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
-	if nh.NextHop == translators.NextHopDrop && (outLink(nh) != "" || encapsulates(nh)) {
-		c.fail(k, "config/next-hop", "DROP", "packets that are dropped neither leave by an interface nor are encapsulated",
-			"delete interface-ref and srv6-encapsulation, or replace DROP")
+	if nh.NextHop == translators.NextHopDrop && (translators.OutLink(nh) != "" || encapsulates(nh) || nh.NetworkInstance != nil || nh.WecmpWeight != nil) {
+		c.fail(k, "config/next-hop", "DROP", "packets that are dropped leave by no interface, go on nowhere and are not encapsulated",
+			"delete what is beside DROP, or replace DROP")
 	}
 }
 
 func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
-	gw := gateway(nh)
+	gw := translators.Gateway(nh)
 	if !gw.IsValid() {
 		return
 	}
@@ -147,12 +152,13 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, gw.String(), "it is not the address of a neighbour", "use a unicast address, or DROP")
 	case gw.Is4() && !prefixAbove(k).Addr().Is4():
 		c.fail(k, leaf, gw.String(), "an IPv6 prefix cannot have an IPv4 next hop", "use an IPv6 address")
-	case gw.Is6() && gw.IsLinkLocalUnicast() && outLink(nh) == "":
+	case gw.Is6() && gw.IsLinkLocalUnicast() && translators.OutLink(nh) == "":
 		c.fail(k, leaf, gw.String(), "a link-local address means something on one link only", "set interface-ref/config/interface")
-	case outLink(nh) == "":
-		// The kernel would choose the link when the route is made, and the route
-		// would not follow when addresses move.
-		c.fail(k, leaf, gw.String(), "the link that leads to it is not named", "set interface-ref/config/interface")
+	case translators.OutLink(nh) == "":
+		if instance, ok := c.lookupInstance(k, nh); ok && c.LinkTo(instance, gw) == "" {
+			c.fail(k, leaf, gw.String(), "no address of an interface in network instance "+instance.Values()[0]+" reaches it",
+				"configure an address in its subnet, correct it, or set interface-ref/config/interface; change or delete the next hop in the request that takes the address away")
+		}
 	}
 }
 
@@ -162,12 +168,12 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 // the kernel to judge: somebody else may have put one there.
 func nextHopReached(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
-	gw := gateway(nh)
-	if !c.lostAddress || !gw.IsValid() || gw.IsLinkLocalUnicast() || reaches(c.View, outLink(nh), gw) {
+	gw := translators.Gateway(nh)
+	if !c.lostAddress || !gw.IsValid() || gw.IsLinkLocalUnicast() || translators.OutLink(nh) == "" || reaches(c.View, translators.OutLink(nh), gw) {
 		return
 	}
-	if reaches(c.before, outLink(nh), gw) && !c.withheld(k, outLink(nh)) {
-		c.fail(k, "config/next-hop", gw.String(), "no address of interface "+outLink(nh)+" reaches it any more",
+	if reaches(c.before, translators.OutLink(nh), gw) && !c.withheld(k, translators.OutLink(nh)) {
+		c.fail(k, "config/next-hop", gw.String(), "no address of interface "+translators.OutLink(nh)+" reaches it any more",
 			"keep the address on the interface, or change or delete the next hop in the same request")
 	}
 }
@@ -189,31 +195,11 @@ func reaches(v translators.View, link string, neighbour netip.Addr) bool {
 	}
 	found := false
 	v.Scan(k, func(_ schema.EntryKey, e schema.GoStruct) bool {
-		p := subnet(e)
+		p := translators.Subnet(e)
 		found = p.IsValid() && p.Contains(neighbour) && p.Addr() != neighbour
 		return !found
 	})
 	return found
-}
-
-// subnet is what an address has on its link, invalid for what is no address.
-func subnet(e schema.GoStruct) netip.Prefix {
-	var ip *string
-	var length *uint8
-	switch a := e.(type) {
-	case *translators.Address4:
-		if a != nil {
-			ip, length = a.Ip, a.PrefixLength
-		}
-	case *translators.Address6:
-		if a != nil {
-			ip, length = a.Ip, a.PrefixLength
-		}
-	}
-	if length == nil {
-		return netip.Prefix{}
-	}
-	return netip.PrefixFrom(translators.Addr(ip), int(*length))
 }
 
 // prefixAbove is the prefix that a next hop is for, from its key.

@@ -84,7 +84,13 @@ type NextHop struct {
 	Gateway netip.Addr // zero: on link
 	Link    string     // empty: found by resolving the gateway
 	Encap   *Encap     // nil: none
+
+	// Weight is the share of the load, 1 to 256, among several next hops; 0 is 1.
+	// One alone has none: the kernel forgets it.
+	Weight uint16
 }
+
+func (n NextHop) weight() uint16 { return max(n.Weight, 1) }
 
 // sameLink compares the links of two next hops. Where one of them leaves the
 // link to the resolution of the gateway, the one the kernel has chosen will do.
@@ -102,6 +108,9 @@ func (n NextHop) String() string {
 	}
 	if n.Link != "" {
 		parts = append(parts, "dev "+n.Link)
+	}
+	if n.weight() != 1 {
+		parts = append(parts, fmt.Sprint("weight ", n.Weight))
 	}
 	return strings.Join(parts, " ")
 }
@@ -122,6 +131,26 @@ type Route struct {
 	// SharedHop is the ID of the SharedNextHop that the route leaves by, in place
 	// of next hops of its own; empty: none.
 	SharedHop string
+}
+
+// preferenceUnit is how much a step of preference adds to a metric.
+const preferenceUnit = 1 << 24
+
+// MaxPreferredMetric is the highest metric of a route with a preference above 1.
+const MaxPreferredMetric = preferenceUnit - 1
+
+// RouteMetric is the one number that the kernel has for preference, from 1, and
+// metric.
+func RouteMetric(p netip.Prefix, preference uint8, metric uint32) uint32 {
+	if preference <= 1 {
+		return metric
+	}
+	return uint32(preference-1)*preferenceUnit + kernelMetric(p, metric)
+}
+
+// PreferenceOf takes the number apart again.
+func PreferenceOf(kernel uint32) (preference uint8, metric uint32) {
+	return uint8(kernel/preferenceUnit) + 1, kernel % preferenceUnit
 }
 
 // RouteKey is the key of a route.
@@ -156,7 +185,7 @@ func (r *Route) Equal(o Object) bool {
 }
 
 func (n NextHop) equal(o NextHop) bool {
-	return n.Gateway == o.Gateway && sameLink(n, o) && n.Encap.equal(o.Encap)
+	return n.Gateway == o.Gateway && n.weight() == o.weight() && sameLink(n, o) && n.Encap.equal(o.Encap)
 }
 
 func sameSet(a, b []NextHop) bool {

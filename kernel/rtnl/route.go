@@ -146,7 +146,7 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 		}
 		// struct rtnexthop: len u16, flags u8, hops u8, ifindex i32.
 		off := len(m.b)
-		m.b = append(m.b, 0, 0, 0, 0)
+		m.b = append(m.b, 0, 0, 0, uint8(max(n.Weight, 1)-1))
 		m.b = native.AppendUint32(m.b, index)
 		if err := nextHop(m, n, fam); err != nil {
 			return err

@@ -210,6 +210,9 @@ func (d decoder) route(r *rawRoute) (*object.Route, bool) {
 		if !ok {
 			return o, false
 		}
+		if hops := b[3]; hops > 0 {
+			hop.Weight = uint16(hops) + 1
+		}
 		o.NextHops = append(o.NextHops, hop)
 		b = b[min(align4(n), len(b)):]
 	}

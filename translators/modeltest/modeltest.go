@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"heddle/schema"
+	"heddle/translators"
 )
 
 // Snapshot is a translators.Reader over maps. It does not change.
@@ -27,6 +28,13 @@ type Snapshot struct {
 	entries   schema.Entries
 	keys      []schema.EntryKey // of entries, in order
 	referrers map[schema.EntryKey][]schema.EntryKey
+	terms     []term // in order
+}
+
+// term is what an entry can be found by, with its key behind it.
+type term struct {
+	text string
+	key  schema.EntryKey
 }
 
 // New makes a snapshot of entries, which must not be changed any more.
@@ -41,7 +49,11 @@ func New(s *schema.Schema, entries schema.Entries) *Snapshot {
 			}
 			return true
 		})
+		for _, t := range translators.Terms(k, entries[k], nil) {
+			n.terms = append(n.terms, term{t + string(k), k})
+		}
 	}
+	slices.SortFunc(n.terms, func(a, b term) int { return strings.Compare(a.text, b.text) })
 	return n
 }
 
@@ -62,6 +74,16 @@ func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.
 func (s *Snapshot) Referrers(target schema.EntryKey, fn func(schema.EntryKey) bool) {
 	for _, k := range s.referrers[target] {
 		if !fn(k) {
+			return
+		}
+	}
+}
+
+// Terms implements translators.Reader.
+func (s *Snapshot) Terms(from, to string, fn func(schema.EntryKey) bool) {
+	i, _ := slices.BinarySearchFunc(s.terms, from, func(t term, from string) int { return strings.Compare(t.text, from) })
+	for _, t := range s.terms[i:] {
+		if t.text >= to || !fn(t.key) {
 			return
 		}
 	}

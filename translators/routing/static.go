@@ -4,6 +4,11 @@
 // The unit is a prefix with its next hops. Those of one metric are one route of
 // the kernel and share the load.
 //
+// The kernel looks for the link to a neighbour once, when the route is made, and
+// the route does not follow when addresses move. So where a next hop names no
+// interface the link is found here, by the addresses that are configured, and found
+// again when they change.
+//
 // An encapsulated packet is routed again, by its first segment, and in a VRF the
 // kernel looks that up in the VRF's own table first (the packet is still on the
 // VRF's device), where the unreachable default route would end it. So each first
@@ -59,20 +64,28 @@ func Ripples(m *translators.Model) []translators.Ripple {
 			return true
 		})
 	}
+	referrers := func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {
+		v.Referrers(key, func(k schema.EntryKey) bool {
+			if k.List() == m.NextHop.ListID {
+				redo(k)
+			}
+			return true
+		})
+	}
 	ripples := m.OnInterface(
 		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
-			v.Referrers(key, func(k schema.EntryKey) bool {
-				if k.List() == m.NextHop.ListID {
-					redo(k)
-				}
-				return true
-			})
+			referrers(v, key, redo)
+			v.OpenNextHopsOf(key, redo)
 		})
+	ripples = append(ripples, onNeighbours(m)...)
 	ripples = append(ripples, m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
 		inInstance(v, v.DefaultKey(), redo)
 	})...)
 	return append(ripples,
-		m.OnInstance(inInstance),
+		m.OnInstance(func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {
+			inInstance(v, key, redo)
+			referrers(v, key, redo)
+		}),
 		translators.Ripple{List: m.Protocol, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
 			before, _ := c.Old.(*translators.Protocol)
 			after, _ := c.New.(*translators.Protocol)
@@ -82,16 +95,47 @@ func Ripples(m *translators.Model) []translators.Ripple {
 		}})
 }
 
+// onNeighbours are the ripples of next hops whose link is found by the addresses
+// that are configured: an address comes, changes or goes, or its interface moves to
+// another instance.
+func onNeighbours(m *translators.Model) []translators.Ripple {
+	address := func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+		before, after := translators.Subnet(c.Old), translators.Subnet(c.New)
+		if before != after {
+			v.OpenNextHops(before, redo)
+			v.OpenNextHops(after, redo)
+		}
+	}
+	member := func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+		before, _ := c.Old.(*translators.Member)
+		after, _ := c.New.(*translators.Member)
+		for _, i := range []*translators.Member{before, after} {
+			if i == nil || before != nil && after != nil && translators.Str(before.Interface) == translators.Str(after.Interface) {
+				continue
+			}
+			if k, ok := v.InterfaceKey(translators.Str(i.Interface)); ok {
+				v.OpenNextHopsOf(k, redo)
+			}
+		}
+	}
+	return []translators.Ripple{
+		{List: m.Address4, Affected: address},
+		{List: m.Address6, Affected: address},
+		{List: m.Member, Affected: member},
+	}
+}
+
 // place is where the routes of a prefix go.
 type place struct {
-	prefix netip.Prefix
-	table  uint32
-	vrf    string
+	prefix   netip.Prefix
+	instance schema.EntryKey
+	table    uint32
+	vrf      string
 }
 
 func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
 	s := entry.(*translators.Static)
-	_, ni, ok := v.InstanceOf(key)
+	instance, ni, ok := v.InstanceOf(key)
 	_, proto, ok2 := v.ProtocolOf(key)
 	prefix := translators.Prefix(s.Prefix)
 	if !ok || !ok2 || !prefix.IsValid() {
@@ -105,7 +149,7 @@ func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		out.Withhold(key, "protocol "+translators.Str(proto.Name)+" is disabled")
 		return nil
 	}
-	at := place{prefix: prefix.Masked()}
+	at := place{prefix: prefix.Masked(), instance: instance}
 	at.table, at.vrf = translators.Table(ni)
 	first := len(out.Objects)
 	for _, w := range v.NextHopsOf(key) {
@@ -114,7 +158,12 @@ func static(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		}
 	}
 	for _, o := range out.Objects[first:] {
-		if r := o.(*object.Route); len(r.NextHops) == 1 && at.shares(v, r.NextHops[0]) {
+		r := o.(*object.Route)
+		if len(r.NextHops) != 1 {
+			continue
+		}
+		r.NextHops[0].Weight = 0 // there is nothing to share
+		if at.shares(v, r.NextHops[0]) {
 			r.SharedHop = v.ShareHop(out, r.NextHops[0]).ID
 			r.NextHops = nil
 		}
@@ -142,12 +191,13 @@ func (at place) shares(v translators.View, hop object.NextHop) bool {
 // nextHop adds a next hop to the route of its metric. The routes, from first on in
 // out, are still being made: nobody else has seen them.
 func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators.NextHop, out *translators.Result, first int) error {
-	metric := uint32(0)
-	if nh.Metric != nil {
-		metric = *nh.Metric
-	}
+	metric := translators.Metric(at.prefix, nh)
 	if nh.NextHop == translators.NextHopDrop {
 		out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, Type: object.Blackhole, VRF: at.vrf})
+		return nil
+	}
+	if translators.GoesOnInMain(nh) {
+		out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, Type: object.Throw, VRF: at.vrf})
 		return nil
 	}
 	hop, down, err := at.hop(v, nh, out)
@@ -170,12 +220,31 @@ func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators
 
 // hop is one way out; down says why it cannot be used.
 func (at place) hop(v translators.View, nh *translators.NextHop, out *translators.Result) (hop object.NextHop, down string, err error) {
-	if gateway, ok := nh.NextHop.(translators.UnionString); ok {
-		text := string(gateway)
-		hop.Gateway = translators.Addr(&text)
+	hop.Gateway, hop.Link = translators.Gateway(nh), translators.OutLink(nh)
+	if nh.WecmpWeight != nil {
+		hop.Weight = *nh.WecmpWeight
 	}
-	if nh.InterfaceRef != nil && nh.InterfaceRef.Interface != nil {
-		hop.Link = *nh.InterfaceRef.Interface
+	instance := at.instance
+	if nh.NetworkInstance != nil {
+		other, ok := v.InstanceNamed(*nh.NetworkInstance)
+		if !ok {
+			return hop, "", fmt.Errorf("network instance %q is not configured", *nh.NetworkInstance)
+		}
+		if down = translators.InstanceDown(other); down != "" {
+			return hop, down, nil
+		}
+		instance, _ = v.InstanceKey(*nh.NetworkInstance)
+		if !hop.Gateway.IsValid() && hop.Link == "" {
+			hop.Link = *nh.NetworkInstance // its VRF device routes what is sent to it
+			return hop, "", nil
+		}
+	}
+	if hop.Gateway.IsValid() && hop.Link == "" {
+		if hop.Link = v.LinkTo(instance, hop.Gateway); hop.Link == "" {
+			return hop, "", fmt.Errorf("no address of an interface in network instance %s reaches %s", instance.Values()[0], hop.Gateway)
+		}
+	}
+	if hop.Link != "" {
 		down = v.InterfaceDown(hop.Link)
 	}
 	if hop.Encap, err = encap(v, nh); err != nil || down != "" {

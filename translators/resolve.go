@@ -1,0 +1,232 @@
+package translators
+
+import (
+	"net/netip"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+)
+
+// What entries can be found by besides their keys: a letter, the family and an
+// address, all of one length for a letter and a family, then for a subnet the
+// length of its prefix.
+const (
+	termSubnet  = 's' // an address, by the subnet it makes reachable
+	termGateway = 'g' // a next hop without an interface, by its neighbour
+	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
+)
+
+// behind, after a term, is past all entries with it.
+const behind = "\xff"
+
+// Terms is what an entry can be found by, for Reader.Terms.
+func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
+	switch e := e.(type) {
+	case *Address4:
+		return appendSubnet(terms, Subnet(e))
+	case *Address6:
+		return appendSubnet(terms, Subnet(e))
+	case *NextHop:
+		if gw := Gateway(e); gw.IsValid() && OutLink(e) == "" && !gw.IsLinkLocalUnicast() {
+			return append(terms, string(addressTerm(termGateway, gw)))
+		}
+		if GoesOn(e) {
+			if static, ok := k.Parent(); ok {
+				return append(terms, prefixTerm(termLeak, Prefix(&static.Values()[0])))
+			}
+		}
+	}
+	return terms
+}
+
+func appendSubnet(terms []string, p netip.Prefix) []string {
+	if !p.IsValid() {
+		return terms
+	}
+	return append(terms, prefixTerm(termSubnet, p))
+}
+
+func prefixTerm(letter byte, p netip.Prefix) string {
+	return string(append(addressTerm(letter, p.Masked().Addr()), uint8(p.Bits())))
+}
+
+func addressTerm(letter byte, a netip.Addr) []byte {
+	b := append(make([]byte, 0, 2+16+1), letter, byte(a.BitLen()))
+	return append(b, a.AsSlice()...)
+}
+
+// Subnet is what an address makes reachable on its link, with the address itself;
+// invalid for what is no address.
+func Subnet(e schema.GoStruct) netip.Prefix {
+	var ip *string
+	var length *uint8
+	switch a := e.(type) {
+	case *Address4:
+		if a != nil {
+			ip, length = a.Ip, a.PrefixLength
+		}
+	case *Address6:
+		if a != nil {
+			ip, length = a.Ip, a.PrefixLength
+		}
+	}
+	if length == nil {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(Addr(ip), int(*length))
+}
+
+// Gateway is the neighbour of a next hop, invalid if it has none.
+func Gateway(nh *NextHop) netip.Addr {
+	text, ok := nh.NextHop.(UnionString)
+	if !ok {
+		return netip.Addr{}
+	}
+	s := string(text)
+	return Addr(&s)
+}
+
+// OutLink is the interface that a next hop names; empty: none.
+func OutLink(nh *NextHop) string {
+	if nh.InterfaceRef == nil {
+		return ""
+	}
+	return Str(nh.InterfaceRef.Interface)
+}
+
+// Metric is that of the kernel's route for a next hop: it has one number for
+// preference and metric. 0 is the kernel's own.
+func Metric(p netip.Prefix, nh *NextHop) uint32 {
+	preference, metric := uint8(1), uint32(0)
+	if nh.Preference != nil {
+		preference = *nh.Preference
+	}
+	if nh.Metric != nil {
+		metric = *nh.Metric
+	}
+	return object.RouteMetric(p, preference, metric)
+}
+
+// GoesOn reports whether the lookup goes on in another instance.
+func GoesOn(nh *NextHop) bool {
+	return nh.NetworkInstance != nil && !Gateway(nh).IsValid() && OutLink(nh) == ""
+}
+
+// GoesOnInMain reports whether that is the default instance, which has no device of
+// its own.
+func GoesOnInMain(nh *NextHop) bool {
+	return GoesOn(nh) && *nh.NetworkInstance == DefaultInstance
+}
+
+// Leaks calls fn with the next hops to a prefix that go on in another instance,
+// until it returns false.
+func (v View) Leaks(p netip.Prefix, fn func(schema.EntryKey) bool) {
+	term := prefixTerm(termLeak, p)
+	v.Terms(term, term+behind, fn)
+}
+
+// LeaksWithin calls fn with those to prefixes that are in p.
+func (v View) LeaksWithin(p netip.Prefix, fn func(schema.EntryKey)) {
+	v.Terms(string(addressTerm(termLeak, p.Masked().Addr())), string(addressTerm(termLeak, lastOf(p)))+behind, func(k schema.EntryKey) bool {
+		fn(k)
+		return true
+	})
+}
+
+// HasSubnet reports whether an address of an instance has just this subnet.
+func (v View) HasSubnet(instance schema.EntryKey, p netip.Prefix) (has bool) {
+	term := prefixTerm(termSubnet, p)
+	v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+		iface, _, ok := v.InterfaceOf(k)
+		has = ok && v.InstanceOfLink(iface) == instance
+		return !has
+	})
+	return has
+}
+
+// InstanceOfLink is the key of the instance that an interface is in.
+func (v View) InstanceOfLink(iface schema.EntryKey) schema.EntryKey {
+	in := v.defaultKey
+	v.Referrers(iface, func(k schema.EntryKey) bool {
+		if k.List() != v.Member.ListID {
+			return true
+		}
+		if e, ok := v.Get(k); ok && Str(e.(*Member).Interface) == iface.Values()[0] {
+			in, _ = k.Parent()
+			return false
+		}
+		return true
+	})
+	return in
+}
+
+// neighbour is somebody on a link of an instance.
+type neighbour struct {
+	instance schema.EntryKey
+	addr     netip.Addr
+}
+
+// LinkTo finds the link of an instance that a neighbour is on, by the longest
+// subnet of the addresses that are configured; empty: there is none. A link that is
+// up goes before one that is not, else the first by name.
+func (v View) LinkTo(instance schema.EntryKey, addr netip.Addr) string {
+	n := neighbour{instance, addr}
+	link, known := v.links[n]
+	if !known {
+		link = v.linkTo(n)
+		v.links[n] = link
+	}
+	return link
+}
+
+func (v View) linkTo(n neighbour) (found string) {
+	for bits := n.addr.BitLen(); bits >= 0 && found == ""; bits-- {
+		p, _ := n.addr.Prefix(bits)
+		term := prefixTerm(termSubnet, p)
+		v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+			e, ok := v.Get(k)
+			iface, i, inside := v.InterfaceOf(k)
+			if !ok || !inside || Subnet(e).Addr() == n.addr || v.InstanceOfLink(iface) != n.instance {
+				return true
+			}
+			name := Str(i.Name)
+			up := v.InterfaceDown(name) == ""
+			if found == "" || up {
+				found = name
+			}
+			return !up
+		})
+	}
+	return found
+}
+
+// OpenNextHops calls fn with the next hops without an interface whose neighbour is
+// in a subnet.
+func (v View) OpenNextHops(subnet netip.Prefix, fn func(schema.EntryKey)) {
+	if !subnet.IsValid() {
+		return
+	}
+	first := subnet.Masked().Addr()
+	v.Terms(string(addressTerm(termGateway, first)), string(addressTerm(termGateway, lastOf(subnet)))+behind, func(k schema.EntryKey) bool {
+		fn(k)
+		return true
+	})
+}
+
+// lastOf is the last address of a prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// OpenNextHopsOf calls fn with those whose neighbour is in a subnet of an interface.
+func (v View) OpenNextHopsOf(iface schema.EntryKey, fn func(schema.EntryKey)) {
+	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
+		v.OpenNextHops(Subnet(e), fn)
+		return true
+	})
+}
