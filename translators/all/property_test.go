@@ -21,7 +21,8 @@ import (
 // TestIncrementalEqualsWhole does random Sets on a small world, where everything
 // has a chance to refer to everything, and compares what the engine came to with
 // a translation of the whole configuration by an engine that has seen nothing
-// else: the same objects, needs, reasons for withholding and errors.
+// else: the same objects, needs, reasons for withholding and errors. What the rules
+// accepted as a change they accept as a whole.
 func TestIncrementalEqualsWhole(t *testing.T) {
 	m := model(t)
 	r := rules.New(m)
@@ -68,6 +69,9 @@ func (w *world) set() {
 	if err != nil || len(w.rules.Check(w.config, next, changes)) > 0 {
 		w.done["refused"]++
 		return
+	}
+	if errs := w.rules.Check(modeltest.New(w.model.Schema, schema.Entries{}), next, next.All()); len(errs) > 0 {
+		w.t.Fatalf("as a change this was accepted, as a whole it is refused: %v", errs)
 	}
 	fresh := all.Engine(w.model)
 	whole, wholeErr := fresh.Prepare(modeltest.New(w.model.Schema, schema.Entries{}), next, next.All())
@@ -195,7 +199,8 @@ func (w *world) addressEdit() (string, string) {
 	if rapid.Bool().Draw(w.t, "sub") {
 		return sub, `{"config": {` + w.enabled() + `}}`
 	}
-	return sub + "/ipv4/addresses/address[ip=192.0.2.1]", `{"config": {"prefix-length": 24}}`
+	return sub + "/ipv4/addresses/address[ip=192.0.2." + w.pick("host", []string{"1", "2"}) + "]",
+		`{"config": {"prefix-length": ` + w.pick("length", []string{"16", "24", "28"}) + `}}`
 }
 
 func (w *world) instanceEdit() (string, string) {
@@ -228,11 +233,22 @@ func (w *world) staticEdit() (string, string) {
 		metric := w.pick("metric", []string{"", `, "metric": 10`})
 		link := `"interface-ref": {"config": {"interface": "` + w.pick("link", links) + `"}}`
 		encap := `"srv6-encapsulation": {"config": {"segment-list": ["` + w.pick("segment", sids) + `"]}}`
-		body := w.pick("way", []string{link, link + ", " + encap, encap})
+		body := ", " + w.pick("way", []string{link, link + ", " + encap, encap})
+		switch w.pick("leaf", []string{"", "", "neighbour", "instance", "both"}) {
+		case "neighbour":
+			body = ""
+			metric += `, "wecmp-weight": 3, "next-hop": "192.0.2.` + w.pick("neighbour", []string{"2", "9", "99"}) + `"`
+		case "instance":
+			metric += `, "network-instance": "` + w.pick("instance", instances) + `"`
+			body = ""
+		case "both":
+			metric += `, "preference": 2, "next-hop": "192.0.2.9", "network-instance": "` + w.pick("instance", instances) + `"`
+			body = ""
+		}
 		if rapid.IntRange(0, 4).Draw(w.t, "drop") == 0 {
 			return `{"index": "` + index + `", "config": {"index": "` + index + `", "next-hop": "DROP"` + metric + `}}`
 		}
-		return `{"index": "` + index + `", "config": {"index": "` + index + `"` + metric + `}, ` + body + `}`
+		return `{"index": "` + index + `", "config": {"index": "` + index + `"` + metric + `}` + body + `}`
 	}
 	prefix := w.pick("prefix", prefixes)
 	hops := hop("0")
