@@ -93,8 +93,8 @@ func TestStartRefuses(t *testing.T) {
 		},
 		{
 			name: "wrong value", files: closed,
-			spoil: func(t *testing.T, fs *memFS) { edit(t, fs, startupName, `2001:db8:0:13::3`, `192.0.2.1`) },
-			file:  startupName, at: "192.0.2.1", path: sids + "/sid[address=2001:db8:0:1:1::]/config/next-hop", says: []string{"192.0.2.1"},
+			spoil: func(t *testing.T, fs *memFS) { edit(t, fs, startupName, `2001:db8:0:13::3`, `192.0.2.256`) },
+			file:  startupName, at: "192.0.2.256", path: sids + "/sid[address=2001:db8:0:1:1::]/config/next-hop", says: []string{"192.0.2.256"},
 		},
 		{
 			name: "unknown member", files: closed,

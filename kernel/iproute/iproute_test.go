@@ -55,6 +55,11 @@ func address(prefix, link string) object.Address {
 	return object.Address{Link: link, Prefix: netip.MustParsePrefix(prefix)}
 }
 
+func weighs(weight uint16, n object.NextHop) object.NextHop {
+	n.Weight = weight
+	return n
+}
+
 func via(gateway, link string) object.NextHop {
 	return object.NextHop{Gateway: netip.MustParseAddr(gateway), Link: link}
 }
@@ -118,7 +123,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.TunnelSource{}, "Source"},
 		{object.SharedNextHop{}, "ID Hop"},
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
-		{object.NextHop{}, "Gateway Link Encap"},
+		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments"},
 		{object.LocalSID{}, "SID Table Behavior VRF VRFTable NextHop OutLink Dev Policy"},
 	} {

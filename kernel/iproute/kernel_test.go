@@ -209,6 +209,8 @@ func stages() []stage {
 		{"changed", second},
 		{"multipath", append(slices.Clone(second), route(object.TableMain, "2001:db8:7::/48", via("2001:db8:1::8", "ext0"), via("2001:db8:1::9", "ext0")),
 			route(object.TableMain, "198.18.7.0/24", via("192.0.2.8", "ext0"), via("192.0.2.9", "ext0")))},
+		{"weights", append(slices.Clone(second), route(object.TableMain, "2001:db8:7::/48", via("2001:db8:1::8", "ext0"), weighs(256, via("2001:db8:1::9", "ext0"))),
+			route(object.TableMain, "198.18.7.0/24", weighs(3, via("192.0.2.8", "ext0")), via("192.0.2.9", "ext0")))},
 		{"ipv4 by ipv6", append(slices.Clone(second), route(object.TableMain, "198.18.8.0/24", via("fe80::9", "ext0")))},
 		{"shared", append(slices.Clone(second), shared(sharedHop, "2001:db8:8::/48", "198.18.9.0/24")...)},
 		{"shared moves", append(slices.Clone(second), shared(otherHop, "2001:db8:8::/48", "198.18.9.0/24")...)},
