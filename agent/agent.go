@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +63,8 @@ type Agent struct {
 	tel     *telemetry.Telemetry
 	drift   *drift
 
+	capabilities []telemetry.Capability // of the kernel
+
 	// disk is where the configuration is kept; nil: in the state directory.
 	disk datastore.FS
 
@@ -110,7 +114,9 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
-	if err := a.wire(a.kernel, kernelView{a.kernel}, a.knowKernel()); err != nil {
+	known := a.knowKernel()
+	a.capabilities = a.kernelCapabilities()
+	if err := a.wire(a.kernel, kernelView{a.kernel}, known); err != nil {
 		return nil, err
 	}
 	a.drift.net, a.words = a.kernel.Net, a.kernel
@@ -132,6 +138,21 @@ func (a *Agent) knowKernel() translators.Kernel {
 		OwnEncap6:  lacks(rtnl.FeatureSharedHop6, own),
 		SIDLinkIFB: a.kernel.Probe.Supports(context.Background(), rtnl.FeatureIFB) == nil && lacks(rtnl.FeatureDummy, ifb),
 	}
+}
+
+// kernelCapabilities is all that was found out when the kernel was probed.
+func (a *Agent) kernelCapabilities() []telemetry.Capability {
+	caps, err := a.kernel.Probe.Capabilities(context.Background())
+	if err != nil {
+		a.log.Warn("what the kernel can do is not known", "error", err)
+		return nil
+	}
+	var all []telemetry.Capability
+	for _, f := range slices.Sorted(maps.Keys(caps)) {
+		s := caps[f]
+		all = append(all, telemetry.Capability{Name: string(f), Supported: s.OK, Answer: s.Reason, Remedy: s.Remedy})
+	}
+	return all
 }
 
 // wire puts together what runs between a kernel and the clients.
@@ -173,7 +194,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 		Counters: a.counters, Drift: a.drift.counts, Commits: a.commits,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
-			Boot: bootTime(a.started), AgentStart: a.started,
+			Boot: bootTime(a.started), AgentStart: a.started, Capabilities: a.capabilities,
 		},
 	})
 	return err

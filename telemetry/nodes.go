@@ -9,7 +9,7 @@ import (
 // nodes are the places of the model that telemetry fills or looks for.
 type nodes struct {
 	interfaces, subinterfaces, ipv4Addresses, ipv6Addresses *schema.Node
-	members, nextHops, sids, sidCounters                    *schema.Node
+	members, nextHops, sids, sidCounters, capabilities      *schema.Node
 
 	defaultInstance schema.EntryKey
 }
@@ -25,6 +25,7 @@ func findNodes(s *schema.Schema) (nodes, error) {
 		"/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop": &n.nextHops,
 		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                              &n.sids,
 		"/network-instances/network-instance/segment-routing/srv6/sids/sid/state/counters":               &n.sidCounters,
+		"/system/kernel-capabilities/capability":                                                         &n.capabilities,
 		"/network-instances/network-instance[name=" + defaultInstance + "]":                              nil,
 	} {
 		p, err := s.ParsePath(path)

@@ -76,6 +76,19 @@ type Drift struct {
 type System struct {
 	Hostname, Version, KernelRelease string
 	Boot, AgentStart                 time.Time
+
+	// Capabilities are what not every kernel can do.
+	Capabilities []Capability
+}
+
+// Capability is one of them.
+type Capability struct {
+	Name      string
+	Supported bool
+
+	// Answer is what the kernel said, Remedy what it would take; empty where it is
+	// supported.
+	Answer, Remedy string
 }
 
 // Config is what New needs.
@@ -139,7 +152,11 @@ func New(c Config) (*Telemetry, error) {
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})
 	}
-	t.store.apply([]update{{key: "", entry: t.deviceEntry(0)}})
+	updates, err := t.capabilities()
+	if err != nil {
+		return nil, err
+	}
+	t.store.apply(append(updates, update{key: "", entry: t.deviceEntry(0)}))
 	return t, nil
 }
 

@@ -41,7 +41,7 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
   heddle drift
         what others changed of what is configured, and what became of it
   heddle capabilities
-        models, encodings and version of the target
+        models, encodings and version of the target, and what its kernel can do
 
 A PATH is like /interfaces/interface[name=eth0]/state/counters; * is a wildcard.
 `

@@ -53,31 +53,6 @@ func (c *command) get(ctx context.Context) error {
 	})
 }
 
-func (c *command) capabilities(ctx context.Context) error {
-	rest, err := c.parseMixed(c.flags("capabilities"))
-	if err != nil {
-		return err
-	}
-	if len(rest) > 0 {
-		return wrongUsage("capabilities takes no argument, got %q", rest[0])
-	}
-	return c.with(ctx, true, func(ctx context.Context, client gpb.GNMIClient) error {
-		resp, err := client.Capabilities(ctx, &gpb.CapabilityRequest{})
-		if err != nil {
-			return err
-		}
-		encodings := make([]string, len(resp.GetSupportedEncodings()))
-		for i, e := range resp.GetSupportedEncodings() {
-			encodings[i] = e.String()
-		}
-		fmt.Fprintf(c.Out, "gNMI %s, encodings %s\n", resp.GetGNMIVersion(), strings.Join(encodings, " "))
-		for _, m := range resp.GetSupportedModels() {
-			fmt.Fprintf(c.Out, "%s %s (%s)\n", m.GetName(), m.GetVersion(), m.GetOrganization())
-		}
-		return nil
-	})
-}
-
 // parsePaths reads the paths of get and watch.
 func parsePaths(texts []string) ([]*gpb.Path, error) {
 	if len(texts) == 0 {
