@@ -18,7 +18,7 @@ var (
 	worldLinks     = []string{"ext0", "ext1", "ext0", "ext1", "d0", "d1", "sr0", "v0", "v1", "lo", "gone", "blue"}
 	worldInstances = []string{"DEFAULT", "DEFAULT", "blue", "red"}
 	worldPrefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
-	worldSIDs      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"}
+	worldSIDs      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1", "2001:db8:1::"}
 )
 
 // baseWorld is a configuration in which most edits make sense.
@@ -244,12 +244,12 @@ func (d drawer) sidEdit() request {
 		`"END_DT6", "network-instance": "`+d.pick("into", worldInstances...)+`"`,
 		`"END_T", "network-instance": "`+d.pick("into", worldInstances...)+`"`,
 		`"END_DX2", "interface": "`+d.link()+`"`, `"END_DX4"`, `"END_DX6", "next-hop": "2001:db8:7::9"`, `"END_B6"`, `"END_B6_ENCAPS"`)
-	policy := ""
+	more := d.pick("flavors", "", "", "", `, "flavors": {"config": {"flavor": ["PSP"]}}`, `, "flavors": {"config": {"flavor": ["NEXT_CSID"]}}`)
 	if strings.Contains(behavior, "B6") && !d.one(4, "without policy") {
-		policy = `, "policy": {"config": {"segment-list": ["` + d.pick("first", worldSIDs...) + `", "2001:db8:5::1"]}}`
+		more = `, "policy": {"config": {"segment-list": ["` + d.pick("first", worldSIDs...) + `", "2001:db8:5::1"]}}`
 	}
 	return request{path: srv6 + "/sids/sid[address=" + d.pick("sid", worldSIDs...) + "]",
-		doc: `{"config": {"standalone": ` + d.pick("standalone", "true", "true", "false") + `, "behavior": ` + behavior + `}` + policy + `}`}
+		doc: `{"config": {"standalone": ` + d.pick("standalone", "true", "true", "false") + `, "behavior": ` + behavior + `}` + more + `}`}
 }
 
 // leafEdit deletes something that is there: a leaf, or what is around it.

@@ -65,6 +65,10 @@ func unreachable(vrf string, table uint32) object.Object {
 func dt4(sid, vrf string, table uint32) object.Object {
 	return &object.LocalSID{SID: addr(sid), Table: object.TableMain, Behavior: object.EndDT4, VRF: vrf, VRFTable: table, Dev: "sr0"}
 }
+func csid(sid string, nodeFunction uint8) object.Object {
+	return &object.LocalSID{SID: addr(sid), Table: object.TableMain, Behavior: object.End, Dev: "sr0",
+		Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: nodeFunction}
+}
 func end(sid string) object.Object {
 	return &object.LocalSID{SID: addr(sid), Table: object.TableMain, Behavior: object.End, Dev: "sr0"}
 }

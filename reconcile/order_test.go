@@ -353,6 +353,19 @@ var orderTests = []struct {
 		plan: `set link ext0 mtu 1400 up`,
 	},
 	{
+		name: "of SIDs with one address and different prefixes the former goes first",
+		have: []object.Object{dummy("sr0"), up("sr0"), end("fcbb:bb00:100::"), csid("fcbb:bb00:200::", 16)},
+		want: []object.Object{dummy("sr0"), up("sr0"), csid("fcbb:bb00:100::", 16), csid("fcbb:bb00:200::", 32)},
+		plan: `
+			del sid fcbb:bb00:100:: action End dev sr0
+			--
+			add sid fcbb:bb00:100::/48 action End flavors next-csid lblen 32 nflen 16 dev sr0
+			--
+			del sid fcbb:bb00:200::/48 action End flavors next-csid lblen 32 nflen 16 dev sr0
+			--
+			add sid fcbb:bb00:200::/64 action End flavors next-csid lblen 32 nflen 32 dev sr0`,
+	},
+	{
 		name: "both ends of a veth come and go",
 		have: []object.Object{object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v1"}, object.Link{Name: "v1", Type: object.LinkVeth, Peer: "v0"}},
 		want: []object.Object{object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v2"}, object.Link{Name: "v2", Type: object.LinkVeth, Peer: "v0"}},

@@ -348,5 +348,11 @@ func TestSIDOfEachKind(t *testing.T) {
 	w.wants.hold(sidPath(sidA), &object.LocalSID{SID: sidA, Table: object.TableMain, Behavior: object.EndB6, Dev: "sr0",
 		Policy: &object.Encap{Mode: object.HInsert, Segments: []netip.Addr{hop("2001:db8:3::1"), hop("2001:db8:2::1")}}})
 	w.commit(w.edit(schema.Replace, sidPath(sidA)+"/config", `{"behavior": "END"}`))
+	w.expect(sidPath(sidA)+"/flavors/state", "")
 	w.expect(sidPath(sidA)+"/policy/state", `{"heddle-srv6:segment-list":["2001:db8:3::1","2001:db8:2::1"]}`)
+	w.wants.hold(sidPath(sidA), &object.LocalSID{SID: sidA, Table: object.TableMain, Behavior: object.End, Dev: "sr0",
+		Flavors: object.NextCSID, BlockLength: 40, NodeFunctionLength: 88})
+	w.commit(w.edit(schema.Replace, sidPath(sidA)+"/config", `{"behavior": "END", "description": "x"}`))
+	w.expect(sidPath(sidA)+"/policy/state", "")
+	w.expect(sidPath(sidA)+"/flavors/state", `{"heddle-srv6:flavor":["heddle-srv6:NEXT_CSID"],"heddle-srv6:locator-block-length":40,"heddle-srv6:locator-node-function-length":88}`)
 }

@@ -43,6 +43,7 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 		if sid.OutLink != "" {
 			s.Interface = &sid.OutLink
 		}
+		s.Flavors = flavorsEntry(sid)
 		if sid.Policy != nil {
 			s.Policy = &state.NetworkInstance_SegmentRouting_Srv6_Sid_Policy{SegmentList: addressTexts(sid.Policy.Segments)}
 		}
@@ -75,6 +76,22 @@ func addressText(a netip.Addr, same *string) *string {
 		return same
 	}
 	return ptr(string(text))
+}
+
+// flavorsEntry makes the flavors of a SID as they are shown.
+func flavorsEntry(sid *object.LocalSID) *state.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors {
+	if sid.Flavors == 0 {
+		return nil
+	}
+	s := &state.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors{}
+	if sid.Flavors&object.PSP != 0 {
+		s.Flavor = append(s.Flavor, state.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP)
+	}
+	if sid.Flavors&object.NextCSID != 0 {
+		s.Flavor = append(s.Flavor, state.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID)
+		s.LocatorBlockLength, s.LocatorNodeFunctionLength = &sid.BlockLength, &sid.NodeFunctionLength
+	}
+	return s
 }
 
 func addressTexts(as []netip.Addr) []string {

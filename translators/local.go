@@ -9,18 +9,26 @@ import (
 )
 
 // localAddresses are the IPv6 addresses that are wanted on links, by address and by
-// link.
+// link, and the SIDs that are prefixes, by address: the key of another SID follows
+// from its address.
 type localAddresses struct {
-	byAddr map[netip.Addr][]object.Address // a link-local one may be on many links
-	byLink map[string][]object.Address
+	byAddr   map[netip.Addr][]object.Address // a link-local one may be on many links
+	byLink   map[string][]object.Address
+	prefixes map[netip.Addr]object.Key
 }
 
 func newLocalAddresses() localAddresses {
-	return localAddresses{map[netip.Addr][]object.Address{}, map[string][]object.Address{}}
+	return localAddresses{map[netip.Addr][]object.Address{}, map[string][]object.Address{}, map[netip.Addr]object.Key{}}
 }
 
 // change notes that o came in place of old; both may be nil.
 func (l localAddresses) change(old, o object.Object) {
+	if s, ok := prefixSID(old); ok && l.prefixes[s.SID] == s.Key() {
+		delete(l.prefixes, s.SID)
+	}
+	if s, ok := prefixSID(o); ok {
+		l.prefixes[s.SID] = s.Key()
+	}
 	was, had := address6(old)
 	is, has := address6(o)
 	if had && !has {
@@ -46,6 +54,12 @@ func address6(o object.Object) (object.Address, bool) {
 	return a, ok && a.Prefix.Addr().Is6()
 }
 
+// prefixSID is the SID that o is, if it is one with a prefix.
+func prefixSID(o object.Object) (*object.LocalSID, bool) {
+	s, ok := o.(*object.LocalSID)
+	return s, ok && !s.Prefix().IsSingleIP()
+}
+
 // owner is who alone wants k. It needs merge.
 func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
 	if p := v.find(k); p != nil {
@@ -59,8 +73,19 @@ func (v *overlay) owner(k object.Key) (schema.EntryKey, bool) {
 // kernel takes packets to it for the node's own before it looks for SIDs. In a VRF
 // the address is another one. It needs merge.
 func (v *overlay) sidsOfLinks() (errs []error) {
+	prefixes := map[netip.Addr]object.Key{}
+	for i := range v.parts {
+		if s, ok := prefixSID(v.parts[i].new); ok {
+			prefixes[s.SID] = v.parts[i].key
+		}
+	}
 	check := func(a object.Address) {
 		sid, taken := v.owner(object.LocalSIDKey(a.Prefix.Addr()))
+		for _, of := range []map[netip.Addr]object.Key{prefixes, v.base.local.prefixes} {
+			if k, ok := of[a.Prefix.Addr()]; ok && !taken {
+				sid, taken = v.owner(k)
+			}
+		}
 		if !taken {
 			return
 		}

@@ -44,6 +44,9 @@ const (
 	BehaviorEndB6       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6
 	BehaviorEndB6Encaps = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6_ENCAPS
 
+	FlavorPSP      = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP
+	FlavorNextCSID = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID
+
 	ModeUnset      = config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET
 	ModeEncaps     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	ModeEncapsRed  = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_RED
@@ -66,7 +69,9 @@ type (
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
 
+	Flavors     = config.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors
 	Behavior    = config.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR
+	Flavor      = config.E_HeddleSrv6_SRV6_ENDPOINT_FLAVOR
 	Mode        = config.E_HeddleSrv6_SRV6_HEADEND_MODE
 	UnionString = config.UnionString // an address as next hop
 )
@@ -332,6 +337,20 @@ func Prefix(p *string) netip.Prefix {
 func (v View) SIDLink() string {
 	ni, _ := get[*Instance](v, v.defaultKey)
 	return sidLink(ni)
+}
+
+// CSIDLengths are the bits of a compressed SID: of the block, and of the node and
+// function behind it. Those of the model where they are absent (RFC 9800 leaves
+// them open; they are the kernel's, too).
+func CSIDLengths(f *Flavors) (block, nodeFunction uint8) {
+	block, nodeFunction = 32, 16
+	if f != nil && f.LocatorBlockLength != nil {
+		block = *f.LocatorBlockLength
+	}
+	if f != nil && f.LocatorNodeFunctionLength != nil {
+		nodeFunction = *f.LocatorNodeFunctionLength
+	}
+	return block, nodeFunction
 }
 
 // DefaultKey is the key of the default instance.

@@ -1,10 +1,10 @@
 package rules
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"sort"
-	"strings"
 
 	"heddle/schema"
 	"heddle/translators"
@@ -26,6 +26,8 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-instance", m.SID, sidInstance},
 		{"sid-next-hop", m.SID, sidNextHop},
 		{"sid-policy", m.SID, sidPolicy},
+		{"sid-flavors", m.SID, sidFlavors},
+		{"sid-lengths", m.SID, sidLengths},
 	}
 }
 
@@ -176,123 +178,15 @@ func sidLocator(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if parent, _ := k.Parent(); parent != c.DefaultKey() || (s.Standalone != nil && *s.Standalone) {
 		return
 	}
-	if _, ok := c.locatorOf(translators.Addr(s.Address)); !ok {
+	l, ok := c.locatorOf(translators.Addr(s.Address))
+	if !ok {
 		c.fail(k, "config/address", translators.Str(s.Address), "the SID is in no locator, so nothing would be routed to it",
 			"use an address of a locator, configure the locator, or set config/standalone to true")
-	}
-}
-
-// use says whether a behaviour has a leaf.
-type use uint8
-
-const (
-	refused use = iota
-	optional
-	required
-)
-
-// leaves says which leaves a behaviour has.
-type leaves struct{ instance, nextHop, link, policy use }
-
-var leavesOf = map[translators.Behavior]leaves{
-	translators.BehaviorEnd:         {},
-	translators.BehaviorEndX:        {nextHop: required, link: optional},
-	translators.BehaviorEndT:        {instance: required},
-	translators.BehaviorEndDX2:      {link: required},
-	translators.BehaviorEndDX4:      {nextHop: optional},
-	translators.BehaviorEndDX6:      {nextHop: optional},
-	translators.BehaviorEndDT4:      {instance: required},
-	translators.BehaviorEndDT6:      {instance: required},
-	translators.BehaviorEndDT46:     {instance: required},
-	translators.BehaviorEndB6:       {policy: required},
-	translators.BehaviorEndB6Encaps: {policy: required},
-}
-
-func sidFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := entry.(*translators.SID)
-	has, ok := leavesOf[s.Behavior]
-	if !ok {
-		c.fail(k, "config/behavior", "", "a SID needs a behaviour", "set config/behavior")
 		return
 	}
-	name := translators.EnumName(s.Behavior)
-	field := func(leaf string, there bool, value string, u use) {
-		switch {
-		case !there && u == required:
-			c.fail(k, leaf, "", name+" needs it", "set "+leaf)
-		case there && u == refused:
-			c.fail(k, leaf, value, name+" has no use for it", "delete it, or choose another behaviour")
-		}
-	}
-	field("config/network-instance", s.NetworkInstance != nil, translators.Str(s.NetworkInstance), has.instance)
-	field("config/next-hop", s.NextHop != nil, translators.Str(s.NextHop), has.nextHop)
-	field("config/interface", s.Interface != nil, translators.Str(s.Interface), has.link)
-	list := policyOf(s)
-	field("policy/config/segment-list", len(list) > 0, strings.Join(list, " "), has.policy)
-}
-
-// policyOf is the segment list of a binding SID.
-func policyOf(s *translators.SID) []string {
-	if s.Policy == nil {
-		return nil
-	}
-	return s.Policy.SegmentList
-}
-
-func sidInstance(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := entry.(*translators.SID)
-	if s.NetworkInstance == nil || leavesOf[s.Behavior].instance == refused {
-		return
-	}
-	ni, ok := c.InstanceNamed(*s.NetworkInstance)
-	if !ok {
-		c.fail(k, "config/network-instance", *s.NetworkInstance, "it is not configured",
-			"configure the network instance, in the same Set or before")
-		return
-	}
-	if ni.Type != translators.InstanceL3VRF && s.Behavior != translators.BehaviorEndDT6 && s.Behavior != translators.BehaviorEndT {
-		c.fail(k, "config/network-instance", *s.NetworkInstance, translators.EnumName(s.Behavior)+" looks inner packets up in a VRF, and this is none",
-			"use an instance of type L3VRF; END_DT6 can use the default instance")
-	}
-}
-
-func sidNextHop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := entry.(*translators.SID)
-	if s.NextHop == nil || leavesOf[s.Behavior].nextHop == refused {
-		return
-	}
-	const leaf = "config/next-hop"
-	a := translators.Addr(s.NextHop)
-	switch {
-	case s.Behavior == translators.BehaviorEndDX4:
-		if !a.Is4() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == limitedBroadcast {
-			c.fail(k, leaf, *s.NextHop, "END_DX4 sends IPv4 packets by the route to it", "use an IPv4 unicast address, or delete it: packets take the route to their own destination")
-		}
-	case !unicast6(a):
-		c.fail(k, leaf, *s.NextHop, "it is not the address of a neighbour", "use an IPv6 unicast address")
-	case a.IsLinkLocalUnicast() && s.Behavior == translators.BehaviorEndDX6:
-		c.fail(k, leaf, *s.NextHop, "a link-local address means something on one link only, and END_DX6 cannot name one", "use a global address")
-	case a.IsLinkLocalUnicast() && s.Interface == nil:
-		c.fail(k, leaf, *s.NextHop, "a link-local address means something on one link only", "set config/interface")
-	}
-}
-
-func sidPolicy(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := entry.(*translators.SID)
-	if leavesOf[s.Behavior].policy == refused {
-		return
-	}
-	const leaf = "policy/config/segment-list"
-	list := policyOf(s)
-	limit := maxSegments
-	if s.Behavior == translators.BehaviorEndB6 {
-		limit = maxSegmentsInsert
-	}
-	c.segments(k, leaf, list, limit)
-	sid := translators.Addr(s.Address)
-	for i := range list {
-		if translators.Addr(&list[i]) == sid {
-			c.fail(k, leaf, list[i], "it is the SID itself: packets would come back to it until their hop limit is used up", "leave it out")
-		}
+	if block, node := translators.CSIDLengths(s.Flavors); hasFlavor(s, translators.FlavorNextCSID) && l.prefix.Bits() > int(block)+int(node) {
+		c.fail(k, "config/address", translators.Str(s.Address),
+			fmt.Sprintf("block, node and function have %d bits, and locator %s has more: it would drop some of the packets to the SID", int(block)+int(node), l.name),
+			"make the locator's prefix as short, or the SID's lengths greater")
 	}
 }

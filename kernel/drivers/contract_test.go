@@ -272,7 +272,11 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 func atKey(k object.Key) object.Object {
 	s, _ := object.SlotOfKey(k)
 	if k.Kind == object.KindLocalSID {
-		return &object.LocalSID{SID: s.Prefix.Addr(), Table: s.Table}
+		sid := &object.LocalSID{SID: s.Prefix.Addr(), Table: s.Table}
+		if !s.Prefix.IsSingleIP() {
+			sid.Flavors, sid.BlockLength, sid.NodeFunctionLength = object.NextCSID, 8, uint8(s.Prefix.Bits()-8)
+		}
+		return sid
 	}
 	return &object.Route{Table: s.Table, Prefix: s.Prefix, Metric: s.Metric}
 }

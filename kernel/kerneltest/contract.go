@@ -253,6 +253,15 @@ func bound(mode object.EncapMode, segments ...netip.Addr) func(*object.LocalSID)
 	return func(s *object.LocalSID) { s.Policy = &object.Encap{Mode: mode, Segments: segments} }
 }
 
+func psp(s *object.LocalSID) { s.Flavors |= object.PSP }
+
+func csid(block, node uint8) func(*object.LocalSID) {
+	return func(s *object.LocalSID) {
+		s.Flavors |= object.NextCSID
+		s.BlockLength, s.NodeFunctionLength = block, node
+	}
+}
+
 func inVRF(l object.Link) func(*object.LocalSID) {
 	return func(s *object.LocalSID) { s.VRF, s.VRFTable = l.Name, l.Table }
 }

@@ -95,6 +95,11 @@ func lifeCases() []lifeCase {
 		{"sid/end.b6", nil, sid("fc00:9::f", object.EndB6, bound(object.HInsert, segments...)), sid("fc00:9::f", object.EndB6, bound(object.HInsert, segments[1]))},
 		{"sid/end.b6.encaps", nil, sid("fc00:9::10", object.EndB6Encaps, bound(object.HEncaps, segments...)),
 			sid("fc00:9::10", object.EndB6Encaps, bound(object.HEncaps, segments[1], segments[0]))},
+		{"sid/end-psp", nil, sid("fc00:9::11", object.End), sid("fc00:9::11", object.End, psp)},
+		{"sid/end-next-csid", nil, sid("fcbb:bb00:100::", object.End, csid(32, 16)), sid("fcbb:bb00:100::", object.End, csid(24, 24))},
+		{"sid/end-next-csid-16-8", nil, sid("fcbb:1::", object.End, csid(16, 16)), sid("fcbb:1::", object.End, csid(24, 8))},
+		{"sid/end.x-next-csid", nil, sid("fcbb:bb00:100:e001::", object.EndX, toHop("fe80::2"), csid(32, 32)),
+			sid("fcbb:bb00:100:e001::", object.EndX, toHop("fe80::3"), csid(48, 16))},
 		{"sid/own-table", nil, sid("fc00:9::8", object.End, func(s *object.LocalSID) { s.Table = 300 }), nil},
 	}
 }

@@ -211,6 +211,9 @@ func (f *Fake) putSID(old object.Object, o *object.LocalSID, ours bool) error {
 	if err != nil {
 		return err
 	}
+	if err := checkFlavors(o); err != nil {
+		return err
+	}
 	r := &fakeRoute{object: o, ours: ours, out: []int{dev.index}}
 	if r.within, err = f.parameters(o); err != nil {
 		return err
@@ -260,6 +263,28 @@ func (f *Fake) parameters(o *object.LocalSID) (within int, err error) {
 		return 0, says(fmt.Sprintf("Cannot find device %q", o.OutLink), syscall.ENODEV)
 	}
 	return l.index, nil
+}
+
+// checkFlavors: each behaviour has its own.
+func checkFlavors(o *object.LocalSID) error {
+	known := map[object.Behavior]object.Flavors{object.End: object.PSP | object.NextCSID, object.EndX: object.NextCSID}
+	if o.Flavors&^known[o.Behavior] != 0 {
+		return says("Unsupported Flavor operation(s)", syscall.EOPNOTSUPP)
+	}
+	block, node := o.BlockLength, o.NodeFunctionLength
+	if o.Flavors&object.NextCSID == 0 {
+		if block != 0 || node != 0 {
+			return fmt.Errorf("lengths without NEXT-C-SID: %w", syscall.EINVAL)
+		}
+		return nil
+	}
+	if block%8 != 0 || node%8 != 0 || block == 0 || node == 0 || int(block)+int(node) > 128 {
+		return says("Invalid Locator Block/Node Function lengths", syscall.EINVAL)
+	}
+	if p := o.Prefix(); p != p.Masked() {
+		return says("Invalid prefix for given prefix length", syscall.EINVAL)
+	}
+	return nil
 }
 
 // framesBy: all links are of Ethernet but lo.

@@ -42,12 +42,40 @@ func (b Behavior) String() string {
 	return fmt.Sprintf("action(%d)", uint8(b))
 }
 
+// Flavors are variants of a behaviour: a set, by the kernel's SEG6_LOCAL_FLV_OP_*
+// (include/uapi/linux/seg6_local.h).
+type Flavors uint8
+
+// The flavors that the kernel has.
+const (
+	PSP      Flavors = 1 << 1 // RFC 8986 §4.16.1, Linux 6.3
+	NextCSID Flavors = 1 << 4 // RFC 9800 §4.1, Linux 6.1
+)
+
+func (f Flavors) String() string {
+	var names []string
+	if f&PSP != 0 {
+		names = append(names, "psp")
+	}
+	if f&NextCSID != 0 {
+		names = append(names, "next-csid")
+	}
+	return strings.Join(names, ",")
+}
+
 // LocalSID is a seg6local route: an IPv6 address of this node that stands for a
 // behaviour. Counters are always on. The pointer is the object.
+//
+// With NextCSID it is a prefix, block and node-function, and SID has zeros behind
+// it: the rest of a packet's destination is the argument, the next compressed SIDs.
 type LocalSID struct {
 	SID      netip.Addr
 	Table    uint32 // routing table that holds it
 	Behavior Behavior
+	Flavors  Flavors
+
+	// Of NextCSID, 0 without: bits, multiples of 8.
+	BlockLength, NodeFunctionLength uint8
 
 	// VRF and VRFTable say where End.DT4, End.DT6 and End.DT46 look the inner
 	// packet up, and End.T the next segment; empty and 0 for the others. VRF is
@@ -68,9 +96,24 @@ type LocalSID struct {
 // LocalSIDKey is the key of a SID in the main table.
 func LocalSIDKey(sid netip.Addr) Key { return sidKey(TableMain, sid) }
 
-func sidKey(table uint32, sid netip.Addr) Key { return Key{KindLocalSID, sidSlot(table, sid).id()} }
+func sidKey(table uint32, sid netip.Addr) Key {
+	return SIDKey(table, netip.PrefixFrom(sid, sid.BitLen()))
+}
 
-func (s *LocalSID) Key() Key { return sidKey(s.Table, s.SID) }
+// SIDKey is the key of the SID in a table whose route is for a prefix.
+func SIDKey(table uint32, prefix netip.Prefix) Key {
+	return Key{KindLocalSID, sidSlot(table, prefix).id()}
+}
+
+func (s *LocalSID) Key() Key { return SIDKey(s.Table, s.Prefix()) }
+
+// Prefix is what the route of the SID is for.
+func (s *LocalSID) Prefix() netip.Prefix {
+	if s.Flavors&NextCSID != 0 {
+		return netip.PrefixFrom(s.SID, int(s.BlockLength)+int(s.NodeFunctionLength))
+	}
+	return netip.PrefixFrom(s.SID, s.SID.BitLen())
+}
 
 // Needs is the carrying link and the VRF: the kernel keeps the VRF's ifindex
 // from the time the SID was made, so a recreated VRF would be a black hole.
@@ -103,21 +146,38 @@ func (s *LocalSID) Same(t *LocalSID) bool {
 	return *s == u && s.Policy.equal(t.Policy)
 }
 
-// Mutable is true: NLM_F_REPLACE swaps the behaviour without a lost packet. It
-// resets the counters, so it must not be sent without a difference.
+// Mutable is true in one slot: NLM_F_REPLACE swaps the behaviour without a lost
+// packet. It resets the counters, so it must not be sent without a difference.
 func (s *LocalSID) Mutable(to Object) bool {
 	t, ok := to.(*LocalSID)
-	return ok && t.Table == s.Table
+	return ok && t.Table == s.Table && t.Prefix() == s.Prefix()
 }
 
+// Claims is the slot in the table. That of the address is claimed, too, so that of
+// two SIDs with one address and different prefixes the former goes first: what it
+// has counted is found by its address.
 func (s *LocalSID) Claims(into []Claim) []Claim {
-	return slotClaim(into, s.Table, netip.PrefixFrom(s.SID, 128), 0)
+	into = slotClaim(into, s.Table, s.Prefix(), 0)
+	if s.Flavors&NextCSID != 0 {
+		into = slotClaim(into, s.Table, netip.PrefixFrom(s.SID, s.SID.BitLen()), 0)
+	}
+	return into
 }
 
 func (s *LocalSID) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sid %s action %s", s.SID, s.Behavior)
+	b.WriteString("sid " + s.SID.String())
+	if s.Flavors&NextCSID != 0 {
+		fmt.Fprintf(&b, "/%d", s.Prefix().Bits())
+	}
+	fmt.Fprintf(&b, " action %s", s.Behavior)
 	s.parameters(&b)
+	if s.Flavors != 0 {
+		fmt.Fprintf(&b, " flavors %s", s.Flavors)
+	}
+	if s.Flavors&NextCSID != 0 {
+		fmt.Fprintf(&b, " lblen %d nflen %d", s.BlockLength, s.NodeFunctionLength)
+	}
 	fmt.Fprintf(&b, " dev %s", s.Dev)
 	if s.Table != TableMain {
 		fmt.Fprintf(&b, " table %d", s.Table)

@@ -20,14 +20,12 @@ func SlotOf(o Object) Slot {
 	case *Route:
 		return Slot{o.Table, o.Prefix, kernelMetric(o.Prefix, o.Metric)}
 	case *LocalSID:
-		return sidSlot(o.Table, o.SID)
+		return sidSlot(o.Table, o.Prefix())
 	}
 	return Slot{}
 }
 
-func sidSlot(table uint32, sid netip.Addr) Slot {
-	return Slot{table, netip.PrefixFrom(sid, sid.BitLen()), defaultMetricIPv6}
-}
+func sidSlot(table uint32, prefix netip.Prefix) Slot { return Slot{table, prefix, defaultMetricIPv6} }
 
 // defaultMetricIPv6 is what the kernel makes of metric 0 (IP6_RT_PRIO_USER).
 const defaultMetricIPv6 = 1024
@@ -87,11 +85,15 @@ func SlotOfKey(k Key) (Slot, bool) {
 
 // text is the identity of a key for people.
 func (s Slot) text(kind Kind) string {
-	switch {
-	case kind == KindRoute:
+	if kind == KindRoute {
 		return fmt.Sprintf("%d/%s/%d", s.Table, s.Prefix, s.Metric)
-	case s.Table == TableMain:
-		return s.Prefix.Addr().String()
 	}
-	return fmt.Sprintf("%s/table/%d", s.Prefix.Addr(), s.Table)
+	sid := s.Prefix.String()
+	if s.Prefix.IsSingleIP() {
+		sid = s.Prefix.Addr().String()
+	}
+	if s.Table == TableMain {
+		return sid
+	}
+	return fmt.Sprintf("%s/table/%d", sid, s.Table)
 }

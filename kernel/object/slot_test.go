@@ -13,6 +13,10 @@ func TestSlotKeys(t *testing.T) {
 	route := func(table uint32, prefix string, metric uint32) object.Key {
 		return object.RouteKey(table, netip.MustParsePrefix(prefix), metric)
 	}
+	csid := func(a string, node uint8) object.Key {
+		s := &object.LocalSID{SID: netip.MustParseAddr(a), Table: 254, Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: node}
+		return s.Key()
+	}
 	sid := func(a string, table uint32) object.Key {
 		return (&object.LocalSID{SID: netip.MustParseAddr(a), Table: table}).Key()
 	}
@@ -35,6 +39,7 @@ func TestSlotKeys(t *testing.T) {
 		{route(1000000, "0.0.0.0/0", 0), slot(1000000, "0.0.0.0/0", 0), "route/1000000/0.0.0.0/0/0"},
 		{sid("2001:db8::9", 254), slot(254, "2001:db8::9/128", 1024), "localsid/2001:db8::9"},
 		{sid("2001:db8::10", 254), slot(254, "2001:db8::10/128", 1024), "localsid/2001:db8::10"},
+		{csid("fcbb:bb00:100::", 16), slot(254, "fcbb:bb00:100::/48", 1024), "localsid/fcbb:bb00:100::/48"},
 		{sid("2001:db8::10", 300), slot(300, "2001:db8::10/128", 1024), "localsid/2001:db8::10/table/300"},
 	} {
 		if got, ok := object.SlotOfKey(c.key); !ok || got != c.slot {

@@ -218,6 +218,12 @@ func sidTrials(dev string) []trial {
 		s.Table, s.Dev = object.TableMain, dev
 		return &s
 	}
+	csid := func(n byte, s object.LocalSID) *object.LocalSID {
+		s.SID = netip.AddrFrom16([16]byte{0xfc, 0xbb, 0xbb, 0, n})
+		s.Table, s.Dev = object.TableMain, dev
+		s.Flavors, s.BlockLength, s.NodeFunctionLength = object.NextCSID, 32, 16
+		return &s
+	}
 	hop := netip.MustParseAddr("fe80::2")
 	segments := []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2::")}
 	const seg6, vrf511, v514 = "use Linux 5.14 or later built with CONFIG_IPV6_SEG6_LWTUNNEL",
@@ -228,6 +234,12 @@ func sidTrials(dev string) []trial {
 		{rtnl.FeatureEndX, sid(2, object.LocalSID{Behavior: object.EndX, NextHop: hop}), seg6},
 		{rtnl.FeatureEndXOutLink, sid(3, object.LocalSID{Behavior: object.EndX, NextHop: hop, OutLink: dev}),
 			"use Linux 6.17 or later, or leave the interface out and use a next hop that is not link-local"},
+		{rtnl.FeatureEndPSP, sid(14, object.LocalSID{Behavior: object.End, Flavors: object.PSP}),
+			"use Linux 6.3 or later, or delete the flavor"},
+		{rtnl.FeatureEndNextCSID, csid(1, object.LocalSID{Behavior: object.End}),
+			"use Linux 6.1 or later, or delete the flavor"},
+		{rtnl.FeatureEndXNextCSID, csid(2, object.LocalSID{Behavior: object.EndX, NextHop: hop}),
+			"use Linux 6.6 or later, or delete the flavor"},
 		{rtnl.FeatureEndT, sid(8, object.LocalSID{Behavior: object.EndT, VRFTable: object.TableMain}), seg6},
 		{rtnl.FeatureEndDX2, sid(9, object.LocalSID{Behavior: object.EndDX2, OutLink: dev}), seg6},
 		{rtnl.FeatureEndDX4, sid(10, object.LocalSID{Behavior: object.EndDX4}), seg6},

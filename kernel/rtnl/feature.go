@@ -17,7 +17,10 @@ const (
 	FeatureVeth          Feature = "veth links"
 	FeatureStrictMode    Feature = "vrf strict mode"
 	FeatureEnd           Feature = "End"
+	FeatureEndPSP        Feature = "flavor PSP of End"
+	FeatureEndNextCSID   Feature = "flavor NEXT_CSID of End"
 	FeatureEndX          Feature = "End.X"
+	FeatureEndXNextCSID  Feature = "flavor NEXT_CSID of End.X"
 	FeatureEndXOutLink   Feature = "End.X with an outgoing link"
 	FeatureEndT          Feature = "End.T"
 	FeatureEndDX2        Feature = "End.DX2"
@@ -87,12 +90,23 @@ func linkFeatures(l object.Link) []Feature {
 func sidFeatures(s *object.LocalSID) []Feature {
 	switch s.Behavior {
 	case object.End:
-		return []Feature{FeatureEnd}
-	case object.EndX:
-		if s.OutLink != "" {
-			return []Feature{FeatureEndX, FeatureEndXOutLink}
+		fs := []Feature{FeatureEnd}
+		if s.Flavors&object.PSP != 0 {
+			fs = append(fs, FeatureEndPSP)
 		}
-		return []Feature{FeatureEndX}
+		if s.Flavors&object.NextCSID != 0 {
+			fs = append(fs, FeatureEndNextCSID)
+		}
+		return fs
+	case object.EndX:
+		fs := []Feature{FeatureEndX}
+		if s.OutLink != "" {
+			fs = append(fs, FeatureEndXOutLink)
+		}
+		if s.Flavors&object.NextCSID != 0 {
+			fs = append(fs, FeatureEndXNextCSID)
+		}
+		return fs
 	case object.EndT:
 		if s.VRF != "" {
 			return []Feature{FeatureVRF, FeatureEndT}

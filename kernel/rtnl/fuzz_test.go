@@ -23,6 +23,7 @@ func FuzzDecode(f *testing.F) {
 		&object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0", Dev: "v0"},
 		&object.LocalSID{SID: addr("fc00::3"), Table: 254, Behavior: object.EndB6Encaps, Policy: segs, Dev: "v0"},
 		&object.LocalSID{SID: addr("fc00::4"), Table: 254, Behavior: object.EndDX4, NextHop: addr("192.0.2.1"), Dev: "v0"},
+		&object.LocalSID{SID: addr("fcbb:bb00:100::"), Table: 254, Behavior: object.End, Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: 16, Dev: "v0"},
 	} {
 		var m msgBuf
 		if err := enc.write(&m, 0, 1, o); err != nil {
@@ -161,6 +162,9 @@ func TestEncodedIsDecoded(t *testing.T) {
 	segs := []netip.Addr{addr("fc00:1::"), addr("fc00:2::"), addr("fc00:3::")}
 	for _, want := range []*object.LocalSID{
 		{Behavior: object.End},
+		{Behavior: object.End, Flavors: object.PSP},
+		{Behavior: object.End, SID: addr("fcbb:bb00:100::"), Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: 16},
+		{Behavior: object.EndX, SID: addr("fcbb:bb00::"), Flavors: object.NextCSID, BlockLength: 120, NodeFunctionLength: 8, NextHop: addr("fe80::1")},
 		{Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0"},
 		{Behavior: object.EndT, VRFTable: 254},
 		{Behavior: object.EndDX2, OutLink: "v0"},
@@ -172,7 +176,9 @@ func TestEncodedIsDecoded(t *testing.T) {
 		{Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: segs}},
 		{Behavior: object.EndB6Encaps, Policy: &object.Encap{Mode: object.HEncaps, Segments: segs}},
 	} {
-		want.SID, want.Table, want.Dev = addr("fc00::1"), 254, "v0"
+		if want.Table, want.Dev = 254, "v0"; !want.SID.IsValid() {
+			want.SID = addr("fc00::1")
+		}
 		var m msgBuf
 		if err := (encoder{view: v}).write(&m, 0, 1, want); err != nil {
 			t.Fatal(err)
@@ -196,19 +202,21 @@ func TestRefusedBeforeSending(t *testing.T) {
 		many[i] = addr("fc00::1")
 	}
 	for name, o := range map[string]object.Object{
-		"IPv4 segment":       &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("192.0.2.1")))},
-		"mapped segment":     &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("::ffff:192.0.2.1")))},
-		"no segment":         &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg())},
-		"too many segments":  &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(many...))},
-		"no next hop":        &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8")},
-		"IPv4 gateway":       &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
-		"IPv4 SID":           &object.LocalSID{SID: addr("192.0.2.9"), Table: 254, Behavior: object.End, Dev: "v0"},
-		"IPv4 End.X":         &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("192.0.2.9"), Dev: "v0"},
-		"IPv6 End.DX4":       &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX4, NextHop: addr("fe80::1"), Dev: "v0"},
-		"IPv4 End.DX6":       &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX6, NextHop: addr("192.0.2.9"), Dev: "v0"},
-		"no policy":          &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Dev: "v0"},
-		"too long a policy":  &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: many[1:]}, Dev: "v0"},
-		"IPv4 tunnel source": object.TunnelSource{Source: addr("192.0.2.1")},
+		"IPv4 segment":        &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("192.0.2.1")))},
+		"mapped segment":      &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("::ffff:192.0.2.1")))},
+		"no segment":          &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg())},
+		"too many segments":   &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(many...))},
+		"no next hop":         &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8")},
+		"IPv4 gateway":        &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
+		"IPv4 SID":            &object.LocalSID{SID: addr("192.0.2.9"), Table: 254, Behavior: object.End, Dev: "v0"},
+		"IPv4 End.X":          &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("192.0.2.9"), Dev: "v0"},
+		"IPv6 End.DX4":        &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX4, NextHop: addr("fe80::1"), Dev: "v0"},
+		"IPv4 End.DX6":        &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX6, NextHop: addr("192.0.2.9"), Dev: "v0"},
+		"no policy":           &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Dev: "v0"},
+		"too long a policy":   &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndB6, Policy: &object.Encap{Mode: object.HInsert, Segments: many[1:]}, Dev: "v0"},
+		"bits behind a SID":   &object.LocalSID{SID: addr("fcbb:bb00:100::1"), Table: 254, Behavior: object.End, Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: 16, Dev: "v0"},
+		"lengths that exceed": &object.LocalSID{SID: addr("fcbb::"), Table: 254, Behavior: object.End, Flavors: object.NextCSID, BlockLength: 120, NodeFunctionLength: 16, Dev: "v0"},
+		"IPv4 tunnel source":  object.TunnelSource{Source: addr("192.0.2.1")},
 	} {
 		if r := d.Do(context.Background(), []reconcile.Step{{New: o}})[0]; r.Err == nil {
 			t.Errorf("%s: %v was accepted", name, o)

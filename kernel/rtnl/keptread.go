@@ -185,8 +185,7 @@ func (k *kept) isPlannedRoute(r *keptRoute) bool {
 	if k.isPlanned(object.RouteKey(r.table, r.prefix, r.metric)) {
 		return true
 	}
-	s := object.LocalSID{SID: r.prefix.Addr(), Table: r.table}
-	return r.prefix.IsSingleIP() && r.prefix.Addr().Is6() && k.isPlanned(s.Key())
+	return r.prefix.Addr().Is6() && k.isPlanned(object.SIDKey(r.table, r.prefix))
 }
 
 // eachRoute reads the routes over the links, where these are now, or all where an

@@ -73,7 +73,7 @@ func (e encoder) remove(m *msgBuf, flags uint16, seq uint32, o object.Object) er
 	h := m.begin(unix.RTM_DELROUTE, flags, seq, unix.SizeofRtMsg)
 	switch o := o.(type) {
 	case *object.LocalSID:
-		routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_NOWHERE, o.Table, netip.PrefixFrom(o.SID, 128), 0)
+		routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_NOWHERE, o.Table, o.Prefix(), 0)
 	case *object.Route:
 		routeHeader(m, h, routeType(o.Type), unix.RT_SCOPE_NOWHERE, o.Table, o.Prefix, o.Metric)
 		if id, ok := e.hops.id(o.SharedHop); ok && o.Prefix.Addr().Is4() {
@@ -234,7 +234,12 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 	if !s.SID.Is6() || s.SID.Is4In6() {
 		return fmt.Errorf("SID %s is not an IPv6 address", s.SID)
 	}
-	routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_UNIVERSE, s.Table, netip.PrefixFrom(s.SID, 128), 0)
+	prefix := s.Prefix()
+	if !prefix.IsValid() || prefix != prefix.Masked() {
+		return fmt.Errorf("SID %s with a block of %d and a node and function of %d bits: what is behind them has to be zero",
+			s.SID, s.BlockLength, s.NodeFunctionLength)
+	}
+	routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_UNIVERSE, s.Table, prefix, 0)
 	dev, err := e.index(s.Dev, s.Key().String())
 	if err != nil {
 		return err
@@ -253,6 +258,15 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 	m.u64(seg6CntBytes, 0)
 	m.u64(seg6CntErrors, 0)
 	m.unnest(counters)
+	if s.Flavors != 0 {
+		flavors := m.nest(seg6LocalFlavors | unix.NLA_F_NESTED)
+		m.u32(seg6FlvOperation, uint32(s.Flavors))
+		if s.Flavors&object.NextCSID != 0 {
+			m.u8(seg6FlvBlockBits, s.BlockLength)
+			m.u8(seg6FlvNodeFunctionBits, s.NodeFunctionLength)
+		}
+		m.unnest(flavors)
+	}
 	m.unnest(encap)
 	return nil
 }

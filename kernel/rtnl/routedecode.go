@@ -118,7 +118,7 @@ func (d decoder) vrf(table uint32) string {
 // LocalSID cannot express. counted tells whether counters are on.
 func (d decoder) sid(r *rawRoute, s *object.LocalSID) (counted, ok bool) {
 	*s = object.LocalSID{SID: r.dst.Addr(), Table: r.table, Dev: d.name(r.hop.oif)}
-	ok = r.dst.Bits() == 128 && r.metric == defaultMetricIPv6 && r.multipath == nil && !r.hop.gateway.IsValid()
+	ok = r.metric == defaultMetricIPv6 && r.multipath == nil && !r.hop.gateway.IsValid()
 	for a := (attrs{rest: r.hop.encap}); a.next(); {
 		switch a.typ {
 		case nl.SEG6_LOCAL_ACTION:
@@ -141,6 +141,8 @@ func (d decoder) sid(r *rawRoute, s *object.LocalSID) (counted, ok bool) {
 			ok = d.policy(a.data, s) && ok
 		case seg6LocalCounters:
 			counted = true
+		case seg6LocalFlavors:
+			ok = flavors(a.data, s) && ok
 		default:
 			ok = false
 		}
@@ -150,7 +152,25 @@ func (d decoder) sid(r *rawRoute, s *object.LocalSID) (counted, ok bool) {
 			s.VRF = gone
 		}
 	}
-	return counted, ok && s.Behavior.Known()
+	return counted, ok && s.Behavior.Known() && s.Prefix() == r.dst
+}
+
+// flavors decodes the flavors of a behaviour; false when there are some that are
+// not known.
+func flavors(b []byte, s *object.LocalSID) bool {
+	ops := uint32(0)
+	for a := (attrs{rest: b}); a.next(); {
+		switch a.typ {
+		case seg6FlvOperation:
+			ops = a.u32()
+		case seg6FlvBlockBits:
+			s.BlockLength = a.u8()
+		case seg6FlvNodeFunctionBits:
+			s.NodeFunctionLength = a.u8()
+		}
+	}
+	s.Flavors = object.Flavors(ops) & (object.PSP | object.NextCSID)
+	return uint32(s.Flavors) == ops
 }
 
 // policy decodes the header of End.B6 and End.B6.Encaps, which comes after the
@@ -318,6 +338,8 @@ func droppedFromSID(w, held *object.LocalSID, counted bool) string {
 		return "the counters"
 	case w.Behavior != held.Behavior:
 		return "action " + w.Behavior.String()
+	case w.Flavors != held.Flavors:
+		return "flavors " + (w.Flavors &^ held.Flavors).String()
 	case w.NextHop != held.NextHop:
 		return "next hop " + w.NextHop.String()
 	case w.OutLink != held.OutLink:

@@ -36,7 +36,7 @@ type attrHead struct {
 // read reads what an RTM_NEWROUTE says of one of our SIDs in a table; ok is false
 // when it is of something else.
 func (ls *sidLayouts) read(b []byte, table uint32) (r object.SIDReading, ok bool) {
-	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET6 || b[1] != 128 || b[5] != Protocol {
+	if len(b) < unix.SizeofRtMsg || b[0] != unix.AF_INET6 || b[5] != Protocol {
 		return r, false
 	}
 	l := ls.of(b)

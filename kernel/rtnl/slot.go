@@ -22,7 +22,7 @@ type slot struct {
 func slotOf(o object.Object) slot {
 	switch o := o.(type) {
 	case *object.LocalSID:
-		return slot{o.Table, netip.PrefixFrom(o.SID, 128), defaultMetricIPv6}
+		return slot{o.Table, o.Prefix(), defaultMetricIPv6}
 	case *object.Route:
 		s := slot{o.Table, o.Prefix, o.Metric}
 		if s.metric == 0 && o.Prefix.Addr().Is6() {

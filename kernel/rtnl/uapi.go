@@ -50,6 +50,11 @@ const (
 	seg6CntBytes      = 3
 	seg6CntErrors     = 4
 
+	seg6LocalFlavors        = 11 // SEG6_LOCAL_FLAVORS, Linux 6.1
+	seg6FlvOperation        = 1
+	seg6FlvBlockBits        = 2
+	seg6FlvNodeFunctionBits = 3
+
 	// linux/seg6_genl.h
 	seg6GenlName      = "SEG6"
 	seg6GenlVersion   = 1

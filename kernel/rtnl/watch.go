@@ -278,9 +278,8 @@ func (w *watch) routeEvent(m *message) (Event, bool) {
 	}
 	e := Event{Kind: EventRoute, Gone: m.typ == unix.RTM_DELROUTE || r.proto != Protocol,
 		Keys: []object.Key{object.RouteKey(r.table, r.dst, r.metric)}}
-	if r.family == unix.AF_INET6 && r.dst.Bits() == 128 && r.metric == defaultMetricIPv6 {
-		s := object.LocalSID{SID: r.dst.Addr(), Table: r.table}
-		e.Keys = append(e.Keys, s.Key())
+	if r.family == unix.AF_INET6 && r.metric == defaultMetricIPv6 {
+		e.Keys = append(e.Keys, object.SIDKey(r.table, r.dst))
 	}
 	if o, ok := (decoder{w.view(), w.hops}).object(&r); ok && r.proto == Protocol {
 		e.Route = o

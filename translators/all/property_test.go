@@ -289,7 +289,8 @@ func (w *world) sidEdit() (string, string) {
 		`"behavior": "END_DX6", "next-hop": "2001:db8:7::1"`,
 		`"behavior": "END_B6_ENCAPS"`,
 	})
-	policy := ""
+	policy := w.pick("flavor", []string{"", "", `, "flavors": {"config": {"flavor": ["NEXT_CSID"], "locator-block-length": 64, "locator-node-function-length": 64}}`,
+		`, "flavors": {"config": {"flavor": ["PSP"]}}`})
 	if strings.Contains(body, "B6") {
 		policy = `, "policy": {"config": {"segment-list": ["2001:db8:3::` + w.pick("segment", []string{"1", "2"}) + `"]}}`
 	}

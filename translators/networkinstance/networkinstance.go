@@ -17,10 +17,6 @@ import (
 	"heddle/translators"
 )
 
-// lastMetric is the metric of the unreachable default routes: the highest that
-// the kernel's documentation of VRFs uses, behind any real route.
-const lastMetric = 4278198272
-
 var everything = []netip.Prefix{
 	netip.PrefixFrom(netip.IPv4Unspecified(), 0),
 	netip.PrefixFrom(netip.IPv6Unspecified(), 0),
@@ -65,7 +61,7 @@ func instance(v translators.View, key schema.EntryKey, entry schema.GoStruct, ou
 		object.LinkConfig{Link: vrf, Admin: object.AdminUp},
 	)
 	for _, p := range everything {
-		out.Own(&object.Route{Table: table, Prefix: p, Metric: lastMetric, Type: object.Unreachable, VRF: vrf})
+		out.Own(&object.Route{Table: table, Prefix: p, Metric: translators.LastMetric, Type: object.Unreachable, VRF: vrf})
 	}
 	out.ShareForwarding()
 	return nil

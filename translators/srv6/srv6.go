@@ -121,7 +121,8 @@ func locator(v translators.View, key schema.EntryKey, entry schema.GoStruct, out
 	if !prefix.IsValid() {
 		return errors.New("a locator needs config/prefix")
 	}
-	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Type: object.Blackhole})
+	// A compressed SID may be the whole locator, so the metric is not that of SIDs.
+	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Metric: translators.LastMetric, Type: object.Blackhole})
 	return nil
 }
 
@@ -135,6 +136,7 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 		return fmt.Errorf("a SID needs config/behavior, not %q", translators.EnumName(s.Behavior))
 	}
 	local := &object.LocalSID{SID: translators.Addr(s.Address), Table: object.TableMain, Behavior: action}
+	flavors(s.Flavors, local)
 	down, err := parameters(v, s, local)
 	if err != nil {
 		return err
@@ -154,6 +156,21 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 	out.ShareForwarding()
 	out.Own(local)
 	return nil
+}
+
+func flavors(f *translators.Flavors, local *object.LocalSID) {
+	if f == nil {
+		return
+	}
+	for _, one := range f.Flavor {
+		switch one {
+		case translators.FlavorPSP:
+			local.Flavors |= object.PSP
+		case translators.FlavorNextCSID:
+			local.Flavors |= object.NextCSID
+			local.BlockLength, local.NodeFunctionLength = translators.CSIDLengths(f)
+		}
+	}
 }
 
 // parameters fills in what belongs to the behaviour of a SID; down says why it
