@@ -125,7 +125,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments"},
-		{object.LocalSID{}, "SID Table Behavior VRF VRFTable NextHop OutLink Dev Policy"},
+		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string
 		for f := range reflect.TypeOf(c.object).Fields() {

@@ -187,6 +187,12 @@ func sid(s reconcile.Step, o *object.LocalSID) ([]Command, error) {
 	if o.Policy != nil {
 		c = append(c, "srh", "segs", segments(o.Policy))
 	}
+	if o.Flavors != 0 {
+		c = append(c, "flavors", o.Flavors.String())
+	}
+	if o.Flavors&object.NextCSID != 0 {
+		c = append(c, "lblen", number(uint32(o.BlockLength)), "nflen", number(uint32(o.NodeFunctionLength)))
+	}
 	return []Command{append(c, "count", "dev", o.Dev)}, nil
 }
 
