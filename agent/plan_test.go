@@ -114,7 +114,7 @@ func TestPlan(t *testing.T) {
 		"ip address add 2001:db8:13::1/64 dev e1",
 		"sysctl -w net.ipv6.conf.all.forwarding=1",
 		"ip sr tunsrc set 2001:db8:1::1",
-		"ip -6 route add blackhole 2001:db8:1::/48 metric 1024 proto 72",
+		"ip -6 route add blackhole 2001:db8:1::/48 metric 4278198272 proto 72",
 		"ip -6 route add 2001:db8:1:e001::/128 metric 1024 proto 72 encap seg6local action End.X nh6 2001:db8:13::9 count dev e1",
 		"ip -6 route add 2001:db8:5::/48 metric 1024 proto 72 encap seg6 mode encap segs 2001:db8:4::1,2001:db8:4::2 dev e1",
 	} {
