@@ -78,6 +78,11 @@ var importRules = []importRule{
 		why:   "what an agent answers is the same for every protocol",
 	},
 	{
+		room:  "agent/explain",
+		never: []string{"heddle/gen", "heddle/schema", "heddle/agent/gnmi", "heddle/agent/rpc", "heddle/kernel/rtnl", netlinkLib, grpcLib, "os", "net"},
+		why:   "what becomes of a packet follows from the kernel's objects alone",
+	},
+	{
 		room:  "agent/rpc",
 		never: []string{"heddle/agent/gnmi", "heddle/translators", "heddle/kernel", "heddle/reconcile", netlinkLib, ebpfLib},
 		why:   "a protocol turns messages into questions and answers into messages, nothing else",

@@ -56,6 +56,7 @@ type Agent struct {
 	schema  *schema.Schema
 	kernel  *drivers.Drivers
 	words   iproute.Kernel // what commands have to say of the kernel
+	slots   slots
 	rec     *reconcile.Reconciler
 	applier *applier
 	dirty   *dirty
@@ -119,7 +120,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if err := a.wire(a.kernel, kernelView{a.kernel}, known); err != nil {
 		return nil, err
 	}
-	a.drift.net, a.words = a.kernel.Net, a.kernel
+	a.drift.net, a.words, a.slots = a.kernel.Net, a.kernel, a.kernel.Net
 	return a, nil
 }
 

@@ -94,6 +94,9 @@ func ReportOnly() Option {
 	return func(r *Reconciler) { r.reportOnly = true }
 }
 
+// OriginText is the model path of an origin.
+func (r *Reconciler) OriginText(origin string) string { return r.text(origin) }
+
 // New returns a Reconciler that works through d. Load comes before anything
 // else.
 func New(d Driver, options ...Option) *Reconciler {

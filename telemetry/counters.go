@@ -226,8 +226,9 @@ func (c *Counters) baseOf(r *sidRecord) object.SIDCounters {
 	return c.counts[r.counts-1].base
 }
 
-// total is what a SID has counted; ok is false as long as nothing was read.
-func (c *Counters) total(sid netip.Addr) (total object.SIDCounters, ok bool) {
+// Total is what a SID has counted as of the last reading; ok is false as long as
+// there was none.
+func (c *Counters) Total(sid netip.Addr) (total object.SIDCounters, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.totalOf(c.sids.get(sid))

@@ -58,14 +58,14 @@ func sidAHas(packets uint64) []object.SIDReading {
 
 func (c *counting) expect(packets uint64) {
 	c.t.Helper()
-	if got, ok := c.counters.total(sidA); !ok || got.Packets != packets || got.Octets != 100*packets {
+	if got, ok := c.counters.Total(sidA); !ok || got.Packets != packets || got.Octets != 100*packets {
 		c.t.Errorf("total is %+v, %t; want %d packets", got, ok, packets)
 	}
 }
 
 func TestNothingIsToldBeforeItIsRead(t *testing.T) {
 	c := newCounting(t)
-	if _, ok := c.counters.total(sidA); ok {
+	if _, ok := c.counters.Total(sidA); ok {
 		t.Error("a total that nobody has read")
 	}
 	// What the kernel counted for an earlier life of the agent is in the total.
@@ -173,7 +173,7 @@ func TestForgottenMeanwhile(t *testing.T) {
 	c.counters.forget(sidA)
 	c.counters.track(sidA)
 	l.take(sidAHas(20))
-	if got, ok := c.counters.total(sidA); ok {
+	if got, ok := c.counters.Total(sidA); ok {
 		t.Errorf("the new SID has %+v", got)
 	}
 }
@@ -244,7 +244,7 @@ func TestEveryPacketOnce(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				total, ok := c.total(sidA)
+				total, ok := c.Total(sidA)
 				if !ok {
 					return
 				}
@@ -260,7 +260,7 @@ func TestEveryPacketOnce(t *testing.T) {
 		end := c.look()
 		_ = k.SIDCounters(context.Background(), nil, end.take)
 		end.end()
-		if total, _ := c.total(sidA); total != count(truth) {
+		if total, _ := c.Total(sidA); total != count(truth) {
 			t.Fatalf("total %+v, want %+v", total, count(truth))
 		}
 	})

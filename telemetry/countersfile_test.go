@@ -47,7 +47,7 @@ func TestTotalsSurviveARestart(t *testing.T) {
 	c, file := saved(t)
 	for range 3 {
 		c.restart(file, "boot 1")
-		if got, ok := c.counters.total(sidA); ok {
+		if got, ok := c.counters.Total(sidA); ok {
 			t.Errorf("a total before the kernel was read: %+v", got)
 		}
 		c.read()

@@ -5,8 +5,13 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"net/netip"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"heddle/agent/datastore"
 	"heddle/agent/operation"
@@ -17,6 +22,8 @@ import (
 // Agent answers.
 type Agent interface {
 	Plan(ctx context.Context, req datastore.Request) (operation.Plan, error)
+	ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error)
+	ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error)
 }
 
 // Sets reads SetRequests and knows with which status a Set that fails is answered;
@@ -60,4 +67,59 @@ var actions = map[operation.Action]hpb.PlanStep_Action{
 	operation.Create: hpb.PlanStep_CREATE,
 	operation.Change: hpb.PlanStep_CHANGE,
 	operation.Delete: hpb.PlanStep_DELETE,
+}
+
+// Explain implements heddle.v1.Heddle.
+func (s *Server) Explain(ctx context.Context, req *hpb.ExplainRequest) (*hpb.ExplainResponse, error) {
+	e, err := s.explain(ctx, req)
+	if err != nil {
+		return nil, s.statusOf(err)
+	}
+	resp := &hpb.ExplainResponse{Path: e.Path, Programmed: e.Programmed, Reason: e.Reason}
+	for _, o := range e.Objects {
+		resp.Objects = append(resp.Objects, &hpb.KernelObject{Wanted: o.Wanted, Held: o.Held, Reason: o.Reason, Packet: o.Packet})
+	}
+	if c := e.Counters; c != nil {
+		resp.Counters = &hpb.SidCounters{Packets: c.Packets, Octets: c.Octets, Errors: c.Errors}
+	}
+	return resp, nil
+}
+
+func (s *Server) explain(ctx context.Context, req *hpb.ExplainRequest) (operation.Explanation, error) {
+	var none operation.Explanation
+	switch about := req.GetAbout().(type) {
+	case *hpb.ExplainRequest_Sid:
+		sid, err := address(about.Sid)
+		if err != nil {
+			return none, err
+		}
+		return s.agent.ExplainSID(ctx, sid)
+	case *hpb.ExplainRequest_Route:
+		prefix, err := netip.ParsePrefix(about.Route.GetPrefix())
+		if err != nil {
+			return none, &operation.InvalidError{What: "prefix " + about.Route.GetPrefix() + ": it is not like 192.0.2.0/24 or 2001:db8::/32"}
+		}
+		return s.agent.ExplainRoute(ctx, about.Route.GetNetworkInstance(), prefix)
+	}
+	return none, &operation.InvalidError{What: "what is to be explained is missing: a SID or a route"}
+}
+
+// address reads the address of a SID.
+func address(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" {
+		return a, &operation.InvalidError{What: "SID " + text + ": it is not an IPv6 address"}
+	}
+	return a, nil
+}
+
+// statusOf gives an answer that is none its status.
+func (s *Server) statusOf(err error) error {
+	if e, ok := errors.AsType[*operation.NotFoundError](err); ok {
+		return status.Error(codes.NotFound, e.What)
+	}
+	if e, ok := errors.AsType[*operation.InvalidError](err); ok {
+		return status.Error(codes.InvalidArgument, e.What)
+	}
+	return s.sets.SetStatus(err)
 }

@@ -260,6 +260,354 @@ func (x *PlanStep) GetCommands() []string {
 	return nil
 }
 
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to About:
+	//
+	//	*ExplainRequest_Sid
+	//	*ExplainRequest_Route
+	About         isExplainRequest_About `protobuf_oneof:"about"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_heddle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExplainRequest) GetAbout() isExplainRequest_About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetSid() string {
+	if x != nil {
+		if x, ok := x.About.(*ExplainRequest_Sid); ok {
+			return x.Sid
+		}
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetRoute() *StaticRoute {
+	if x != nil {
+		if x, ok := x.About.(*ExplainRequest_Route); ok {
+			return x.Route
+		}
+	}
+	return nil
+}
+
+type isExplainRequest_About interface {
+	isExplainRequest_About()
+}
+
+type ExplainRequest_Sid struct {
+	// An IPv6 address.
+	Sid string `protobuf:"bytes,1,opt,name=sid,proto3,oneof"`
+}
+
+type ExplainRequest_Route struct {
+	Route *StaticRoute `protobuf:"bytes,2,opt,name=route,proto3,oneof"`
+}
+
+func (*ExplainRequest_Sid) isExplainRequest_About() {}
+
+func (*ExplainRequest_Route) isExplainRequest_About() {}
+
+type StaticRoute struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prefix string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// The default instance if it is empty.
+	NetworkInstance string `protobuf:"bytes,2,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *StaticRoute) Reset() {
+	*x = StaticRoute{}
+	mi := &file_heddle_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaticRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaticRoute) ProtoMessage() {}
+
+func (x *StaticRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaticRoute.ProtoReflect.Descriptor instead.
+func (*StaticRoute) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StaticRoute) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *StaticRoute) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path of the list entry.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Whether the kernel holds all that the entry asks for, and why not.
+	Programmed bool   `protobuf:"varint,2,opt,name=programmed,proto3" json:"programmed,omitempty"`
+	Reason     string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The routes or SIDs that the entry asks for.
+	Objects []*KernelObject `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`
+	// Of a SID that counts; octets are those of packets as they came in.
+	Counters      *SidCounters `protobuf:"bytes,5,opt,name=counters,proto3" json:"counters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_heddle_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ExplainResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetProgrammed() bool {
+	if x != nil {
+		return x.Programmed
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetObjects() []*KernelObject {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetCounters() *SidCounters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+type KernelObject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the words of iproute2.
+	Wanted string `protobuf:"bytes,1,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	// As the kernel holds it now, whoever made it; empty: nothing is there.
+	Held string `protobuf:"bytes,2,opt,name=held,proto3" json:"held,omitempty"`
+	// Why it is not as wanted; empty: it is.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What becomes of a packet that meets what the kernel holds, step by step.
+	Packet        []string `protobuf:"bytes,4,rep,name=packet,proto3" json:"packet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KernelObject) Reset() {
+	*x = KernelObject{}
+	mi := &file_heddle_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KernelObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KernelObject) ProtoMessage() {}
+
+func (x *KernelObject) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KernelObject.ProtoReflect.Descriptor instead.
+func (*KernelObject) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KernelObject) GetWanted() string {
+	if x != nil {
+		return x.Wanted
+	}
+	return ""
+}
+
+func (x *KernelObject) GetHeld() string {
+	if x != nil {
+		return x.Held
+	}
+	return ""
+}
+
+func (x *KernelObject) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *KernelObject) GetPacket() []string {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+type SidCounters struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packets       uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"`
+	Octets        uint64                 `protobuf:"varint,2,opt,name=octets,proto3" json:"octets,omitempty"`
+	Errors        uint64                 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SidCounters) Reset() {
+	*x = SidCounters{}
+	mi := &file_heddle_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SidCounters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SidCounters) ProtoMessage() {}
+
+func (x *SidCounters) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SidCounters.ProtoReflect.Descriptor instead.
+func (*SidCounters) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SidCounters) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *SidCounters) GetOctets() uint64 {
+	if x != nil {
+		return x.Octets
+	}
+	return 0
+}
+
+func (x *SidCounters) GetErrors() uint64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
 var File_heddle_proto protoreflect.FileDescriptor
 
 const file_heddle_proto_rawDesc = "" +
@@ -283,9 +631,34 @@ const file_heddle_proto_rawDesc = "" +
 	"\n" +
 	"\x06CHANGE\x10\x02\x12\n" +
 	"\n" +
-	"\x06DELETE\x10\x032A\n" +
+	"\x06DELETE\x10\x03\"]\n" +
+	"\x0eExplainRequest\x12\x12\n" +
+	"\x03sid\x18\x01 \x01(\tH\x00R\x03sid\x12.\n" +
+	"\x05route\x18\x02 \x01(\v2\x16.heddle.v1.StaticRouteH\x00R\x05routeB\a\n" +
+	"\x05about\"P\n" +
+	"\vStaticRoute\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12)\n" +
+	"\x10network_instance\x18\x02 \x01(\tR\x0fnetworkInstance\"\xc4\x01\n" +
+	"\x0fExplainResponse\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1e\n" +
+	"\n" +
+	"programmed\x18\x02 \x01(\bR\n" +
+	"programmed\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
+	"\aobjects\x18\x04 \x03(\v2\x17.heddle.v1.KernelObjectR\aobjects\x122\n" +
+	"\bcounters\x18\x05 \x01(\v2\x16.heddle.v1.SidCountersR\bcounters\"j\n" +
+	"\fKernelObject\x12\x16\n" +
+	"\x06wanted\x18\x01 \x01(\tR\x06wanted\x12\x12\n" +
+	"\x04held\x18\x02 \x01(\tR\x04held\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06packet\x18\x04 \x03(\tR\x06packet\"W\n" +
+	"\vSidCounters\x12\x18\n" +
+	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x16\n" +
+	"\x06octets\x18\x02 \x01(\x04R\x06octets\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors2\x83\x01\n" +
 	"\x06Heddle\x127\n" +
-	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
+	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponse\x12@\n" +
+	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
 
 var (
 	file_heddle_proto_rawDescOnce sync.Once
@@ -300,25 +673,35 @@ func file_heddle_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_heddle_proto_goTypes = []any{
 	(PlanStep_Action)(0),    // 0: heddle.v1.PlanStep.Action
 	(*PlanRequest)(nil),     // 1: heddle.v1.PlanRequest
 	(*PlanResponse)(nil),    // 2: heddle.v1.PlanResponse
 	(*PlanStep)(nil),        // 3: heddle.v1.PlanStep
-	(*gnmi.SetRequest)(nil), // 4: gnmi.SetRequest
+	(*ExplainRequest)(nil),  // 4: heddle.v1.ExplainRequest
+	(*StaticRoute)(nil),     // 5: heddle.v1.StaticRoute
+	(*ExplainResponse)(nil), // 6: heddle.v1.ExplainResponse
+	(*KernelObject)(nil),    // 7: heddle.v1.KernelObject
+	(*SidCounters)(nil),     // 8: heddle.v1.SidCounters
+	(*gnmi.SetRequest)(nil), // 9: gnmi.SetRequest
 }
 var file_heddle_proto_depIdxs = []int32{
-	4, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
+	9, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
 	3, // 1: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
 	0, // 2: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
-	1, // 3: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
-	2, // 4: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 3: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
+	7, // 4: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
+	8, // 5: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
+	1, // 6: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
+	4, // 7: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
+	2, // 8: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
+	6, // 9: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
+	8, // [8:10] is the sub-list for method output_type
+	6, // [6:8] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_heddle_proto_init() }
@@ -326,13 +709,17 @@ func file_heddle_proto_init() {
 	if File_heddle_proto != nil {
 		return
 	}
+	file_heddle_proto_msgTypes[3].OneofWrappers = []any{
+		(*ExplainRequest_Sid)(nil),
+		(*ExplainRequest_Route)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_proto_rawDesc), len(file_heddle_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

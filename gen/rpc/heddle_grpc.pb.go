@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Heddle_Plan_FullMethodName = "/heddle.v1.Heddle/Plan"
+	Heddle_Plan_FullMethodName    = "/heddle.v1.Heddle/Plan"
+	Heddle_Explain_FullMethodName = "/heddle.v1.Heddle/Explain"
 )
 
 // HeddleClient is the client API for Heddle service.
@@ -31,6 +32,10 @@ type HeddleClient interface {
 	// Plan tells what a gNMI Set would do to the kernel, and does nothing. The request
 	// is checked as a Set is, with the same errors.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// Explain tells what there is about one SID or route: the configuration, what the
+	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
+	// the text says what packets meet in its place.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type heddleClient struct {
@@ -51,6 +56,16 @@ func (c *heddleClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.C
 	return out, nil
 }
 
+func (c *heddleClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, Heddle_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HeddleServer is the server API for Heddle service.
 // All implementations must embed UnimplementedHeddleServer
 // for forward compatibility.
@@ -58,6 +73,10 @@ type HeddleServer interface {
 	// Plan tells what a gNMI Set would do to the kernel, and does nothing. The request
 	// is checked as a Set is, with the same errors.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// Explain tells what there is about one SID or route: the configuration, what the
+	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
+	// the text says what packets meet in its place.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedHeddleServer()
 }
 
@@ -70,6 +89,9 @@ type UnimplementedHeddleServer struct{}
 
 func (UnimplementedHeddleServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedHeddleServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedHeddleServer) mustEmbedUnimplementedHeddleServer() {}
 func (UnimplementedHeddleServer) testEmbeddedByValue()                {}
@@ -110,6 +132,24 @@ func _Heddle_Plan_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Heddle_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Heddle_ServiceDesc is the grpc.ServiceDesc for Heddle service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +160,10 @@ var Heddle_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _Heddle_Plan_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _Heddle_Explain_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

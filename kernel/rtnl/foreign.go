@@ -269,7 +269,7 @@ func (r *keptRoute) String() string {
 	if r.metric != 0 && !(r.prefix.Addr().Is6() && r.metric == defaultMetricIPv6) {
 		text += fmt.Sprintf(" metric %d", r.metric)
 	}
-	return text + " of protocol " + protocolName(r.proto)
+	return text + " of protocol " + ProtocolName(r.proto)
 }
 
 // dumpNeighbours lists the neighbours of a link, of all for index 0: those in the

@@ -47,13 +47,13 @@ func sameSlot(o object.Object, r *rawRoute) error {
 func conflict(o object.Object, r *rawRoute) error {
 	return &ConflictError{
 		Object: fmt.Sprint(o),
-		Holder: fmt.Sprintf("route %s table %d metric %d of protocol %s", r.dst, r.table, r.metric, protocolName(r.proto)),
+		Holder: fmt.Sprintf("route %s table %d metric %d of protocol %s", r.dst, r.table, r.metric, ProtocolName(r.proto)),
 		Remedy: "delete it, or use another prefix, table or metric",
 	}
 }
 
-// protocolName is the name that iproute2 prints for a route protocol.
-func protocolName(p uint8) string {
+// ProtocolName is the name that iproute2 prints for a route protocol.
+func ProtocolName(p uint8) string {
 	names := map[uint8]string{
 		unix.RTPROT_KERNEL: "kernel", unix.RTPROT_BOOT: "boot", unix.RTPROT_STATIC: "static", unix.RTPROT_RA: "ra",
 		unix.RTPROT_ZEBRA: "zebra", unix.RTPROT_BIRD: "bird", unix.RTPROT_DHCP: "dhcp", unix.RTPROT_KEEPALIVED: "keepalived",

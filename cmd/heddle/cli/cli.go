@@ -36,6 +36,9 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
   heddle plan [--delete PATH] [--replace PATH=VALUE] [--update PATH=VALUE] ...
         what such a set would do to the kernel, as commands of iproute2 and
         sysctl, checked like a set; nothing is changed
+  heddle explain sid ADDRESS
+  heddle explain route PREFIX [INSTANCE]
+        what is configured, what the kernel holds, and what it does with packets
   heddle watch [--once] [--sample 1s] PATH...
         what the paths hold, and every change
   heddle drift
@@ -95,7 +98,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, plan, watch, drift or capabilities; --help tells more")
+		return wrongUsage("no command: use get, set, plan, explain, watch, drift or capabilities; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -105,6 +108,8 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.set(ctx)
 	case "plan":
 		return c.plan(ctx)
+	case "explain":
+		return c.explain(ctx)
 	case "watch":
 		return c.watch(ctx)
 	case "drift":
@@ -114,7 +119,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, plan, watch, drift or capabilities", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, explain, watch, drift or capabilities", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,18 @@ func (planner) Plan(_ context.Context, req datastore.Request) (operation.Plan, e
 		return operation.Plan{Entries: 1}, nil
 	}
 	return operation.Plan{}, nil
+}
+
+func (planner) ExplainSID(_ context.Context, sid netip.Addr) (operation.Explanation, error) {
+	if sid != netip.MustParseAddr("fc00::1") {
+		return operation.Explanation{}, &operation.NotFoundError{What: "there is none"}
+	}
+	return operation.Explanation{Path: "/sid", Programmed: true, Counters: &operation.Counters{Packets: 1, Octets: 2, Errors: 3},
+		Objects: []operation.Object{{Wanted: "sid", Held: "sid", Packet: []string{"first", "second"}}}}, nil
+}
+
+func (planner) ExplainRoute(_ context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error) {
+	return operation.Explanation{Path: instance + prefix.String(), Reason: "taken away", Objects: []operation.Object{{Wanted: "route", Reason: "taken away"}}}, nil
 }
 
 // serve starts a target without state and returns its socket, its TCP address
@@ -139,6 +152,12 @@ func TestCommands(t *testing.T) {
 		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
 		{name: "plan refused", args: []string{"--target", unix, "plan", "--update", "/interfaces/interface[name=a]/config/mtuu=1"}, code: 1, err: "NotFound: "},
 		{name: "nothing to plan", args: []string{"plan"}, code: 2, err: "nothing to plan: use --delete"},
+		{name: "explain a SID", args: []string{"--target", unix, "explain", "sid", "fc00::1"}, out: "configured  /sid\nprogrammed  yes\n" +
+			"kernel      sid\npacket      first\n            second\ncounted     1 packets, 2 octets, 3 errors\n"},
+		{name: "explain a route", args: []string{"--target", unix, "explain", "route", "fc00::/8", "red"}, out: "configured  redfc00::/8\nprogrammed  no: taken away\nkernel      nothing\nwanted      route\n"},
+		{name: "explain what is not there", args: []string{"--target", unix, "explain", "sid", "fc00::2"}, code: 1, err: "NotFound: there is none"},
+		{name: "explain nonsense", args: []string{"--target", unix, "explain", "sid", "x"}, code: 1, err: "InvalidArgument: SID x: it is not an IPv6 address"},
+		{name: "explain nothing", args: []string{"explain"}, code: 2, err: "sid ADDRESS, or route PREFIX"},
 		{name: "drift with an argument", args: []string{"drift", "/"}, code: 2, err: "no argument"},
 		{name: "refused", args: []string{"--target", unix, "set", "--update", "/interfaces/interface[name=a]/config/mtu=70000"}, code: 1, err: "/interfaces/interface[name=a]/config/mtu"},
 		{name: "delete", args: []string{"--target", unix, "set", "--delete", "/interfaces/interface[name=*]"}, out: "DELETE /interfaces/interface[name=*]\ncommitted ..."},

@@ -44,7 +44,7 @@ func (d *dialOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&d.key, "key", d.key, "PEM file with the client's key")
 	fs.StringVar(&d.serverName, "server-name", d.serverName, "name that the certificate has to be for")
 	fs.BoolVar(&d.skipVerify, "insecure-skip-verify", d.skipVerify, "do not check who the target is")
-	fs.DurationVar(&d.timeout, "timeout", d.timeout, "for get, set, plan and capabilities")
+	fs.DurationVar(&d.timeout, "timeout", d.timeout, "for everything but watch")
 }
 
 // connect makes a connection, which comes up with the first call.

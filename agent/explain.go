@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"heddle/agent/datastore"
+	"heddle/agent/explain"
+	"heddle/agent/operation"
+	"heddle/kernel/object"
+	"heddle/kernel/rtnl"
+	"heddle/schema"
+	"heddle/translators"
+)
+
+// slots reads what the kernel holds at the place of a route or SID, whoever made it;
+// *rtnl.Driver does.
+type slots interface {
+	Slot(ctx context.Context, o object.Object) (got object.Object, protocol uint8, ok bool, err error)
+}
+
+// Places in the model.
+const (
+	sidAt        = "/network-instances/network-instance[name=" + translators.DefaultInstance + "]/segment-routing/srv6/sids/sid[address=%s]"
+	instanceAt   = "/network-instances/network-instance[name=%s]"
+	protocolList = "/network-instances/network-instance/protocols/protocol"
+	staticList   = protocolList + "/static-routes/static"
+)
+
+// ExplainSID says what is configured, what the kernel holds, what it has counted and
+// what it does with packets. Errors are *operation.NotFoundError, and those of the
+// kernel.
+func (a *Agent) ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error) {
+	if !sid.Is6() || sid.Is4In6() {
+		return operation.Explanation{}, &operation.InvalidError{What: fmt.Sprintf("SID %s: it is not an IPv6 address", sid)}
+	}
+	path, err := a.schema.ParsePath(fmt.Sprintf(sidAt, sid))
+	if err != nil {
+		return operation.Explanation{}, err
+	}
+	if _, ok := a.store.Snapshot().Get(path.Entry()); !ok {
+		return operation.Explanation{}, a.noSID(ctx, sid)
+	}
+	e, err := a.explain(ctx, path.Entry())
+	if err != nil {
+		return e, err
+	}
+	if err := (refresher{a}).Refresh(ctx, []schema.Path{path}); err != nil {
+		return e, err
+	}
+	if c, ok := a.counters.Total(sid); ok {
+		e.Counters = &operation.Counters{Packets: c.Packets, Octets: c.Octets, Errors: c.Errors}
+	}
+	return e, nil
+}
+
+// noSID says that a SID is not there, and what its packets meet in its place.
+func (a *Agent) noSID(ctx context.Context, sid netip.Addr) error {
+	text := fmt.Sprintf("SID %s is not configured", sid)
+	held, protocol, ok, err := a.slots.Slot(ctx, &object.LocalSID{SID: sid, Table: object.TableMain})
+	switch {
+	case err != nil:
+		return err
+	case ok && held != nil:
+		return &operation.NotFoundError{What: fmt.Sprintf("%s; the kernel holds %v of protocol %s", text, held, rtnl.ProtocolName(protocol))}
+	case ok:
+		return &operation.NotFoundError{What: fmt.Sprintf("%s; the kernel holds a route to it of protocol %s", text, rtnl.ProtocolName(protocol))}
+	}
+	for s := range a.rec.All(object.KindRoute) {
+		r, isRoute := s.Have.(*object.Route)
+		if isRoute && r.Table == object.TableMain && r.Type == object.Blackhole && r.Prefix.Contains(sid) {
+			return &operation.NotFoundError{What: fmt.Sprintf("%s; packets to it are dropped by %s (%s)", text, r, a.rec.OriginText(s.Origin))}
+		}
+	}
+	return &operation.NotFoundError{What: text + "; it is in no locator of this node"}
+}
+
+// ExplainRoute says what is configured for a prefix, what the kernel holds and what
+// it does with packets. Errors are *operation.NotFoundError, and those of the
+// kernel.
+func (a *Agent) ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error) {
+	if instance == "" {
+		instance = translators.DefaultInstance
+	}
+	if prefix != prefix.Masked() {
+		return operation.Explanation{}, &operation.InvalidError{What: fmt.Sprintf("prefix %s: bits are set behind its length: use %s", prefix, prefix.Masked())}
+	}
+	path, err := a.schema.ParsePath(fmt.Sprintf(instanceAt, instance))
+	if err != nil {
+		return operation.Explanation{}, &operation.InvalidError{What: err.Error()}
+	}
+	running := a.store.Snapshot()
+	if _, ok := running.Get(path.Entry()); !ok {
+		return operation.Explanation{}, &operation.NotFoundError{What: fmt.Sprintf("network instance %s is not configured", instance)}
+	}
+	k, ok, err := a.staticRoute(running, path.Entry(), prefix)
+	if err != nil {
+		return operation.Explanation{}, err
+	}
+	if !ok {
+		return operation.Explanation{}, &operation.NotFoundError{What: fmt.Sprintf("network instance %s has no static route to %s", instance, prefix)}
+	}
+	return a.explain(ctx, k)
+}
+
+// staticRoute finds a prefix among the protocols of an instance.
+func (a *Agent) staticRoute(running *datastore.Snapshot, instance schema.EntryKey, prefix netip.Prefix) (schema.EntryKey, bool, error) {
+	nodes := make([]*schema.Node, 2)
+	for i, text := range []string{protocolList, staticList} {
+		p, err := a.schema.ParsePath(text)
+		if err != nil {
+			return "", false, err
+		}
+		nodes[i] = p.Last()
+	}
+	protocols, statics := nodes[0], nodes[1]
+	var found schema.EntryKey
+	running.Scan(a.schema.ListPrefix(instance, protocols), func(k schema.EntryKey, _ schema.GoStruct) bool {
+		if a.schema.Node(k) != protocols {
+			return true
+		}
+		at := a.schema.KeyOf(k, statics, prefix.String())
+		if _, ok := running.Get(at); ok {
+			found = at
+		}
+		return found == ""
+	})
+	return found, found != "", nil
+}
+
+// explain is about the routes and SIDs that one list entry asks for.
+func (a *Agent) explain(ctx context.Context, k schema.EntryKey) (operation.Explanation, error) {
+	e := operation.Explanation{Path: a.schema.Text(k)}
+	wanted, withheld := a.applier.Of(a.store.Snapshot()).Wanted(k)
+	e.Reason = withheld
+	for _, w := range wanted {
+		if w.Key().Kind != object.KindRoute && w.Key().Kind != object.KindLocalSID {
+			continue
+		}
+		o, err := a.explainObject(ctx, w)
+		if err != nil {
+			return e, err
+		}
+		if e.Reason == "" {
+			e.Reason = o.Reason
+		}
+		e.Objects = append(e.Objects, o)
+	}
+	e.Programmed = e.Reason == ""
+	return e, nil
+}
+
+// explainObject reads what the kernel holds where w is wanted.
+func (a *Agent) explainObject(ctx context.Context, w object.Object) (operation.Object, error) {
+	o := operation.Object{Wanted: fmt.Sprint(w)}
+	held, protocol, ok, err := a.slots.Slot(ctx, w)
+	if err != nil {
+		return o, err
+	}
+	switch {
+	case held != nil:
+		o.Held = fmt.Sprint(held)
+	case ok:
+		o.Held = fmt.Sprintf("a route of another form, of protocol %s", rtnl.ProtocolName(protocol))
+	}
+	trouble := a.rec.Trouble(w.Key())
+	switch {
+	case held != nil && protocol == rtnl.Protocol && w.Equal(held):
+	case trouble != "":
+		o.Reason = trouble
+	case !ok:
+		o.Reason = "the kernel does not hold it"
+	case protocol != rtnl.Protocol:
+		o.Reason = fmt.Sprintf("a route of protocol %s is in its place", rtnl.ProtocolName(protocol))
+	default:
+		o.Reason = "the kernel holds something else"
+	}
+	switch h := held.(type) {
+	case *object.LocalSID:
+		o.Packet = explain.SID(h)
+	case *object.Route:
+		shared, _ := a.applier.Have(object.SharedHopKey(h.SharedHop)).(*object.SharedNextHop)
+		o.Packet = explain.Route(h, shared)
+	}
+	return o, nil
+}

@@ -1,0 +1,152 @@
+// Package explain says in plain words what the kernel does with a packet that meets
+// one of its objects. It serves the agent's answers for people, and knows objects
+// and the kernel's ways, no configuration and no protocol.
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"heddle/kernel/object"
+)
+
+// Table is a routing table for people: by its VRF, if it has one.
+func Table(table uint32, vrf string) string {
+	switch {
+	case vrf != "":
+		return fmt.Sprintf("table %d (VRF %s)", table, vrf)
+	case table == object.TableMain:
+		return fmt.Sprintf("table %d (main)", table)
+	}
+	return fmt.Sprintf("table %d", table)
+}
+
+var mainTable = Table(object.TableMain, "")
+
+// next is how a packet with segments left goes on (RFC 8986 §4.1); one without is
+// dropped (get_and_validate_srh in net/ipv6/seg6_local.c).
+const (
+	next    = "one of its segments left less: the next segment becomes its destination"
+	dropped = "without a segment routing header, or with no segments left, it is dropped"
+	opened  = "it must have no segments left, or no segment routing header; otherwise it is dropped"
+)
+
+// SID says what becomes of a packet to s; nothing for a behaviour that is not known.
+func SID(s *object.LocalSID) []string {
+	switch s.Behavior {
+	case object.End:
+		return []string{next, "it is looked up in " + mainTable, dropped}
+	case object.EndX:
+		return []string{next, "it is sent " + way(object.NextHop{Gateway: s.NextHop, Link: s.OutLink}), dropped}
+	case object.EndT:
+		return []string{next, "it is looked up in " + Table(s.VRFTable, s.VRF), dropped}
+	case object.EndDX2:
+		return []string{opened, "the Ethernet frame in it is sent by " + s.OutLink}
+	case object.EndDX4:
+		return []string{opened, "the IPv4 packet in it " + inner(s.NextHop)}
+	case object.EndDX6:
+		return []string{opened, "the IPv6 packet in it " + inner(s.NextHop)}
+	case object.EndDT4:
+		return []string{opened, "the IPv4 packet in it is looked up in " + Table(s.VRFTable, s.VRF)}
+	case object.EndDT6:
+		return []string{opened, "the IPv6 packet in it is looked up in " + Table(s.VRFTable, s.VRF)}
+	case object.EndDT46:
+		return []string{opened, "the IPv4 or IPv6 packet in it is looked up in " + Table(s.VRFTable, s.VRF)}
+	case object.EndB6, object.EndB6Encaps:
+		if s.Policy == nil {
+			return nil
+		}
+		if s.Behavior == object.EndB6 {
+			return append([]string{"none of its own segments is used up", dropped}, encapsulated(s.Policy, "")...)
+		}
+		return append([]string{next, dropped}, encapsulated(s.Policy, "")...)
+	}
+	return nil
+}
+
+// inner is where a packet goes that a behaviour takes out of another one.
+func inner(hop netip.Addr) string {
+	if !hop.IsValid() || hop.IsUnspecified() {
+		return "is looked up in " + mainTable + " by its own destination"
+	}
+	return "is sent the way to " + hop.String()
+}
+
+// way is where a next hop without encapsulation leads.
+func way(n object.NextHop) string {
+	var parts []string
+	if n.Gateway.IsValid() {
+		parts = append(parts, "to "+n.Gateway.String())
+	}
+	switch {
+	case n.Link != "":
+		parts = append(parts, "by "+n.Link)
+	case n.Gateway.IsValid():
+		parts = append(parts, "by the link on which that is a neighbour")
+	}
+	if len(parts) == 1 && !n.Gateway.IsValid() {
+		parts = append(parts, "to its destination, a neighbour there")
+	}
+	return strings.Join(parts, " ")
+}
+
+// encapsulated is what an encapsulation in a table does to a packet.
+func encapsulated(e *object.Encap, vrf string) []string {
+	segments := make([]string, len(e.Segments))
+	for i, a := range e.Segments {
+		segments[i] = a.String()
+	}
+	list := strings.Join(segments, ", then ")
+	first := "the outer packet"
+	var does string
+	switch e.Mode {
+	case object.HInsert:
+		does, first = "a segment routing header is put into it: by "+list+", then its own destination", "it"
+	case object.HEncapsRed:
+		does = "it is put into an IPv6 packet (reduced: the first segment is its destination only) by " + list
+	default:
+		does = "it is put into an IPv6 packet by " + list
+	}
+	where := mainTable
+	if vrf != "" {
+		where = "the table of VRF " + vrf + ", then in " + mainTable
+	}
+	return []string{does, first + " is looked up by the first segment in " + where}
+}
+
+// Route says what becomes of a packet that takes r; shared is the next hop that the
+// route shares with others, nil if it has its own.
+func Route(r *object.Route, shared *object.SharedNextHop) []string {
+	switch r.Type {
+	case object.Blackhole:
+		return []string{"it is dropped in silence"}
+	case object.Unreachable:
+		return []string{"it is dropped, and its sender is told that the destination is unreachable (ICMP)"}
+	case object.Throw:
+		return []string{"the lookup in " + Table(r.Table, r.VRF) + " ends, and goes on in the next table"}
+	}
+	hops := r.NextHops
+	if shared != nil {
+		hops = []object.NextHop{shared.Hop}
+	}
+	var steps []string
+	if len(hops) > 1 {
+		steps = append(steps, fmt.Sprintf("its flow goes one of %d ways", len(hops)))
+	}
+	for i, n := range hops {
+		var of []string
+		if n.Encap != nil {
+			of = encapsulated(n.Encap, r.VRF)
+		} else {
+			of = []string{"it is sent " + way(n)}
+		}
+		for _, s := range of {
+			if len(hops) > 1 {
+				s = fmt.Sprintf("way %d: %s", i+1, s)
+			}
+			steps = append(steps, s)
+		}
+	}
+	return steps
+}

@@ -1,0 +1,78 @@
+package explain_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"heddle/agent/explain"
+	"heddle/kernel/object"
+)
+
+func encap(m object.EncapMode, segments ...string) *object.Encap {
+	e := &object.Encap{Mode: m}
+	for _, s := range segments {
+		e.Segments = append(e.Segments, netip.MustParseAddr(s))
+	}
+	return e
+}
+
+// TestEveryBehaviorIsExplained fails for a behaviour that has no words.
+func TestEveryBehaviorIsExplained(t *testing.T) {
+	for n := range 256 {
+		b := object.Behavior(n)
+		if steps := explain.SID(&object.LocalSID{Behavior: b, Policy: encap(object.HEncaps, "fc00::1")}); b.Known() != (len(steps) > 0) {
+			t.Errorf("%s is explained as %q", b, steps)
+		}
+	}
+}
+
+func TestSID(t *testing.T) {
+	hop := netip.MustParseAddr("fe80::2")
+	for name, c := range map[string]struct {
+		sid  object.LocalSID
+		says string
+	}{
+		"End":            {object.LocalSID{Behavior: object.End}, "looked up in table 254 (main)"},
+		"End.X":          {object.LocalSID{Behavior: object.EndX, NextHop: hop, OutLink: "e1"}, "sent to fe80::2 by e1"},
+		"End.X resolved": {object.LocalSID{Behavior: object.EndX, NextHop: hop}, "sent to fe80::2 by the link on which that is a neighbour"},
+		"End.T":          {object.LocalSID{Behavior: object.EndT, VRF: "vrfA", VRFTable: 110}, "looked up in table 110 (VRF vrfA)"},
+		"End.DX2":        {object.LocalSID{Behavior: object.EndDX2, OutLink: "e3"}, "frame in it is sent by e3"},
+		"End.DX4":        {object.LocalSID{Behavior: object.EndDX4, NextHop: netip.MustParseAddr("192.0.2.1")}, "sent the way to 192.0.2.1"},
+		"End.DX6":        {object.LocalSID{Behavior: object.EndDX6}, "by its own destination"},
+		"End.DT4":        {object.LocalSID{Behavior: object.EndDT4, VRF: "vrfA", VRFTable: 110}, "IPv4 packet in it is looked up in table 110 (VRF vrfA)"},
+		"End.DT6 main":   {object.LocalSID{Behavior: object.EndDT6, VRFTable: 254}, "IPv6 packet in it is looked up in table 254 (main)"},
+		"End.DT46":       {object.LocalSID{Behavior: object.EndDT46, VRF: "b", VRFTable: 7}, "table 7 (VRF b)"},
+		"End.B6":         {object.LocalSID{Behavior: object.EndB6, Policy: encap(object.HInsert, "fc00::1", "fc00::2")}, "put into it: by fc00::1, then fc00::2, then its own destination"},
+		"End.B6.Encaps":  {object.LocalSID{Behavior: object.EndB6Encaps, Policy: encap(object.HEncaps, "fc00::1")}, "IPv6 packet by fc00::1; the outer packet is looked up by the first segment in table 254 (main)"},
+	} {
+		if got := strings.Join(explain.SID(&c.sid), "; "); !strings.Contains(got, c.says) {
+			t.Errorf("%s: no %q in %q", name, c.says, got)
+		}
+	}
+}
+
+func TestRoute(t *testing.T) {
+	via := object.NextHop{Gateway: netip.MustParseAddr("fe80::2"), Link: "e1"}
+	by := object.NextHop{Link: "e1", Encap: encap(object.HEncaps, "fc00::1", "fc00::2")}
+	for name, c := range map[string]struct {
+		route  object.Route
+		shared *object.SharedNextHop
+		want   string
+	}{
+		"blackhole":   {object.Route{Type: object.Blackhole}, nil, "it is dropped in silence"},
+		"unreachable": {object.Route{Type: object.Unreachable}, nil, "it is dropped, and its sender is told that the destination is unreachable (ICMP)"},
+		"throw":       {object.Route{Type: object.Throw, Table: 110, VRF: "vrfA"}, nil, "the lookup in table 110 (VRF vrfA) ends, and goes on in the next table"},
+		"next hop":    {object.Route{NextHops: []object.NextHop{via}}, nil, "it is sent to fe80::2 by e1"},
+		"on link":     {object.Route{NextHops: []object.NextHop{{Link: "e1"}}}, nil, "it is sent by e1 to its destination, a neighbour there"},
+		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2"}}}, nil, "its flow goes one of 2 ways; way 1: it is sent to fe80::2 by e1; way 2: it is sent by e2 to its destination, a neighbour there"},
+		"encapsulated in a VRF": {object.Route{VRF: "vrfA", Table: 110, NextHops: []object.NextHop{by}}, nil,
+			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in the table of VRF vrfA, then in table 254 (main)"},
+		"shared": {object.Route{SharedHop: "x"}, object.HopByContent(by),
+			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in table 254 (main)"},
+	} {
+		if got := strings.Join(explain.Route(&c.route, c.shared), "; "); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
