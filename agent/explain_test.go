@@ -82,7 +82,7 @@ func TestExplain(t *testing.T) {
 		code codes.Code
 		says string
 	}{
-		{aboutSID("2001:db8:1::77"), codes.NotFound, "SID 2001:db8:1::77 is not configured; packets to it are dropped by route blackhole 2001:db8:1::/48 (" + srv6 + "/locators/locator[name=main])"},
+		{aboutSID("2001:db8:1::77"), codes.NotFound, "SID 2001:db8:1::77 is not configured; packets to it are dropped by route blackhole 2001:db8:1::/48 metric 4278198272 (" + srv6 + "/locators/locator[name=main])"},
 		{aboutSID("2001:db8:9::9"), codes.NotFound, "SID 2001:db8:9::9 is not configured; the kernel holds route blackhole 2001:db8:9::9/128 of protocol static (4)"},
 		{aboutSID("2001:db8:77::1"), codes.NotFound, "SID 2001:db8:77::1 is not configured; it is in no locator of this node"},
 		{aboutSID("192.0.2.1"), codes.InvalidArgument, "SID 192.0.2.1: it is not an IPv6 address"},

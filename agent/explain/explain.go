@@ -34,6 +34,19 @@ const (
 
 // SID says what becomes of a packet to s; nothing for a behaviour that is not known.
 func SID(s *object.LocalSID) []string {
+	steps := behavior(s)
+	if len(steps) > 0 && s.Flavors&object.PSP != 0 {
+		steps = append(steps, "where the next segment is the last one, the segment routing header is taken off")
+	}
+	if len(steps) > 0 && s.Flavors&object.NextCSID != 0 {
+		list := fmt.Sprintf("as long as its destination has other than zeros behind the first %d bits, it goes on by its destination alone, without a segment used up: what is behind bit %d moves to bit %d",
+			s.Prefix().Bits(), s.Prefix().Bits(), s.BlockLength)
+		steps = append([]string{list}, steps...)
+	}
+	return steps
+}
+
+func behavior(s *object.LocalSID) []string {
 	switch s.Behavior {
 	case object.End:
 		return []string{next, "it is looked up in " + mainTable, dropped}
@@ -143,7 +156,7 @@ func Route(r *object.Route, shared *object.SharedNextHop) []string {
 		}
 		for _, s := range of {
 			if len(hops) > 1 {
-				s = fmt.Sprintf("way %d: %s", i+1, s)
+				s = fmt.Sprintf("way %d of weight %d: %s", i+1, max(n.Weight, 1), s)
 			}
 			steps = append(steps, s)
 		}

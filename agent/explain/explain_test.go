@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -27,6 +28,28 @@ func TestEveryBehaviorIsExplained(t *testing.T) {
 	}
 }
 
+// TestEveryFieldIsExplained fails when an object has a new field: what it means for a
+// packet has to be in the words, and then here.
+func TestEveryFieldIsExplained(t *testing.T) {
+	for _, c := range []struct {
+		object any
+		fields string
+	}{
+		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
+		{object.NextHop{}, "Gateway Link Encap Weight"},
+		{object.Encap{}, "Mode Segments"},
+		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
+	} {
+		var names []string
+		for f := range reflect.TypeOf(c.object).Fields() {
+			names = append(names, f.Name)
+		}
+		if got := strings.Join(names, " "); got != c.fields {
+			t.Errorf("%T has the fields %s, and those that are explained are %s", c.object, got, c.fields)
+		}
+	}
+}
+
 func TestSID(t *testing.T) {
 	hop := netip.MustParseAddr("fe80::2")
 	for name, c := range map[string]struct {
@@ -44,7 +67,10 @@ func TestSID(t *testing.T) {
 		"End.DT6 main":   {object.LocalSID{Behavior: object.EndDT6, VRFTable: 254}, "IPv6 packet in it is looked up in table 254 (main)"},
 		"End.DT46":       {object.LocalSID{Behavior: object.EndDT46, VRF: "b", VRFTable: 7}, "table 7 (VRF b)"},
 		"End.B6":         {object.LocalSID{Behavior: object.EndB6, Policy: encap(object.HInsert, "fc00::1", "fc00::2")}, "put into it: by fc00::1, then fc00::2, then its own destination"},
-		"End.B6.Encaps":  {object.LocalSID{Behavior: object.EndB6Encaps, Policy: encap(object.HEncaps, "fc00::1")}, "IPv6 packet by fc00::1; the outer packet is looked up by the first segment in table 254 (main)"},
+		"PSP":            {object.LocalSID{Behavior: object.End, Flavors: object.PSP}, "where the next segment is the last one, the segment routing header is taken off"},
+		"NEXT-CSID": {object.LocalSID{Behavior: object.End, SID: netip.MustParseAddr("fcbb:bb00:100::"), Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: 16},
+			"other than zeros behind the first 48 bits, it goes on by its destination alone, without a segment used up: what is behind bit 48 moves to bit 32"},
+		"End.B6.Encaps": {object.LocalSID{Behavior: object.EndB6Encaps, Policy: encap(object.HEncaps, "fc00::1")}, "IPv6 packet by fc00::1; the outer packet is looked up by the first segment in table 254 (main)"},
 	} {
 		if got := strings.Join(explain.SID(&c.sid), "; "); !strings.Contains(got, c.says) {
 			t.Errorf("%s: no %q in %q", name, c.says, got)
@@ -65,7 +91,7 @@ func TestRoute(t *testing.T) {
 		"throw":       {object.Route{Type: object.Throw, Table: 110, VRF: "vrfA"}, nil, "the lookup in table 110 (VRF vrfA) ends, and goes on in the next table"},
 		"next hop":    {object.Route{NextHops: []object.NextHop{via}}, nil, "it is sent to fe80::2 by e1"},
 		"on link":     {object.Route{NextHops: []object.NextHop{{Link: "e1"}}}, nil, "it is sent by e1 to its destination, a neighbour there"},
-		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2"}}}, nil, "its flow goes one of 2 ways; way 1: it is sent to fe80::2 by e1; way 2: it is sent by e2 to its destination, a neighbour there"},
+		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2", Weight: 3}}}, nil, "its flow goes one of 2 ways; way 1 of weight 1: it is sent to fe80::2 by e1; way 2 of weight 3: it is sent by e2 to its destination, a neighbour there"},
 		"encapsulated in a VRF": {object.Route{VRF: "vrfA", Table: 110, NextHops: []object.NextHop{by}}, nil,
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in the table of VRF vrfA, then in table 254 (main)"},
 		"shared": {object.Route{SharedHop: "x"}, object.HopByContent(by),
