@@ -138,6 +138,8 @@ func (d *drift) look(ctx context.Context, e rtnl.Event) reconcile.Look {
 		return d.lookAtLink(e)
 	case rtnl.EventAddress:
 		return d.lookAtAddress(e)
+	case rtnl.EventNeighbour:
+		return d.lookAtNeighbour(e)
 	case rtnl.EventRoute:
 		return d.lookAtRoute(e)
 	case rtnl.EventNextHop:
@@ -204,7 +206,7 @@ func (d *drift) lookAtLink(e rtnl.Event) (l reconcile.Look) {
 	if was.MTU != is.MTU {
 		l.Kinds = append(l.Kinds, object.KindLinkConfig)
 	}
-	if was.Ours != is.Ours || was.Peer != is.Peer || was.Table != is.Table {
+	if was.Ours != is.Ours || was.Peer != is.Peer || was.Table != is.Table || was.Parent != is.Parent {
 		l.Kinds = append(l.Kinds, object.KindLink)
 	}
 	return l
@@ -225,6 +227,17 @@ func (d *drift) lookAtAddress(e rtnl.Event) (l reconcile.Look) {
 	if e.Gone && a.Prefix.Addr().Is4() {
 		// The last one takes the IPv4 routes along, without an event.
 		l.Behind = []object.Key{object.LinkKey(a.Link)}
+	}
+	return l
+}
+
+func (d *drift) lookAtNeighbour(e rtnl.Event) (l reconcile.Look) {
+	key := e.Keys[0]
+	switch {
+	case !e.Gone:
+		l.Seen = map[object.Key]object.Object{key: e.Neighbour}
+	case d.rec.Knows(key):
+		l.Seen = map[object.Key]object.Object{key: nil}
 	}
 	return l
 }

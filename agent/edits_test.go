@@ -15,7 +15,7 @@ import (
 // everything. ext0, ext1 and lo are there, gone is not, and blue is also the name
 // of a VRF.
 var (
-	worldLinks     = []string{"ext0", "ext1", "ext0", "ext1", "d0", "d1", "sr0", "v0", "v1", "lo", "gone", "blue"}
+	worldLinks     = []string{"ext0", "ext1", "ext0", "ext1", "d0", "d1", "sr0", "v0", "v1", "t0", "t1", "lo", "gone", "blue"}
 	worldInstances = []string{"DEFAULT", "DEFAULT", "blue", "red"}
 	worldPrefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
 	worldSIDs      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1", "2001:db8:1::"}
@@ -70,7 +70,7 @@ func (d drawer) edits() []request {
 // together is for references and rules to say.
 func (d drawer) edit() request {
 	kinds := map[string]func() request{
-		"interface": d.interfaceEdit, "veth": d.vethEdit, "address": d.addressEdit, "instance": d.instanceEdit,
+		"interface": d.interfaceEdit, "veth": d.vethEdit, "vlan": d.vlanEdit, "address": d.addressEdit, "neighbour": d.neighbourEdit, "instance": d.instanceEdit,
 		"member": d.memberEdit, "protocol": d.protocolEdit, "static": d.staticEdit, "static2": d.staticEdit, "hop": d.hopEdit,
 		"srv6": d.srv6Edit, "locator": d.locatorEdit, "sid": d.sidEdit, "sid2": d.sidEdit,
 		"leaf": d.leafEdit, "many": d.manyEdit, "back": d.backEdit, "wrong": d.wrongEdit,
@@ -125,6 +125,23 @@ func (d drawer) vethEdit() request {
 	return request{op: schema.Update, path: "/interfaces", doc: `{"interface": [` + end("v0", "v1") + ", " + end("v1", "v0") + `]}`}
 }
 
+// vlanEdit is about a VLAN, on a link that is there or is made, or on another one.
+func (d drawer) vlanEdit() request {
+	vlan := []string{`"parent-interface": "` + d.pick("parent", "ext0", "ext0", "ext1", "d0", "d1", "v0", "t0", "t1", "lo", "gone") + `"`}
+	if !d.one(8, "numberless") {
+		vlan = append(vlan, `"vlan-id": `+d.pick("number", "7", "8"))
+	}
+	if d.one(3, "tagged") {
+		vlan = append(vlan, `"tpid": "`+d.pick("tag", "TPID_0X8100", "TPID_0X88A8")+`"`)
+	}
+	config := []string{`"type": "l2vlan"`, d.enabled()}
+	if d.one(3, "mtu") {
+		config = append(config, `"mtu": `+d.pick("octets", "1300", "1500", "1600"))
+	}
+	return request{path: interfacePath(d.pick("vlan", "t0", "t1")),
+		doc: `{"config": {` + strings.Join(config, ", ") + `}, "vlan": {"config": {` + strings.Join(vlan, ", ") + `}}}`}
+}
+
 func (d drawer) addressEdit() request {
 	sub := interfacePath(d.link()) + "/subinterfaces/subinterface[index=" + d.pick("subinterface", "0", "0", "0", "0", "1") + "]"
 	if d.one(4, "sub") {
@@ -137,6 +154,15 @@ func (d drawer) addressEdit() request {
 		family = "ipv6"
 	}
 	return request{path: sub + "/" + family + "/addresses/address[ip=" + ip + "]", doc: `{"config": {"prefix-length": ` + length + `}}`}
+}
+
+func (d drawer) neighbourEdit() request {
+	ip, family := d.pick("neighbour", "10.0.1.7", "10.0.2.7", "2001:db8:7::9", "fe80::9"), "ipv4"
+	if strings.Contains(ip, ":") {
+		family = "ipv6"
+	}
+	return request{path: interfacePath(d.link()) + "/subinterfaces/subinterface[index=0]/" + family + "/neighbors/neighbor[ip=" + ip + "]",
+		doc: `{"config": {"link-layer-address": "` + d.pick("mac", "02:00:00:00:00:01", "02:00:00:00:00:aa", "01:00:5e:00:00:01") + `"}}`}
 }
 
 func instancePath(name string) string {

@@ -44,6 +44,8 @@ var listKeys = map[string][]string{
 	"/interfaces/interface/subinterfaces/subinterface":                                               {"index"},
 	"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address":                        {"ip"},
 	"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address":                        {"ip"},
+	"/interfaces/interface/subinterfaces/subinterface/ipv4/neighbors/neighbor":                       {"ip"},
+	"/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor":                       {"ip"},
 	"/network-instances/network-instance":                                                            {"name"},
 	"/network-instances/network-instance/interfaces/interface":                                       {"id"},
 	"/network-instances/network-instance/protocols/protocol":                                         {"identifier", "name"},

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"heddle/gen/config"
@@ -201,6 +202,7 @@ func (t *Telemetry) addLink(b *batch, l link) {
 	s := &state.Interface_Subinterface{Index: ptr(uint32(0)), Enabled: ptr(l.Up)}
 	t.describeSubinterface(sub, s)
 	b.add(sub, s)
+	t.addNeighbours(b, sub)
 	operational := e.OperStatus == state.Interface_OperStatus_UP
 	// Linux takes one address with several prefix lengths, the model does not:
 	// ours goes before others, the first before the rest.
@@ -248,6 +250,10 @@ func (t *Telemetry) describeSubinterface(k schema.EntryKey, e *state.Interface_S
 // addDescribed makes what only the configuration knows of an interface anew, if
 // the kernel has it.
 func (t *Telemetry) addDescribed(b *batch, k schema.EntryKey) {
+	if list := t.schema.Node(k); list == t.nodes.ipv4Neighbours || list == t.nodes.ipv6Neighbours {
+		b.add(k, t.neighbourEntry(k))
+		return
+	}
 	switch before, _ := t.Snapshot().Get(k); e := before.(type) {
 	case *state.Interface:
 		after := *e
@@ -258,6 +264,41 @@ func (t *Telemetry) addDescribed(b *batch, k schema.EntryKey) {
 		t.describeSubinterface(k, &after)
 		b.add(k, &after)
 	}
+}
+
+// addNeighbours adds the configured neighbours of a subinterface. It needs t.mu.
+func (t *Telemetry) addNeighbours(b *batch, sub schema.EntryKey) {
+	if t.cfg == nil {
+		return
+	}
+	for _, list := range []*schema.Node{t.nodes.ipv4Neighbours, t.nodes.ipv6Neighbours} {
+		t.cfg.Scan(t.schema.ListPrefix(sub, list), func(k schema.EntryKey, _ schema.GoStruct) bool {
+			if e := t.neighbourEntry(k); e != nil {
+				b.add(k, e)
+			}
+			return true
+		})
+	}
+}
+
+// neighbourEntry is a configured neighbour as the kernel holds it; nil if it does
+// not.
+func (t *Telemetry) neighbourEntry(k schema.EntryKey) schema.GoStruct {
+	addr, err := netip.ParseAddr(k.Values()[0])
+	sub, _ := k.Parent()
+	link, ok := sub.Parent()
+	if _, configured := t.cfg.Get(k); err != nil || !ok || !configured {
+		return nil
+	}
+	have, ok := t.actual.Have(object.Neighbour{Link: link.Values()[0], Addr: addr}.Key()).(object.Neighbour)
+	if !ok {
+		return nil
+	}
+	ip, mac := addr.String(), have.MAC.String()
+	if addr.Is4() {
+		return &state.Interface_Subinterface_Ipv4_Neighbor{Ip: &ip, LinkLayerAddress: &mac, Origin: state.HeddleIfIp_NeighborOrigin_STATIC}
+	}
+	return &state.Interface_Subinterface_Ipv6_Neighbor{Ip: &ip, LinkLayerAddress: &mac, Origin: state.HeddleIfIp_NeighborOrigin_STATIC}
 }
 
 func interfaceEntry(l link) *state.Interface {
@@ -290,6 +331,15 @@ func interfaceEntry(l link) *state.Interface {
 	if l.Peer != "" {
 		e.Veth = &state.Interface_Veth{Peer: ptr(l.Peer)}
 	}
+	if l.VLAN.ID != 0 {
+		e.Vlan = &state.Interface_Vlan{VlanId: ptr(l.VLAN.ID), Tpid: state.HeddleVlanTypes_TPID_TYPES_TPID_0X8100}
+		if l.VLAN.Service {
+			e.Vlan.Tpid = state.HeddleVlanTypes_TPID_TYPES_TPID_0X88A8
+		}
+		if l.Parent != "" {
+			e.Vlan.ParentInterface = ptr(l.Parent)
+		}
+	}
 	// The loopback's MTU of 65536 is one more than the model's type holds.
 	if l.MTU <= 65535 {
 		e.Mtu = ptr(uint16(l.MTU))
@@ -312,6 +362,8 @@ func interfaceType(l object.LinkState) state.E_HeddleInterfaceTypes_INTERFACE_TY
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_DUMMY
 	case l.Kind == "veth":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_VETH
+	case l.Kind == "vlan":
+		return state.HeddleInterfaceTypes_INTERFACE_TYPE_l2vlan
 	case l.Kind == "vrf":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_VRF
 	case l.Kind == "" && l.Type == arphrdLoopback:

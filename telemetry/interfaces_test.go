@@ -40,6 +40,8 @@ func TestLinks(t *testing.T) {
 	e1.Stats = object.LinkStats{RxOctets: 1, RxPackets: 2, RxErrors: 3, RxDropped: 4, TxOctets: 5, TxPackets: 6, TxErrors: 7, TxDropped: 8}
 	w := newWorld(t, lo, e1, veth("e2", "e1"), down, off, blue, dummy("loop1"),
 		object.LinkState{Name: "br0", Kind: "bridge", Type: 1, MTU: 9000},
+		object.LinkState{Name: "e1.7", Kind: "vlan", Type: 1, MTU: 1500, Up: true, Parent: "e1", VLAN: object.VLAN{ID: 7}, Ours: true},
+		object.LinkState{Name: "tag0", Kind: "vlan", Type: 1, MTU: 1500, VLAN: object.VLAN{ID: 8, Service: true}},
 		object.LinkState{Name: "bad/name", Kind: "dummy"})
 
 	static := address("e1", "2001:db8::1/64")

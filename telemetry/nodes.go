@@ -9,6 +9,7 @@ import (
 // nodes are the places of the model that telemetry fills or looks for.
 type nodes struct {
 	interfaces, subinterfaces, ipv4Addresses, ipv6Addresses *schema.Node
+	ipv4Neighbours, ipv6Neighbours                          *schema.Node
 	members, nextHops, sids, sidCounters, capabilities      *schema.Node
 
 	defaultInstance schema.EntryKey
@@ -21,6 +22,8 @@ func findNodes(s *schema.Schema) (nodes, error) {
 		"/interfaces/interface/subinterfaces/subinterface":                                               &n.subinterfaces,
 		"/interfaces/interface/subinterfaces/subinterface/ipv4/addresses/address":                        &n.ipv4Addresses,
 		"/interfaces/interface/subinterfaces/subinterface/ipv6/addresses/address":                        &n.ipv6Addresses,
+		"/interfaces/interface/subinterfaces/subinterface/ipv4/neighbors/neighbor":                       &n.ipv4Neighbours,
+		"/interfaces/interface/subinterfaces/subinterface/ipv6/neighbors/neighbor":                       &n.ipv6Neighbours,
 		"/network-instances/network-instance/interfaces/interface":                                       &n.members,
 		"/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop": &n.nextHops,
 		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                              &n.sids,

@@ -22,6 +22,9 @@ const (
 	TypeVeth             = config.HeddleInterfaceTypes_INTERFACE_TYPE_VETH
 	TypeEthernet         = config.HeddleInterfaceTypes_INTERFACE_TYPE_ethernetCsmacd
 	TypeSoftwareLoopback = config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
+	TypeVLAN             = config.HeddleInterfaceTypes_INTERFACE_TYPE_l2vlan
+
+	TPIDService = config.HeddleVlanTypes_TPID_TYPES_TPID_0X88A8
 
 	InstanceUnset   = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_UNSET
 	InstanceDefault = config.HeddleNetworkInstanceTypes_NETWORK_INSTANCE_TYPE_DEFAULT_INSTANCE
@@ -60,6 +63,8 @@ type (
 	Subinterface  = config.Interface_Subinterface
 	Address4      = config.Interface_Subinterface_Ipv4_Address
 	Address6      = config.Interface_Subinterface_Ipv6_Address
+	Neighbour4    = config.Interface_Subinterface_Ipv4_Neighbor
+	Neighbour6    = config.Interface_Subinterface_Ipv6_Neighbor
 	Instance      = config.NetworkInstance
 	Member        = config.NetworkInstance_Interface
 	Protocol      = config.NetworkInstance_Protocol
@@ -81,6 +86,7 @@ type Model struct {
 	*schema.Schema
 
 	Interface, Subinterface, Address4, Address6 *schema.Node
+	Neighbour4, Neighbour6                      *schema.Node
 	Instance, Member                            *schema.Node
 	Protocol, Static, NextHop                   *schema.Node
 	SRv6Interface, Locator, SID                 *schema.Node
@@ -127,6 +133,8 @@ func NewModel(s *schema.Schema) (*Model, error) {
 	m.Subinterface = list(m.Interface, "subinterfaces", "subinterface")
 	m.Address4 = list(m.Subinterface, "ipv4", "addresses", "address")
 	m.Address6 = list(m.Subinterface, "ipv6", "addresses", "address")
+	m.Neighbour4 = list(m.Subinterface, "ipv4", "neighbors", "neighbor")
+	m.Neighbour6 = list(m.Subinterface, "ipv6", "neighbors", "neighbor")
 	m.Instance = list(s.Root(), "network-instances", "network-instance")
 	m.Member = list(m.Instance, "interfaces", "interface")
 	m.Protocol = list(m.Instance, "protocols", "protocol")

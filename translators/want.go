@@ -279,7 +279,7 @@ func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 			holder = v.base.claims[c]
 		}
 		if holder != "" {
-			return v.conflict(unit, holder, c.String(), "give one of the two another config/table-id")
+			return v.conflict(unit, holder, c.String(), "give one of the two another "+claimLeaf(o))
 		}
 		v.claims[c] = unit
 	}
@@ -402,6 +402,14 @@ func setAll[K, V comparable](m, values map[K]V) (undo func()) {
 			set(m, k, v)
 		}
 	}
+}
+
+// claimLeaf is the leaf that what a link occupies comes from.
+func claimLeaf(o object.Object) string {
+	if l, ok := o.(object.Link); ok && l.Type == object.LinkVLAN {
+		return "vlan/config/vlan-id"
+	}
+	return "config/table-id"
 }
 
 // linkClaims is what a link occupies besides its name. What routes occupy is

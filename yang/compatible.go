@@ -18,5 +18,6 @@ func Compatible() map[string][]string {
 		"heddle-policy-types":           {"openconfig-policy-types"},
 		"heddle-static-routes":          {"openconfig-network-instance"},
 		"heddle-system":                 {"openconfig-system"},
+		"heddle-vlan-types":             {"openconfig-vlan-types"},
 	}
 }

@@ -130,7 +130,8 @@ func TestIdentityNames(t *testing.T) {
 	}
 	want := map[string][]string{
 		"INTERFACE_TYPE": {"heddle-interface-types:DUMMY", "heddle-interface-types:OTHER", "heddle-interface-types:VETH",
-			"heddle-interface-types:VRF", "heddle-interface-types:ethernetCsmacd", "heddle-interface-types:softwareLoopback"},
+			"heddle-interface-types:VRF", "heddle-interface-types:ethernetCsmacd", "heddle-interface-types:l2vlan", "heddle-interface-types:softwareLoopback"},
+		"TPID_TYPES":             {"heddle-vlan-types:TPID_0X8100", "heddle-vlan-types:TPID_0X88A8"},
 		"NETWORK_INSTANCE_TYPE":  {"heddle-network-instance-types:DEFAULT_INSTANCE", "heddle-network-instance-types:L3VRF"},
 		"INSTALL_PROTOCOL_TYPE":  {"heddle-policy-types:STATIC"},
 		"LOCAL_DEFINED_NEXT_HOP": {"heddle-local-routing-types:DROP", "heddle-local-routing-types:LOCAL_LINK"},

@@ -22,6 +22,8 @@ func interfaceRules(m *translators.Model) []rule {
 		{"interface-type-change", m.Interface, interfaceTypeChange},
 		{"interface-name", m.Interface, interfaceName},
 		{"veth-peer", m.Interface, vethPeer},
+		{"vlan-parent", m.Interface, vlanParent},
+		{"vlan-mtu", m.Interface, vlanMTU},
 		{"mtu-ipv6", m.Interface, mtuForIPv6},
 		{"mtu-ipv6", m.NextHop, mtuOfLink},
 		{"mtu-ipv6", m.SID, mtuOfLink},
@@ -29,6 +31,8 @@ func interfaceRules(m *translators.Model) []rule {
 		{"subinterface-zero", m.Subinterface, subinterfaceZero},
 		{"address-4", m.Address4, address4},
 		{"address-6", m.Address6, address6},
+		{"neighbour", m.Neighbour4, neighbourAddress},
+		{"neighbour", m.Neighbour6, neighbourAddress},
 	}
 }
 
@@ -40,6 +44,8 @@ func kindOf(i *translators.Interface) object.LinkType {
 		return object.LinkDummy
 	case translators.TypeVeth:
 		return object.LinkVeth
+	case translators.TypeVLAN:
+		return object.LinkVLAN
 	case translators.TypeSoftwareLoopback:
 		if translators.Str(i.Name) != translators.LoopbackLink {
 			return object.LinkDummy
@@ -52,10 +58,10 @@ func interfaceType(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	i := entry.(*translators.Interface)
 	switch i.Type {
 	case translators.TypeUnset, translators.TypeEthernet, translators.TypeSoftwareLoopback,
-		translators.TypeDummy, translators.TypeVeth:
+		translators.TypeDummy, translators.TypeVeth, translators.TypeVLAN:
 	default:
 		c.fail(k, "config/type", translators.EnumName(i.Type), "such an interface is shown in state and cannot be configured",
-			"use DUMMY, VETH, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
+			"use DUMMY, VETH, l2vlan, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
 		return
 	}
 	if kindOf(i) != "" && translators.Str(i.Name) == translators.LoopbackLink {
@@ -120,27 +126,34 @@ func vethPeer(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 
 func mtuForIPv6(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	i := entry.(*translators.Interface)
-	if i.Mtu == nil || *i.Mtu >= minMTU6 {
+	mtu := c.ConfiguredMTU(i)
+	if mtu == nil || *mtu >= minMTU6 {
 		return
 	}
 	c.Scan(k, func(a schema.EntryKey, e schema.GoStruct) bool {
-		if a.List() != c.Address6.ListID {
+		what := ""
+		switch a.List() {
+		case c.Address6.ListID:
+			what = "address "
+		case c.Neighbour6.ListID:
+			what = "neighbour "
+		default:
 			return true
 		}
-		c.fail(k, "config/mtu", text(*i.Mtu), "IPv6 needs 1280 octets, and address "+a.Values()[0]+" is on the interface",
-			"set 1280 or more, or delete the IPv6 addresses")
+		c.fail(k, "config/mtu", text(*mtu), "IPv6 needs 1280 octets, and "+what+a.Values()[0]+" is on the interface",
+			"set 1280 or more, or delete the IPv6 addresses and neighbours")
 		return false
 	})
 	// Below 1280 octets Linux takes IPv6 off the link, and what goes over it.
 	if translators.Str(i.Name) == c.carrier() {
-		c.fail(k, "config/mtu", text(*i.Mtu), "IPv6 needs 1280 octets, and this link carries the SIDs",
+		c.fail(k, "config/mtu", text(*mtu), "IPv6 needs 1280 octets, and this link carries the SIDs",
 			"set 1280 or more, or choose another sid-interface in instance "+translators.DefaultInstance)
 	}
 	c.Referrers(k, func(r schema.EntryKey) bool {
 		if !c.carriesIPv6(r) {
 			return true
 		}
-		c.fail(k, "config/mtu", text(*i.Mtu), "IPv6 needs 1280 octets, and "+c.Text(r)+" sends IPv6 over the interface",
+		c.fail(k, "config/mtu", text(*mtu), "IPv6 needs 1280 octets, and "+c.Text(r)+" sends IPv6 over the interface",
 			"set 1280 or more, or delete that first")
 		return false
 	})
@@ -170,7 +183,11 @@ func (c *check) tooSmallForIPv6(name string) bool {
 	small, known := c.small[name]
 	if !known {
 		i, ok := c.InterfaceNamed(name)
-		small = ok && i.Mtu != nil && *i.Mtu < minMTU6
+		small = false
+		if ok {
+			mtu := c.ConfiguredMTU(i)
+			small = mtu != nil && *mtu < minMTU6
+		}
 		if c.small == nil {
 			c.small = map[string]bool{}
 		}

@@ -211,14 +211,15 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		}
 	}
 	return map[schema.ListID]recheckFunc{
-		m.Address4.ListID:  recheckGateways,
-		m.Address6.ListID:  both(parent(m.Interface), recheckGateways), // its MTU
-		m.NextHop.ListID:   both(parent(m.Static), recheckLeaks),       // at least one, and which share a metric
-		m.Static.ListID:    recheckLeaks,
-		m.Interface.ListID: recheckPeers,
-		m.Member.ListID:    recheckMembers,
-		m.Instance.ListID:  recheckReferrers,
-		m.Locator.ListID:   recheckSIDs,
+		m.Address4.ListID:   recheckGateways,
+		m.Address6.ListID:   both(parent(m.Interface), recheckGateways), // its MTU
+		m.Neighbour6.ListID: parent(m.Interface),
+		m.NextHop.ListID:    both(parent(m.Static), recheckLeaks), // at least one, and which share a metric
+		m.Static.ListID:     recheckLeaks,
+		m.Interface.ListID:  both(recheckPeers, recheckAbove),
+		m.Member.ListID:     recheckMembers,
+		m.Instance.ListID:   recheckReferrers,
+		m.Locator.ListID:    recheckSIDs,
 	}
 }
 

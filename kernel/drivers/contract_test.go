@@ -120,7 +120,15 @@ func writeParam(name, value string) error {
 func (h *hand) Put(o object.Object) error {
 	switch o := o.(type) {
 	case object.Link:
-		return h.nl.LinkAdd(newLink(o))
+		l := newLink(o)
+		if o.Parent != "" {
+			p, err := h.nl.LinkByName(o.Parent)
+			if err != nil {
+				return err
+			}
+			l.Attrs().ParentIndex = p.Attrs().Index
+		}
+		return h.nl.LinkAdd(l)
 	case object.LinkConfig:
 		return h.configure(o)
 	case object.Member:
@@ -139,6 +147,13 @@ func (h *hand) Put(o object.Object) error {
 			return err
 		}
 		return h.nl.AddrReplace(l, &netlink.Addr{IPNet: ipnet(o.Prefix)})
+	case object.Neighbour:
+		l, err := h.nl.LinkByName(o.Link)
+		if err != nil {
+			return err
+		}
+		return h.nl.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, Family: family(o.Addr), State: netlink.NUD_PERMANENT,
+			IP: net.IP(o.Addr.AsSlice()), HardwareAddr: o.MAC[:]})
 	case object.Sysctl:
 		return writeParam(o.Name, o.Value)
 	case object.TunnelSource:
@@ -173,6 +188,12 @@ func newLink(o object.Link) netlink.Link {
 		return &netlink.Dummy{LinkAttrs: attrs}
 	case object.LinkIFB:
 		return &netlink.Ifb{LinkAttrs: attrs}
+	case object.LinkVLAN:
+		v := &netlink.Vlan{LinkAttrs: attrs, VlanId: int(o.VLAN.ID), VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
+		if o.VLAN.Service {
+			v.VlanProtocol = netlink.VLAN_PROTOCOL_8021AD
+		}
+		return v
 	}
 	return &netlink.Veth{LinkAttrs: attrs, PeerName: o.Peer}
 }
@@ -237,6 +258,8 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 		return object.Sysctl{Name: k.ID, Value: strings.TrimSpace(string(b))}, err == nil
 	case object.KindAddress:
 		return h.getAddress(k)
+	case object.KindNeighbour:
+		return h.getNeighbour(k)
 	}
 	l, err := h.nl.LinkByName(k.ID)
 	if err != nil {
@@ -263,6 +286,11 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 	case *netlink.Veth:
 		if p, err := h.nl.LinkByIndex(l.Attrs().ParentIndex); err == nil {
 			o.Peer = p.Attrs().Name
+		}
+	case *netlink.Vlan:
+		o.VLAN = object.VLAN{ID: uint16(v.VlanId), Service: v.VlanProtocol == netlink.VLAN_PROTOCOL_8021AD}
+		if p, err := h.nl.LinkByIndex(l.Attrs().ParentIndex); err == nil {
+			o.Parent = p.Attrs().Name
 		}
 	}
 	return o, true
@@ -348,6 +376,32 @@ func (h *hand) getAddress(k object.Key) (object.Object, bool) {
 		ones, _ := a.Mask.Size()
 		if ip.Unmap() == p.Addr() && ones == p.Bits() {
 			return object.Address{Link: name, Prefix: p}, err == nil
+		}
+	}
+	return nil, false
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+func (h *hand) getNeighbour(k object.Key) (object.Object, bool) {
+	name, text, _ := strings.Cut(k.ID, "/")
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return nil, false
+	}
+	l, err := h.nl.LinkByName(name)
+	if err != nil {
+		return nil, false
+	}
+	ns, err := h.nl.NeighList(l.Attrs().Index, family(a))
+	for _, n := range ns {
+		if ip, _ := netip.AddrFromSlice(n.IP); ip.Unmap() == a && n.State == netlink.NUD_PERMANENT && len(n.HardwareAddr) == 6 {
+			return object.Neighbour{Link: name, Addr: a, MAC: object.MAC(n.HardwareAddr)}, err == nil
 		}
 	}
 	return nil, false

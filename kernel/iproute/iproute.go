@@ -124,6 +124,8 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 		return w.linkConfig(ctx, s)
 	case object.Address:
 		return address(s, o), nil
+	case object.Neighbour:
+		return neighbour(s, o), nil
 	case object.TunnelSource:
 		return w.tunnelSource(ctx, s, o)
 	case *object.SharedNextHop:

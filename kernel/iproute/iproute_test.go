@@ -55,6 +55,10 @@ func address(prefix, link string) object.Address {
 	return object.Address{Link: link, Prefix: netip.MustParsePrefix(prefix)}
 }
 
+func neighbour(ip, link string) object.Neighbour {
+	return object.Neighbour{Link: link, Addr: netip.MustParseAddr(ip), MAC: object.MAC{2, 0, 0, 0, 0, 7}}
+}
+
 func weighs(weight uint16, n object.NextHop) object.NextHop {
 	n.Weight = weight
 	return n
@@ -76,6 +80,7 @@ var samples = map[object.Kind]object.Object{
 	object.KindMember:       object.Member{Link: "e1", Master: "vrfA"},
 	object.KindLinkConfig:   object.LinkConfig{Link: "e1", MTU: 1400, Admin: object.AdminUp},
 	object.KindAddress:      address("192.0.2.1/24", "e1"),
+	object.KindNeighbour:    neighbour("192.0.2.7", "e1"),
 	object.KindTunnelSource: object.TunnelSource{Source: netip.MustParseAddr("fc00::1")},
 	object.KindNextHop:      sharedHop,
 	object.KindRoute:        route(object.TableMain, "198.51.100.0/24", via("192.0.2.9", "e1")),
@@ -115,7 +120,9 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		object any
 		fields string
 	}{
-		{object.Link{}, "Name Type Table Peer"},
+		{object.Link{}, "Name Type Table Peer Parent VLAN"},
+		{object.VLAN{}, "ID Service"},
+		{object.Neighbour{}, "Link Addr MAC"},
 		{object.Sysctl{}, "Name Value Link"},
 		{object.Member{}, "Link Master"},
 		{object.LinkConfig{}, "Link MTU Admin"},

@@ -98,7 +98,7 @@ var (
 func (p *place) snapshot() []string {
 	p.t.Helper()
 	var all []string
-	for _, what := range []string{"-o -d link show", "-o addr show", "-4 -d route show table all", "-6 -d route show table all", "nexthop show", "sr tunsrc show"} {
+	for _, what := range []string{"-o -d link show", "-o addr show", "-4 -d route show table all", "-6 -d route show table all", "neigh show nud permanent", "nexthop show", "sr tunsrc show"} {
 		text := p.run(append(iproute.Command{"ip"}, strings.Fields(what)...))
 		text = moving.ReplaceAllString(automatic.ReplaceAllString(text, ""), "")
 		lines := strings.Split(text, "\n")
@@ -128,6 +128,9 @@ func (p *place) snapshot() []string {
 }
 
 func (p *place) macName(m string) string {
+	if strings.HasPrefix(m, "02:00:00:00:00:") { // of a neighbour, and not by chance
+		return m
+	}
 	if p.model != nil && p.model.macs[m] != "" {
 		return p.model.macs[m]
 	}
@@ -147,6 +150,10 @@ type stage struct {
 }
 
 func with(objects ...object.Object) []object.Object { return objects }
+
+func vlan(name, parent string, v object.VLAN) object.Link {
+	return object.Link{Name: name, Type: object.LinkVLAN, Parent: parent, VLAN: v}
+}
 
 func shared(hop *object.SharedNextHop, prefixes ...string) []object.Object {
 	objects := []object.Object{hop}
@@ -227,6 +234,12 @@ func stages() []stage {
 			sid("fcbb:bb00:100:e1::", object.LocalSID{Behavior: object.EndX, NextHop: netip.MustParseAddr("2001:db8:1::9"),
 				Flavors: object.NextCSID, BlockLength: 48, NodeFunctionLength: 16}))},
 		{"dummy", append(slices.Clone(second), object.Link{Name: "lo7", Type: object.LinkDummy}, address("2001:db8:a::7/128", "lo7"), up("lo7"))},
+		{"vlan", append(slices.Clone(second), vlan("tag7", "ext1", object.VLAN{ID: 7}), up("tag7"), address("10.7.0.1/24", "tag7"),
+			vlan("tag8", "tag7", object.VLAN{ID: 8, Service: true}), object.LinkConfig{Link: "tag8", MTU: 1400, Admin: object.AdminUp},
+			neighbour("10.7.0.7", "tag7"), neighbour("2001:db8:1::7", "ext0"))},
+		{"vlan with another number", append(slices.Clone(second), vlan("tag7", "ext1", object.VLAN{ID: 9}), up("tag7"), address("10.7.0.1/24", "tag7"),
+			vlan("tag8", "tag7", object.VLAN{ID: 8, Service: true}), object.LinkConfig{Link: "tag8", MTU: 1300, Admin: object.AdminUp},
+			object.Neighbour{Link: "tag7", Addr: netip.MustParseAddr("10.7.0.7"), MAC: object.MAC{2, 0, 0, 0, 0, 8}})},
 		{"vrf", slices.Concat(second, vrf(110), with(address("2001:db8:3::1/64", "ext1"), address("10.0.0.1/24", "ext1")))},
 		{"vrf with another table", slices.Concat(second, vrf(130), with(address("2001:db8:3::1/64", "ext1"), address("10.0.0.1/24", "ext1")))},
 		{"nothing", nil},

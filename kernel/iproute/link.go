@@ -30,6 +30,9 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		return []Command{mark}, nil
 	}
 	add := Command{"ip", "link", "add", "name", l.Name}
+	if l.Parent != "" {
+		add = append(add, "link", l.Parent)
+	}
 	if err := w.likeness(ctx, &add, l.Name); err != nil {
 		return nil, err
 	}
@@ -42,6 +45,11 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		if err := w.likeness(ctx, &add, l.Peer); err != nil {
 			return nil, err
 		}
+	case object.LinkVLAN:
+		if l.VLAN.Service {
+			add = append(add, "protocol", "802.1ad")
+		}
+		add = append(add, "id", number(uint32(l.VLAN.ID)), "loose_binding", "on")
 	case object.LinkDummy, object.LinkIFB:
 	default:
 		return nil, &UnknownError{l, fmt.Sprintf("links of type %s", l.Type)}
@@ -110,4 +118,13 @@ func (w *writer) linkConfig(ctx context.Context, s reconcile.Step) ([]Command, e
 
 func address(s reconcile.Step, a object.Address) []Command {
 	return one("ip", "address", verb(s), a.Prefix.String(), "dev", a.Link)
+}
+
+// neighbour replaces one that the kernel has found.
+func neighbour(s reconcile.Step, n object.Neighbour) []Command {
+	if s.New == nil {
+		return one("ip", "neighbour", "del", n.Addr.String(), "dev", n.Link)
+	}
+	return one("ip", "neighbour", "replace", n.Addr.String(), "lladdr", n.MAC.String(), "dev", n.Link,
+		"nud", "permanent", "protocol", number(rtnl.Protocol))
 }

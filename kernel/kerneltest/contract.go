@@ -86,6 +86,9 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("nexthop/shared", (*contract).sharedHop)
 	run("nexthop/gone", (*contract).sharedHopGoes)
 	run("veth", (*contract).vethPair)
+	run("neighbour/kept", (*contract).neighbourKept)
+	run("vlan/mtu", (*contract).vlanMTU)
+	run("vlan/parent", (*contract).vlanParent)
 	run("plan", (*contract).planAsAWhole)
 }
 
@@ -198,6 +201,7 @@ var (
 	vrfRed   = object.Link{Name: "red", Type: object.LinkVRF, Table: 120}
 	vethA    = object.Link{Name: "wire-a", Type: object.LinkVeth, Peer: "wire-b"}
 	vethB    = object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}
+	vlan7    = object.Link{Name: "tag0", Type: object.LinkVLAN, Parent: "ext1", VLAN: object.VLAN{ID: 7}}
 	dummySR  = object.Link{Name: "sr0", Type: object.LinkDummy}
 	ifbSR    = object.Link{Name: "sr0", Type: object.LinkIFB}
 	blueUp   = object.LinkConfig{Link: "blue", Admin: object.AdminUp}
@@ -206,6 +210,8 @@ var (
 	strict   = object.Sysctl{Name: object.SysctlStrictMode, Value: "1"}
 	addr4    = object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("192.0.2.1/24")}
 	addr6    = object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("2001:db8:1::1/64")}
+	neigh4   = object.Neighbour{Link: "ext1", Addr: netip.MustParseAddr("192.0.2.77"), MAC: object.MAC{2, 0, 0, 0, 0, 9}}
+	neigh6   = object.Neighbour{Link: "ext1", Addr: netip.MustParseAddr("2001:db8:1::77"), MAC: object.MAC{2, 0, 0, 0, 0, 9}}
 	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
 )
 

@@ -31,6 +31,9 @@ func lifeCases() []lifeCase {
 		{"link/ifb", nil, ifbSR, nil},
 		{"link/vrf", nil, vrfBlue, nil},
 		{"link/veth", nil, vethA, nil},
+		{"link/vlan", nil, vlan7, nil},
+		{"link/vlan-service", nil, object.Link{Name: "tag0", Type: object.LinkVLAN, Parent: "ext1", VLAN: object.VLAN{ID: 7, Service: true}}, nil},
+		{"link/vlan-on-vlan", []object.Object{vlan7}, object.Link{Name: "tag1", Type: object.LinkVLAN, Parent: "tag0", VLAN: object.VLAN{ID: 8}}, nil},
 		{"member", []object.Object{vrfBlue}, inBlue, nil},
 		{"linkconfig/mtu", nil, object.LinkConfig{Link: "ext0", MTU: 1400}, object.LinkConfig{Link: "ext0", MTU: 1450}},
 		{"linkconfig/down", nil, object.LinkConfig{Link: "ext0", Admin: object.AdminDown}, nil},
@@ -38,6 +41,8 @@ func lifeCases() []lifeCase {
 			object.LinkConfig{Link: "wire-a", MTU: 1500, Admin: object.AdminUp}},
 		{"address/ipv4", nil, addr4, nil},
 		{"address/ipv6", nil, addr6, nil},
+		{"neighbour/ipv4", nil, neigh4, object.Neighbour{Link: "ext1", Addr: neigh4.Addr, MAC: object.MAC{2, 0, 0, 0, 0, 8}}},
+		{"neighbour/ipv6", nil, neigh6, object.Neighbour{Link: "ext1", Addr: neigh6.Addr, MAC: object.MAC{2, 0, 0, 0, 0, 8}}},
 		{"sysctl", nil, object.Sysctl{Name: object.SysctlForward6, Value: "1"}, object.Sysctl{Name: object.SysctlForward6, Value: "0"}},
 		{"sysctl/link", nil, object.Sysctl{Name: object.SysctlLinkSeg6Enabled("ext0"), Value: "1", Link: "ext0"}, nil},
 		{"sysctl/strict", []object.Object{vrfBlue}, strict, nil},
@@ -161,6 +166,7 @@ func orphanCases() []orphanCase {
 	onNowhere := func(s *object.LocalSID) { s.Dev = "nowhere" }
 	return []orphanCase{
 		{"address", object.Address{Link: "nowhere", Prefix: addr4.Prefix}, "nowhere"},
+		{"neighbour", object.Neighbour{Link: "nowhere", Addr: neigh4.Addr, MAC: neigh4.MAC}, "nowhere"},
 		{"linkconfig", object.LinkConfig{Link: "nowhere", MTU: 1400}, "nowhere"},
 		{"member-link", object.Member{Link: "nowhere", Master: "ext1"}, "nowhere"},
 		{"member-master", object.Member{Link: "ext0", Master: "nowhere"}, "nowhere"},
@@ -171,6 +177,7 @@ func orphanCases() []orphanCase {
 		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
 		{"sid-out-link", sid("fc00:9::1", object.EndDX2, outBy("nowhere")), "nowhere"},
 		{"sid-no-ethernet", sid("fc00:9::1", object.EndDX2, outBy("lo")), "lo"},
+		{"vlan-parent", object.Link{Name: "tag0", Type: object.LinkVLAN, Parent: "nowhere", VLAN: object.VLAN{ID: 7}}, "nowhere"},
 		{"veth-peer", object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}, ""},
 	}
 }

@@ -193,6 +193,12 @@ func (f *Fake) all(kind object.Kind) []held {
 				hs = append(hs, held{object.Address{Link: l.name, Prefix: a.prefix}, a.ours, ""})
 			}
 		}
+	case object.KindNeighbour:
+		for _, l := range f.links {
+			for a, n := range l.neighbours {
+				hs = append(hs, held{object.Neighbour{Link: l.name, Addr: a, MAC: n.mac}, n.ours, ""})
+			}
+		}
 	case object.KindNextHop:
 		for _, h := range f.hops {
 			hs = append(hs, held{h.object, h.ours, ""})
@@ -224,7 +230,8 @@ func (f *Fake) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Resul
 	defer f.mu.Unlock()
 	results := make([]reconcile.Result, len(steps))
 	failed := false
-	for i, s := range steps {
+	for _, i := range f.byMTU(steps) {
+		s := steps[i]
 		if failed && f.stopAtError {
 			results[i].Err = errors.New("not tried after an error")
 			continue
@@ -275,6 +282,8 @@ func (f *Fake) put(old, o object.Object, ours bool) error {
 		return f.createLink(o, ours)
 	case object.Address:
 		return f.addAddress(o, ours)
+	case object.Neighbour:
+		return f.putNeighbour(old, o, ours)
 	case *object.SharedNextHop:
 		return f.putHop(old, o, ours)
 	case *object.Route:
@@ -306,6 +315,14 @@ func (f *Fake) remove(o object.Object) error {
 						return err
 					}
 				}
+			}
+		}
+	case object.Neighbour:
+		if l := f.links[o.Link]; l != nil {
+			var n fakeNeighbour
+			if n, there = l.neighbours[o.Addr]; n.ours {
+				ours = true
+				delete(l.neighbours, o.Addr)
 			}
 		}
 	case *object.SharedNextHop:
@@ -348,6 +365,14 @@ func (f *Fake) get(k object.Key) (object.Object, bool) {
 		p, err := netip.ParsePrefix(prefix)
 		if l := f.links[name]; err == nil && l != nil && l.address(p) >= 0 {
 			return object.Address{Link: name, Prefix: p}, true
+		}
+	case object.KindNeighbour:
+		name, addr, _ := strings.Cut(k.ID, "/")
+		a, err := netip.ParseAddr(addr)
+		if l := f.links[name]; err == nil && l != nil {
+			if n, ok := l.neighbours[a]; ok {
+				return object.Neighbour{Link: name, Addr: a, MAC: n.mac}, true
+			}
 		}
 	case object.KindNextHop:
 		if h := f.hops[k.ID]; h != nil {
@@ -397,6 +422,8 @@ func (f *Fake) Delete(k object.Key) error {
 		f.unlink(f.links[o.Name])
 	case object.Address:
 		f.deleteAddress(f.links[o.Link], o.Prefix)
+	case object.Neighbour:
+		delete(f.links[o.Link].neighbours, o.Addr)
 	case *object.SharedNextHop:
 		f.deleteHop(o.ID)
 	case *object.Route, *object.LocalSID:
@@ -433,7 +460,8 @@ func (f *Fake) Snapshot() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var lines []string
-	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNextHop, object.KindRoute, object.KindLocalSID} {
+	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNeighbour, object.KindNextHop, object.KindRoute,
+		object.KindLocalSID} {
 		for _, h := range f.all(kind) {
 			line := fmt.Sprint(sortedHops(h.object)) + h.note
 			if h.ours {

@@ -93,11 +93,15 @@ func (p *preview) link(name string) *object.Link {
 // linksOf are the links that have to be there for o.
 func linksOf(o object.Object) []string {
 	switch o := o.(type) {
+	case object.Link:
+		return []string{o.Parent}
 	case object.LinkConfig:
 		return []string{o.Link}
 	case object.Member:
 		return []string{o.Link, o.Master}
 	case object.Address:
+		return []string{o.Link}
+	case object.Neighbour:
 		return []string{o.Link}
 	case *object.SharedNextHop:
 		return []string{o.Hop.Link}
@@ -134,6 +138,12 @@ func (p *preview) inTheWay(o object.Object) error {
 				return taken(o)
 			}
 		}
+	case object.Neighbour:
+		if l := f.links[o.Link]; l != nil {
+			if n, there := l.neighbours[o.Addr]; there && !n.ours {
+				return taken(o)
+			}
+		}
 	case *object.Route, *object.LocalSID:
 		if r := f.routes[object.SlotOf(o)]; r != nil && !r.ours {
 			return taken(r.object)
@@ -152,6 +162,11 @@ func (p *preview) linkInTheWay(o object.Link, taken func(object.Object) error) e
 	if o.Creates() && o.Peer != "" {
 		peer := object.Link{Name: o.Peer, Type: o.Type, Peer: o.Name}
 		p.links[o.Peer] = &peer
+	}
+	if o.Type == object.LinkVLAN {
+		if l := p.f.vlanOn(p.f.links[o.Parent], o.VLAN); l != nil && !l.alias {
+			return taken(l.object())
+		}
 	}
 	if o.Type != object.LinkVRF {
 		return nil

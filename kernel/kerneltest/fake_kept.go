@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"syscall"
 
@@ -18,10 +19,11 @@ type fakeKept struct {
 	undo  bool
 	steps []reconcile.Step
 
-	links     map[string]keptFakeLink
-	addresses []object.Address
-	hops      map[string]*fakeHop
-	routes    map[object.Slot]*fakeRoute
+	links      map[string]keptFakeLink
+	addresses  []object.Address
+	neighbours []object.Neighbour
+	hops       map[string]*fakeHop
+	routes     map[object.Slot]*fakeRoute
 }
 
 // keptFakeLink is a link as it was, with the step that reaches it.
@@ -88,7 +90,7 @@ func (k *fakeKept) touch(l *fakeLink, s reconcile.Step) {
 		return
 	}
 	kl := keptFakeLink{fakeLink: *l, step: s}
-	kl.addresses = slices.Clone(l.addresses)
+	kl.addresses, kl.neighbours = slices.Clone(l.addresses), maps.Clone(l.neighbours)
 	kl.foreign = l.master != nil && !k.f.live(object.MemberKey(l.name))
 	_, dropped := about(s).(object.Link)
 	kl.loose = kl.foreign && dropped && about(s).Key() != object.LinkKey(l.name)
@@ -107,6 +109,12 @@ func (k *fakeKept) note() {
 			o := object.Address{Link: name, Prefix: a.prefix}
 			if !a.ours || l.loose && !k.planned(o) {
 				k.addresses = append(k.addresses, o)
+			}
+		}
+		for a, n := range l.neighbours {
+			o := object.Neighbour{Link: name, Addr: a, MAC: n.mac}
+			if !n.ours || l.loose && !k.planned(o) {
+				k.neighbours = append(k.neighbours, o)
 			}
 		}
 	}
@@ -135,6 +143,11 @@ func (k *fakeKept) note() {
 // stays.
 func (k *fakeKept) refuse() error {
 	var errs []error
+	for _, l := range k.f.links {
+		if l.parent != nil && k.drops(l.parent.name) && !k.drops(l.name) {
+			errs = append(errs, &reconcile.StepError{Step: k.links[l.parent.name].step, Err: fmt.Errorf("%v is on top of it: %w", l.object(), syscall.EBUSY)})
+		}
+	}
 	for _, s := range k.steps {
 		m, ok := about(s).(object.Member)
 		kl, there := k.links[m.Link]
@@ -209,6 +222,13 @@ func (k *fakeKept) putBack(early bool) error {
 		if l := f.links[a.Link]; k.open(a.Link) && l.address(a.Prefix) < 0 {
 			was := k.links[a.Link]
 			lose(a, f.addAddress(a, was.addresses[was.address(a.Prefix)].ours))
+		}
+	}
+	for _, n := range k.neighbours {
+		if l := f.links[n.Link]; k.open(n.Link) {
+			if _, there := l.neighbours[n.Addr]; !there {
+				l.neighbours[n.Addr] = k.links[n.Link].neighbours[n.Addr]
+			}
 		}
 	}
 	for id, h := range k.hops {

@@ -18,6 +18,8 @@ type fakeLink struct {
 	kind   object.LinkType // empty: a device that is not of our making
 	table  uint32
 	peer   string
+	parent *fakeLink // that it is on
+	vlan   object.VLAN
 	mtu    uint32
 	up     bool
 	master *fakeLink
@@ -26,6 +28,8 @@ type fakeLink struct {
 	// addresses in the order in which the kernel keeps them: the first of an IPv4
 	// subnet is the primary one.
 	addresses []fakeAddress
+
+	neighbours map[netip.Addr]fakeNeighbour
 }
 
 type fakeAddress struct {
@@ -33,8 +37,17 @@ type fakeAddress struct {
 	ours   bool
 }
 
+type fakeNeighbour struct {
+	mac  object.MAC
+	ours bool
+}
+
 func (l *fakeLink) object() object.Link {
-	return object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer}
+	o := object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer, VLAN: l.vlan}
+	if l.parent != nil {
+		o.Parent = l.parent.name
+	}
+	return o
 }
 
 func (l *fakeLink) note() string {
@@ -72,7 +85,7 @@ func (l *fakeLink) connects(a netip.Addr) bool {
 
 func (f *Fake) newLink(name string, kind object.LinkType, mtu uint32) *fakeLink {
 	f.lastIndex++
-	l := &fakeLink{name: name, index: f.lastIndex, kind: kind, mtu: mtu}
+	l := &fakeLink{name: name, index: f.lastIndex, kind: kind, mtu: mtu, neighbours: map[netip.Addr]fakeNeighbour{}}
 	f.links[name] = l
 	return l
 }
@@ -113,11 +126,60 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 		}
 		f.newLink(o.Name, o.Type, 1500).peer = o.Peer
 		f.newLink(o.Peer, o.Type, 1500).peer = o.Name
+	case object.LinkVLAN:
+		if err := f.createVLAN(o); err != nil {
+			return err
+		}
 	default:
 		return says("Unknown device type", syscall.EOPNOTSUPP)
 	}
 	f.links[o.Name].alias = ours
 	return nil
+}
+
+func (f *Fake) createVLAN(o object.Link) error {
+	parent := f.links[o.Parent]
+	switch {
+	case parent == nil:
+		return fmt.Errorf("link %s does not exist: %w", o.Parent, syscall.ENODEV)
+	case o.VLAN.ID == 0 || o.VLAN.ID > 4094:
+		return says("Invalid VLAN id", syscall.ERANGE)
+	case parent.kind == object.LinkVRF || parent.name == "lo":
+		return says("VLANs not supported on device", syscall.EOPNOTSUPP)
+	case f.vlanOn(parent, o.VLAN) != nil:
+		return says("VLAN device already exists", syscall.EEXIST)
+	}
+	l := f.newLink(o.Name, o.Type, parent.mtu)
+	l.parent, l.vlan = parent, o.VLAN
+	return nil
+}
+
+func (f *Fake) vlanOn(parent *fakeLink, v object.VLAN) *fakeLink {
+	for _, l := range f.links {
+		if l.parent == parent && l.vlan == v {
+			return l
+		}
+	}
+	return nil
+}
+
+// depth is how many links l is on top of.
+func (l *fakeLink) depth() (n int) {
+	for ; l.parent != nil; l = l.parent {
+		n++
+	}
+	return n
+}
+
+// setMTU takes the VLANs on top of l down with it (vlan_device_event in
+// net/8021q/vlan.c).
+func (f *Fake) setMTU(l *fakeLink, mtu uint32) {
+	l.mtu = mtu
+	for _, upper := range f.links {
+		if upper.parent == l && upper.kind == object.LinkVLAN && upper.mtu > mtu {
+			f.setMTU(upper, mtu)
+		}
+	}
 }
 
 // markPeer takes the second end of a veth for ours.
@@ -161,9 +223,14 @@ func (f *Fake) unlink(l *fakeLink) {
 	if peer := f.links[l.peer]; peer != nil {
 		f.unlink(peer)
 	}
+	for _, upper := range f.links {
+		if upper.parent == l {
+			f.unlink(upper)
+		}
+	}
 }
 
-// setUp brings l up or down; down takes its IPv6 addresses and its routes.
+// setUp brings l up or down; down takes its IPv6 addresses, neighbours and routes.
 func (f *Fake) setUp(l *fakeLink, up bool) {
 	if l.up == up {
 		return
@@ -171,6 +238,7 @@ func (f *Fake) setUp(l *fakeLink, up bool) {
 	l.up = up
 	if !up {
 		l.addresses = slices.DeleteFunc(l.addresses, func(a fakeAddress) bool { return a.prefix.Addr().Is6() })
+		clear(l.neighbours)
 		f.flushHops(l)
 		f.flushRoutes(l, false, func(netip.Addr) bool { return true })
 	}
@@ -204,7 +272,7 @@ func (f *Fake) addAddress(o object.Address, ours bool) error {
 
 // deleteAddress takes an address away; a primary IPv4 one takes the others of its
 // subnet along, unless promote_secondaries is set, and the last IPv4 one the
-// routes (fib_inetaddr_event in net/ipv4/fib_frontend.c).
+// routes and neighbours (fib_inetaddr_event in net/ipv4/fib_frontend.c).
 func (f *Fake) deleteAddress(l *fakeLink, p netip.Prefix) {
 	subnet := func(a fakeAddress) bool { return a.prefix.Masked() == p.Masked() }
 	primary := slices.IndexFunc(l.addresses, subnet) == l.address(p)
@@ -215,15 +283,37 @@ func (f *Fake) deleteAddress(l *fakeLink, p netip.Prefix) {
 	})
 	left := slices.ContainsFunc(l.addresses, func(a fakeAddress) bool { return a.prefix.Addr().Is4() })
 	if p.Addr().Is4() && !left {
+		maps.DeleteFunc(l.neighbours, func(a netip.Addr, _ fakeNeighbour) bool { return a.Is4() })
 		f.flushRoutes(l, false, netip.Addr.Is4)
 	}
+}
+
+func (f *Fake) putNeighbour(old object.Object, o object.Neighbour, ours bool) error {
+	l := f.links[o.Link]
+	if l == nil {
+		return says(fmt.Sprintf("Cannot find device %q", o.Link), syscall.ENODEV)
+	}
+	have, there := l.neighbours[o.Addr]
+	switch {
+	case old == nil && there:
+		return syscall.EEXIST
+	case old != nil && (!there || have.ours != ours):
+		return syscall.ENOENT
+	}
+	l.neighbours[o.Addr] = fakeNeighbour{o.MAC, ours}
+	return nil
 }
 
 // removeAddress deletes an address of ours as the driver does: what the kernel
 // takes along is put back, and the address, too, when that cannot be.
 func (f *Fake) removeAddress(l *fakeLink, p netip.Prefix) error {
-	addresses, routes := slices.Clone(l.addresses), maps.Clone(f.routes)
+	addresses, routes, neighbours := slices.Clone(l.addresses), maps.Clone(f.routes), maps.Clone(l.neighbours)
 	f.deleteAddress(l, p)
+	for a, n := range neighbours {
+		if n.ours {
+			l.neighbours[a] = n
+		}
+	}
 	for _, a := range addresses {
 		if a.prefix != p && l.address(a.prefix) < 0 {
 			l.addresses = append(l.addresses, a)
@@ -235,7 +325,7 @@ func (f *Fake) removeAddress(l *fakeLink, p netip.Prefix) error {
 			continue
 		}
 		if err := f.putRoute(nil, o, true); err != nil {
-			l.addresses, f.routes = addresses, routes
+			l.addresses, f.routes, l.neighbours = addresses, routes, neighbours
 			return fmt.Errorf("put %v back, which the kernel drops with the last IPv4 address of its link: %w", o, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"heddle/kernel/object"
+	"heddle/reconcile"
 )
 
 // The properties of settings, as records name them.
@@ -129,7 +130,10 @@ func (f *Fake) set(k object.Key, p, value string) {
 	switch {
 	case p == propMTU:
 		n, _ := strconv.ParseUint(value, 10, 32)
-		l.mtu = uint32(n)
+		if l.kind == object.LinkVLAN { // what is given back may be more than the parent has now
+			n = min(n, uint64(l.parent.mtu))
+		}
+		f.setMTU(l, uint32(n))
 	case p == propAdmin:
 		f.setUp(l, value == object.AdminUp.String())
 	case p == propMaster:
@@ -141,6 +145,35 @@ func (f *Fake) set(k object.Key, p, value string) {
 	default:
 		f.sysctls[k.ID] = value
 	}
+}
+
+// byMTU is the order in which a batch of settings is made: what shrinks does so
+// from the top, the rest is done from below.
+func (f *Fake) byMTU(steps []reconcile.Step) []int {
+	rank := func(i int) int {
+		o, _ := about(steps[i]).(object.LinkConfig)
+		l := f.links[o.Link]
+		if l == nil {
+			return 0
+		}
+		to := l.mtu
+		if c, ok := steps[i].New.(object.LinkConfig); ok && c.MTU != 0 {
+			to = c.MTU
+		} else if r, ok := f.records[o.Key()]; ok && r.before[propMTU] != "" {
+			n, _ := strconv.ParseUint(r.before[propMTU], 10, 32)
+			to = uint32(n)
+		}
+		if to < l.mtu {
+			return -1 - l.depth()
+		}
+		return l.depth()
+	}
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return rank(a) - rank(b) })
+	return order
 }
 
 // check is what the kernel says to setting o.
@@ -168,6 +201,9 @@ func (f *Fake) check(o object.Object) error {
 	case object.LinkConfig:
 		if o.MTU != 0 && (o.MTU < 68 || o.MTU > 65575) {
 			return fmt.Errorf("mtu out of range: %w", syscall.EINVAL)
+		}
+		if l.kind == object.LinkVLAN && o.MTU > l.parent.mtu {
+			return fmt.Errorf("mtu %d is more than that of %s: %w", o.MTU, l.parent.name, syscall.ERANGE)
 		}
 	case object.Member:
 		switch m := f.links[o.Master]; {

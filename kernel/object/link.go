@@ -14,6 +14,7 @@ const (
 	LinkVRF   LinkType = "vrf"
 	LinkDummy LinkType = "dummy"
 	LinkVeth  LinkType = "veth"
+	LinkVLAN  LinkType = "vlan"
 
 	// LinkIFB is an intermediate functional block (drivers/net/ifb.c): like a
 	// dummy never without carrier, and it drops what is sent to it unless tc
@@ -34,6 +35,23 @@ type Link struct {
 	// other: the one whose name sorts first creates both, the other one marks
 	// what is already there (see Creates).
 	Peer string
+
+	// Parent names the link that a VLAN is on; empty for other types.
+	Parent string
+	VLAN   VLAN
+}
+
+// VLAN is the tag of a VLAN link; the zero value is none.
+type VLAN struct {
+	ID      uint16 // 1 to 4094
+	Service bool   // a service tag (802.1ad) in place of a customer tag (802.1Q)
+}
+
+func (v VLAN) String() string {
+	if v.Service {
+		return fmt.Sprintf("protocol 802.1ad id %d", v.ID)
+	}
+	return fmt.Sprintf("id %d", v.ID)
 }
 
 // LinkKey is the key of the link called name.
@@ -45,17 +63,22 @@ func (l Link) Creates() bool { return l.Type != LinkVeth || l.Name < l.Peer }
 
 func (l Link) Key() Key { return LinkKey(l.Name) }
 
+// Needs is what the device goes with: the first end of a veth, the link that a
+// VLAN is on.
 func (l Link) Needs(into []Key) []Key {
-	if l.Creates() {
-		return into
+	if !l.Creates() {
+		into = append(into, LinkKey(l.Peer))
 	}
-	return append(into, LinkKey(l.Peer))
+	if l.Parent != "" {
+		into = append(into, LinkKey(l.Parent))
+	}
+	return into
 }
 
 func (l Link) Equal(o Object) bool { return Object(l) == o }
 
 // Mutable is false: the kernel changes neither the table of a VRF nor the peer
-// of a veth.
+// of a veth nor the tag of a VLAN.
 func (l Link) Mutable(Object) bool { return false }
 
 func (l Link) Claims(into []Claim) []Claim {
@@ -65,6 +88,8 @@ func (l Link) Claims(into []Claim) []Claim {
 	case l.Type == LinkVeth && l.Creates():
 		// The names of both ends: a new pair waits for the one that has them.
 		return append(into, Claim{Name: "device " + l.Name}, Claim{Name: "device " + l.Peer})
+	case l.Type == LinkVLAN:
+		return append(into, Claim{Name: fmt.Sprintf("vlan %s dev %s", l.VLAN, l.Parent)})
 	}
 	return into
 }
@@ -75,6 +100,8 @@ func (l Link) String() string {
 		return fmt.Sprintf("link %s type vrf table %d", l.Name, l.Table)
 	case LinkVeth:
 		return fmt.Sprintf("link %s type veth peer %s", l.Name, l.Peer)
+	case LinkVLAN:
+		return fmt.Sprintf("link %s link %s type vlan %s", l.Name, l.Parent, l.VLAN)
 	}
 	return fmt.Sprintf("link %s type %s", l.Name, l.Type)
 }

@@ -30,6 +30,7 @@ const (
 	KindMember                       // a link enslaved to a VRF
 	KindLinkConfig                   // settings of a link, ours or not
 	KindAddress                      // an address on a link
+	KindNeighbour                    // a neighbour with a configured link-layer address
 	KindTunnelSource                 // outer source address of SRv6 encapsulation
 	KindNextHop                      // a way out that routes share
 	KindRoute                        // an IPv4 or IPv6 route
@@ -42,6 +43,7 @@ var kindNames = [...]string{
 	KindMember:       "member",
 	KindLinkConfig:   "linkconfig",
 	KindAddress:      "address",
+	KindNeighbour:    "neighbour",
 	KindTunnelSource: "tunsrc",
 	KindNextHop:      "nexthop",
 	KindRoute:        "route",
@@ -51,7 +53,7 @@ var kindNames = [...]string{
 // Kinds lists every kind in the order in which they come up.
 func Kinds() []Kind {
 	return []Kind{KindLink, KindSysctl, KindMember, KindLinkConfig, KindAddress,
-		KindTunnelSource, KindNextHop, KindRoute, KindLocalSID}
+		KindNeighbour, KindTunnelSource, KindNextHop, KindRoute, KindLocalSID}
 }
 
 func (k Kind) String() string {

@@ -15,7 +15,9 @@ type LinkState struct {
 	Master string // name of the link it is enslaved to
 	Table  uint32 // of a VRF
 	Peer   string // the other end of a veth, empty if it is in another namespace
-	Ours   bool   // made by us, by its alias
+	Parent string // the link that it is on, such as that of a VLAN; empty for none here
+	VLAN   VLAN
+	Ours   bool // made by us, by its alias
 	Stats  LinkStats
 }
 

@@ -169,7 +169,8 @@ func (d *Driver) dropAddress(ctx context.Context, index int32, p netip.Prefix) e
 // deleteAddress4 puts back what Linux takes along with an IPv4 address: with a
 // primary one the secondary ones of its subnet (unless promote_secondaries is
 // set), and with the last one of a link every IPv4 route over that link, of which
-// there is no event either (fib_inetaddr_event in net/ipv4/fib_frontend.c).
+// there is no event either (fib_inetaddr_event in net/ipv4/fib_frontend.c), and every
+// IPv4 neighbour on it.
 func (d *Driver) deleteAddress4(ctx context.Context, index int32, p netip.Prefix) error {
 	before, err := d.linkAddresses(ctx, index, unix.AF_INET)
 	if err != nil {
@@ -187,8 +188,12 @@ func (d *Driver) deleteAddress4(ctx context.Context, index int32, p netip.Prefix
 		return nil
 	}
 	var routes []object.Object
+	var neighbours []neighbour
 	if last {
 		if routes, err = d.routesOver(ctx, index); err != nil {
+			return err
+		}
+		if neighbours, err = d.ownNeighbours(ctx, index, unix.AF_INET); err != nil {
 			return err
 		}
 	}
@@ -196,7 +201,8 @@ func (d *Driver) deleteAddress4(ctx context.Context, index int32, p netip.Prefix
 		return err
 	}
 	others := slices.DeleteFunc(slices.Clone(before), func(a address) bool { return a.prefix == p })
-	err = errors.Join(d.restoreAddresses(ctx, index, others), d.restoreRoutes(ctx, index, routes))
+	err = errors.Join(d.restoreAddresses(ctx, index, others), d.restoreNeighbours(ctx, index, neighbours),
+		d.restoreRoutes(ctx, index, routes))
 	if err == nil {
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"heddle/kernel/object"
@@ -27,25 +26,26 @@ const vethKind = string(object.LinkVeth)
 
 // link is what the driver knows about a network device.
 type link struct {
-	index       int32
-	name        string
-	kind        string // rtnl_link_ops kind, empty for hardware
-	hardware    uint16 // ARPHRD_*
-	alias       string
-	group       uint32
-	flags       uint32
-	mtu         uint32
-	minMTU      uint32
-	maxMTU      uint32
-	operState   uint8
-	master      int32
-	peer        int32 // IFLA_LINK: the other end of a veth
-	peerAbroad  bool  // IFLA_LINK counts in another namespace
-	table       uint32
-	mac         net.HardwareAddr
-	carrierUp   uint32
-	carrierDown uint32
-	stats       LinkCounters
+	index        int32
+	name         string
+	kind         string // rtnl_link_ops kind, empty for hardware
+	hardware     uint16 // ARPHRD_*
+	alias        string
+	group        uint32
+	flags        uint32
+	mtu          uint32
+	minMTU       uint32
+	maxMTU       uint32
+	operState    uint8
+	master       int32
+	linked       int32 // IFLA_LINK: the other end of a veth, for others what they are on
+	linkedAbroad bool  // IFLA_LINK counts in another namespace
+	table        uint32
+	vlan         object.VLAN
+	mac          net.HardwareAddr
+	carrierUp    uint32
+	carrierDown  uint32
+	stats        LinkCounters
 }
 
 // ours reports whether we made the link.
@@ -164,9 +164,9 @@ func (c *linkCache) apply(m *message) {
 	}
 	// The second end of a veth is announced before it has a peer and not again
 	// when it gets one: the first end's message tells.
-	if p := c.byIndex[l.peer]; l.kind == vethKind && !l.peerAbroad && p != nil && p.kind == vethKind && p.peer == 0 {
+	if p := c.byIndex[l.linked]; l.kind == vethKind && !l.linkedAbroad && p != nil && p.kind == vethKind && p.linked == 0 {
 		twin := *p
-		twin.peer = l.index
+		twin.linked = l.index
 		c.byIndex[p.index], c.byName[p.name] = &twin, &twin
 	}
 	c.byIndex[l.index] = l
@@ -261,9 +261,9 @@ func parseLink(b []byte) (*link, bool) {
 		case unix.IFLA_MASTER:
 			l.master = int32(a.u32())
 		case unix.IFLA_LINK:
-			l.peer = int32(a.u32())
+			l.linked = int32(a.u32())
 		case unix.IFLA_LINK_NETNSID:
-			l.peerAbroad = true
+			l.linkedAbroad = true
 		case unix.IFLA_ADDRESS:
 			l.mac = append(net.HardwareAddr(nil), a.data...)
 		case unix.IFLA_CARRIER_UP_COUNT:
@@ -277,26 +277,6 @@ func parseLink(b []byte) (*link, bool) {
 		}
 	}
 	return l, l.name != ""
-}
-
-func parseLinkInfo(l *link, b []byte) {
-	var data []byte
-	for a := (attrs{rest: b}); a.next(); {
-		switch a.typ {
-		case unix.IFLA_INFO_KIND:
-			l.kind = a.str()
-		case unix.IFLA_INFO_DATA:
-			data = a.data
-		}
-	}
-	if l.kind != string(object.LinkVRF) {
-		return
-	}
-	for a := (attrs{rest: data}); a.next(); {
-		if a.typ == nl.IFLA_VRF_TABLE {
-			l.table = a.u32()
-		}
-	}
 }
 
 // waitTimer waits for d or the end of the context.

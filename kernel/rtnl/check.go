@@ -80,6 +80,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 			c.add(s, err)
 		}
 	}
+	c.vlanMTUs()
 	if err := errors.Join(c.slots(ctx), c.nextHops(ctx)); err != nil {
 		return err
 	}
@@ -123,6 +124,8 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 		return c.linkConfig(o)
 	case object.Address:
 		return c.address(ctx, s, o)
+	case object.Neighbour:
+		return c.neighbour(ctx, s, o)
 	case *object.LocalSID:
 		return c.sid(s, o)
 	case *object.SharedNextHop:
@@ -198,18 +201,20 @@ func holder(l *link) string {
 
 func (c *checker) link(l object.Link) error {
 	if have := c.v.byName[l.Name]; have != nil && !c.drops[l.Name] {
-		peer := c.v.byIndex[have.peer]
+		peer := c.v.byIndex[have.linked]
 		waiting := !l.Creates() && peer != nil && peer.ours() && !c.drops[peer.name]
 		if !waiting {
 			return &ConflictError{Object: l.String(), Holder: holder(have),
 				Remedy: fmt.Sprintf("delete it (ip link del %s) or choose another name", l.Name)}
 		}
 	}
-	if l.Type == object.LinkVRF {
+	switch {
+	case l.Type == object.LinkVRF:
 		return c.vrfTable(l)
-	}
-	if l.Type == object.LinkVeth && !l.Creates() {
+	case l.Type == object.LinkVeth && !l.Creates():
 		return c.present(l.Peer, l)
+	case l.Type == object.LinkVLAN:
+		return c.vlan(l)
 	}
 	return nil
 }

@@ -13,7 +13,8 @@
 // Ours is: a link whose alias starts with "heddle:" (or that has the group
 // 0x4865646c and no alias yet, while it is being made), a route or SID of
 // protocol 72, a nexthop object of protocol 72 with an id of 0x48000000 to
-// 0x48ffffff, an address of protocol 72 (IFA_PROTO, Linux 5.18). Settings of
+// 0x48ffffff, an address of protocol 72 (IFA_PROTO, Linux 5.18), a permanent
+// neighbour of protocol 72 (NDA_PROTOCOL, Linux 5.0). Settings of
 // links, memberships and the tunnel source have no room for a mark; they are in
 // the record of kernel/prior, and so are the names of nexthop objects that have
 // one. Nothing else is changed or deleted.
@@ -47,7 +48,8 @@ type Config struct {
 	Support Support
 }
 
-// Driver is the driver of links, their settings and memberships, addresses, the
+// Driver is the driver of links, their settings and memberships, addresses,
+// neighbours, the
 // tunnel source, routes and SIDs. It is safe for concurrent use; changes are
 // made one call at a time, reading state does not wait for them.
 type Driver struct {
@@ -160,7 +162,7 @@ func (d *Driver) Close() {
 // Kinds lists the kinds of object that the driver is for.
 func (d *Driver) Kinds() []object.Kind {
 	return []object.Kind{object.KindLink, object.KindMember, object.KindLinkConfig, object.KindAddress,
-		object.KindTunnelSource, object.KindNextHop, object.KindRoute, object.KindLocalSID}
+		object.KindNeighbour, object.KindTunnelSource, object.KindNextHop, object.KindRoute, object.KindLocalSID}
 }
 
 // Dump implements reconcile.Driver. IPv6 routes and SIDs are in one table of the
@@ -193,6 +195,8 @@ func (d *Driver) dumpKind(ctx context.Context, kind object.Kind) ([]object.Objec
 		return d.dumpLinkConfigs(ctx)
 	case object.KindAddress:
 		return d.dumpAddresses(ctx)
+	case object.KindNeighbour:
+		return d.dumpOwnNeighbours(ctx)
 	case object.KindTunnelSource:
 		return d.dumpTunnelSource(ctx)
 	case object.KindNextHop:
@@ -219,6 +223,8 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 		d.doLinkConfigs(ctx, steps, results)
 	case object.KindAddress:
 		d.each(ctx, steps, results, d.doAddress)
+	case object.KindNeighbour:
+		d.each(ctx, steps, results, d.doNeighbour)
 	case object.KindTunnelSource:
 		d.each(ctx, steps, results, d.doTunnelSource)
 	case object.KindNextHop:

@@ -15,6 +15,8 @@ const (
 	FeatureDummy         Feature = "dummy links"
 	FeatureIFB           Feature = "ifb links"
 	FeatureVeth          Feature = "veth links"
+	FeatureVLAN          Feature = "vlan links"
+	FeatureVLANService   Feature = "vlan links with service tags"
 	FeatureStrictMode    Feature = "vrf strict mode"
 	FeatureEnd           Feature = "End"
 	FeatureEndPSP        Feature = "flavor PSP of End"
@@ -83,6 +85,11 @@ func linkFeatures(l object.Link) []Feature {
 		return []Feature{FeatureIFB}
 	case object.LinkVeth:
 		return []Feature{FeatureVeth}
+	case object.LinkVLAN:
+		if l.VLAN.Service {
+			return []Feature{FeatureVLAN, FeatureVLANService}
+		}
+		return []Feature{FeatureVLAN}
 	}
 	return nil
 }

@@ -119,6 +119,7 @@ type keptNeighbour struct {
 	index  int32
 	family uint8
 	dst    netip.Addr
+	proto  uint8
 	msg    []byte
 }
 
@@ -141,6 +142,8 @@ func parseNeighbour(b []byte, arp func(index int32) bool) (n keptNeighbour, ok b
 			group = len(a.data) == 0 || a.data[0]&1 != 0
 		case ndaFlagsExt:
 			ext = a.u32()
+		case ndaProtocol:
+			n.proto = a.u8()
 		}
 	}
 	ok = flags&(unix.NTF_PROXY|unix.NTF_EXT_LEARNED) != 0 || ext != 0 || state&unix.NUD_PERMANENT != 0 ||

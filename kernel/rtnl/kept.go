@@ -324,10 +324,11 @@ func (k *kept) isPlanned(key object.Key) bool {
 	return ok
 }
 
-// likeness writes what a link that is made anew has of the one before: the MAC
-// address, from which its link-local address follows and which neighbours know, and
-// the MTU unless that was ours.
-func (k *kept) likeness(m *msgBuf, name string) {
+// likeness writes what a link that is made anew, on a parent or nil, has of the one
+// before: the MAC address, from which its link-local address follows and which
+// neighbours know, and the MTU unless that was ours. A VLAN has no larger one than
+// its parent.
+func (k *kept) likeness(m *msgBuf, name string, parent *link) {
 	if k == nil || k.links[name] == nil || !k.links[name].dropped {
 		return
 	}
@@ -335,7 +336,7 @@ func (k *kept) likeness(m *msgBuf, name string) {
 	if len(l.mac) > 0 {
 		m.bytes(unix.IFLA_ADDRESS, l.mac)
 	}
-	if !l.ownMTU {
+	if !l.ownMTU && (parent == nil || l.mtu <= parent.mtu) {
 		m.u32(unix.IFLA_MTU, l.mtu)
 	}
 }

@@ -86,7 +86,11 @@ func (k *kept) readNeighbours(ctx context.Context) error {
 	return k.perLink(nil, each, func(index int32) error {
 		return dumpNeighbours(ctx, k.d.query, index, func(b []byte) {
 			n, ok := parseNeighbour(b, k.arp)
-			if l := k.index[n.index]; ok && l != nil && l.reach.has(n.family) {
+			l := k.index[n.index]
+			if !ok || l == nil || !l.reach.has(n.family) {
+				return
+			}
+			if own := (object.Neighbour{Link: l.name, Addr: n.dst}); n.proto != Protocol || l.loose && !k.isPlanned(own.Key()) {
 				l.neighbours = append(l.neighbours, n)
 			}
 		})

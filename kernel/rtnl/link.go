@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"heddle/kernel/object"
@@ -61,14 +61,25 @@ func wrongType(o object.Object) error {
 
 // linkError names the missing driver when the kernel does not know the type.
 func linkError(l object.Link, err error) error {
-	if isErrno(err, unix.EOPNOTSUPP) {
+	if a, ok := errors.AsType[*answer](err); ok && a.errno == unix.EOPNOTSUPP && (a.text == "" || a.text == unknownType) {
 		for _, f := range linkFeatures(l) {
-			err := &UnsupportedError{Feature: f, Reason: "Unknown device type",
-				Remedy: fmt.Sprintf("load the kernel module %s", l.Type)}
+			err := &UnsupportedError{Feature: f, Reason: unknownType,
+				Remedy: fmt.Sprintf("load the kernel module %s", linkModule(l.Type))}
 			return fmt.Errorf("create %s: %w", l, err)
 		}
 	}
 	return describe(opCreate, l.String(), err)
+}
+
+// unknownType is what the kernel says where it lacks the driver.
+const unknownType = "Unknown device type"
+
+// linkModule is the kernel module that makes links of a type.
+func linkModule(t object.LinkType) string {
+	if t == object.LinkVLAN {
+		return "8021q"
+	}
+	return string(t)
 }
 
 // createLink makes the device and marks it; after an error nothing is left.
@@ -76,33 +87,29 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 	if !l.Creates() {
 		return d.adoptPeer(ctx, l)
 	}
+	var parent *link
+	if l.Parent != "" {
+		var err error
+		if parent, err = d.links.name(ctx, l.Parent); err != nil {
+			return err
+		}
+		if parent == nil {
+			return &MissingLinkError{Link: l.Parent, Object: l.String()}
+		}
+	}
+	if !slices.Contains(linkTypes, l.Type) {
+		return fmt.Errorf("link type %q is not one that can be created: use one of %v", l.Type, linkTypes)
+	}
 	c := d.query
 	c.begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, unix.SizeofIfInfomsg)
 	m := &c.out
 	m.str(unix.IFLA_IFNAME, l.Name)
 	m.u32(unix.IFLA_GROUP, linkGroup)
-	d.kept.likeness(m, l.Name)
-	info := m.nest(unix.IFLA_LINKINFO)
-	m.str(unix.IFLA_INFO_KIND, string(l.Type))
-	switch l.Type {
-	case object.LinkVRF:
-		data := m.nest(unix.IFLA_INFO_DATA)
-		m.u32(nl.IFLA_VRF_TABLE, l.Table)
-		m.unnest(data)
-	case object.LinkVeth:
-		data := m.nest(unix.IFLA_INFO_DATA)
-		peer := m.nest(nl.VETH_INFO_PEER)
-		m.b = append(m.b, make([]byte, unix.SizeofIfInfomsg)...)
-		m.str(unix.IFLA_IFNAME, l.Peer)
-		m.u32(unix.IFLA_GROUP, linkGroup)
-		d.kept.likeness(m, l.Peer)
-		m.unnest(peer)
-		m.unnest(data)
-	case object.LinkDummy, object.LinkIFB:
-	default:
-		return fmt.Errorf("link type %q is not one that can be created: use vrf, dummy, ifb or veth", l.Type)
+	if parent != nil {
+		m.u32(unix.IFLA_LINK, uint32(parent.index))
 	}
-	m.unnest(info)
+	d.kept.likeness(m, l.Name, parent)
+	d.linkInfo(m, l)
 	m.end()
 	if err := c.request(ctx, nil); err != nil {
 		return err
@@ -125,7 +132,7 @@ func (d *Driver) adoptPeer(ctx context.Context, l object.Link) error {
 	switch {
 	case peer == nil || !peer.ours():
 		return fmt.Errorf("its first end %s is not a link of ours", l.Peer)
-	case self == nil || self.kind != string(object.LinkVeth) || self.peerAbroad || self.peer != peer.index:
+	case self == nil || self.kind != string(object.LinkVeth) || self.linkedAbroad || self.linked != peer.index:
 		return fmt.Errorf("the other end of %s is not called %s", l.Peer, l.Name)
 	case strings.HasPrefix(self.alias, Mark):
 		return &answer{errno: unix.EEXIST}
@@ -183,23 +190,26 @@ func (d *Driver) readLink(ctx context.Context, name string) (object.Link, error)
 	return got, err
 }
 
+// linkTypes are those that can be created.
+var linkTypes = []object.LinkType{object.LinkVRF, object.LinkDummy, object.LinkIFB, object.LinkVeth, object.LinkVLAN}
+
 // linkObject describes l; false when it is of a type that we do not create.
 func linkObject(v view, l *link) (object.Link, bool) {
-	o := object.Link{Name: l.name, Type: object.LinkType(l.kind)}
+	o := object.Link{Name: l.name, Type: object.LinkType(l.kind), VLAN: l.vlan}
+	if p := v.parent(l); p != nil {
+		o.Parent = p.name
+	}
 	switch o.Type {
 	case object.LinkVRF:
 		o.Table = l.table
-	case object.LinkDummy, object.LinkIFB:
 	case object.LinkVeth:
-		if p := v.byIndex[l.peer]; p != nil && !l.peerAbroad {
+		if p := v.byIndex[l.linked]; p != nil && !l.linkedAbroad {
 			o.Peer = p.name
 		} else {
 			o.Peer, _ = strings.CutPrefix(l.alias, vethPeerMark)
 		}
-	default:
-		return o, false
 	}
-	return o, true
+	return o, slices.Contains(linkTypes, o.Type)
 }
 
 func (d *Driver) dumpLinks(ctx context.Context) ([]object.Object, error) {

@@ -61,6 +61,7 @@ func linkProps(o object.Object) (name string, props map[string]string) {
 type linkChange struct {
 	step  reconcile.Step
 	link  *link
+	depth int               // how many links of this namespace it is on top of
 	entry prior.Entry       // to be recorded, without Set for a deletion
 	after *prior.Entry      // to be recorded once done, where properties are given back; else nil
 	to    map[string]string // what to write
@@ -114,7 +115,8 @@ func (d *Driver) doLinkProps(ctx context.Context, steps []reconcile.Step, result
 	}
 	var forget []object.Key
 	var restore []prior.Entry
-	for i, s := range steps {
+	for _, i := range byMTU(changes) {
+		s := steps[i]
 		if results[i].Err != nil {
 			continue
 		}
@@ -163,6 +165,7 @@ func (d *Driver) planLinkChange(ctx context.Context, s reconcile.Step) (*linkCha
 			}
 			return
 		}
+		c.depth = v.depth(c.link)
 		err = d.fillLinkChange(v, c, want)
 	})
 	if err = errors.Join(verr, err); err != nil {
@@ -247,6 +250,9 @@ func (d *Driver) makeLinkChange(ctx context.Context, s reconcile.Step, c *linkCh
 		return nil, nil
 	}
 	defer d.restoreOn(ctx, named(c.link.name))
+	if err := d.fitMTU(ctx, c); err != nil {
+		return nil, describe(op(s), describeStep(s), err)
+	}
 	if err := d.setLink(ctx, c.link, c.to); err != nil {
 		undo := d.setLink(ctx, c.link, c.from)
 		return nil, errors.Join(describe(op(s), describeStep(s), err), describe("restore", c.link.name, undo))

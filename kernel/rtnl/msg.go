@@ -83,6 +83,13 @@ func (m *msgBuf) u16(typ uint16, v uint16) {
 	m.b = append(m.b, 0, 0)
 }
 
+// be16 is a value in network byte order.
+func (m *msgBuf) be16(typ uint16, v uint16) {
+	m.hdr(typ, 2)
+	m.b = binary.BigEndian.AppendUint16(m.b, v)
+	m.b = append(m.b, 0, 0)
+}
+
 func (m *msgBuf) u32(typ uint16, v uint32) {
 	m.hdr(typ, 4)
 	m.b = native.AppendUint32(m.b, v)
@@ -150,6 +157,13 @@ func (a *attrs) u16() uint16 {
 		return 0
 	}
 	return native.Uint16(a.data)
+}
+
+func (a *attrs) be16() uint16 {
+	if len(a.data) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(a.data)
 }
 
 func (a *attrs) u32() uint32 {

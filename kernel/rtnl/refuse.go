@@ -30,8 +30,8 @@ func (k *kept) refuse(ctx context.Context, v view) error {
 	var errs []error
 	on := map[int32][]*link{} // links that are on top of another one
 	for _, l := range v.byIndex {
-		if l.peer != 0 && !l.peerAbroad && l.kind != vethKind {
-			on[l.peer] = append(on[l.peer], l)
+		if p := v.parent(l); p != nil {
+			on[p.index] = append(on[p.index], l)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.links)) {

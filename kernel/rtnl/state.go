@@ -8,6 +8,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"heddle/kernel/object"
 )
 
 // LinkCounters are the statistics of a link, as struct rtnl_link_stats64.
@@ -56,6 +58,8 @@ type LinkState struct {
 	Alias  string
 	Master string // link it is enslaved to, empty for none
 	Peer   string // other end of a veth in this namespace, empty for none
+	Parent string // link that it is on, empty for none in this namespace
+	VLAN   object.VLAN
 	Table  uint32 // of a VRF
 
 	CarrierChanges uint64
@@ -94,14 +98,17 @@ func parseStats64(b []byte) LinkCounters {
 func (v view) state(l *link) LinkState {
 	s := LinkState{
 		Name: l.name, Index: int(l.index), Kind: l.kind, Type: l.hardware, Ours: l.ours(), MTU: l.mtu, Up: l.up(),
-		Oper: OperState(l.operState), Flags: l.flags, MAC: l.mac, Alias: l.alias, Table: l.table,
+		Oper: OperState(l.operState), Flags: l.flags, MAC: l.mac, Alias: l.alias, Table: l.table, VLAN: l.vlan,
 		CarrierChanges: uint64(l.carrierUp) + uint64(l.carrierDown), Counters: l.stats,
 	}
 	if m := v.byIndex[l.master]; l.master != 0 && m != nil {
 		s.Master = m.name
 	}
-	if p := v.byIndex[l.peer]; l.kind == "veth" && !l.peerAbroad && p != nil {
+	if p := v.byIndex[l.linked]; l.kind == "veth" && !l.linkedAbroad && p != nil {
 		s.Peer = p.name
+	}
+	if p := v.parent(l); p != nil {
+		s.Parent = p.name
 	}
 	return s
 }

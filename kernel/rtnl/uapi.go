@@ -16,7 +16,11 @@ const (
 	// u16 state, u8 flags, u8 type.
 	sizeofNdmsg = 12
 	ndaProtocol = 12
+
+	skfNlattr   = 0xfffff000 + 12 // linux/filter.h SKF_AD_OFF + SKF_AD_NLATTR
 	ndaFlagsExt = 15
+
+	vlanLooseBinding = 4 // linux/if_vlan.h VLAN_FLAG_LOOSE_BINDING
 
 	encapSeg6      = 5 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6
 	encapSeg6Local = 7 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6_LOCAL

@@ -19,11 +19,12 @@ type EventKind uint8
 // The kinds of event.
 const (
 	// EventResync: events were lost. Whatever was known may be out of date.
-	EventResync  EventKind = iota + 1
-	EventLink              // a link came, changed or went
-	EventAddress           // an address came, changed or went
-	EventRoute             // a route or SID of ours was changed or deleted, not by this driver
-	EventNextHop           // a nexthop object of ours was, and with it what leaves by it
+	EventResync    EventKind = iota + 1
+	EventLink                // a link came, changed or went
+	EventAddress             // an address came, changed or went
+	EventRoute               // a route or SID of ours was changed or deleted, not by this driver
+	EventNextHop             // a nexthop object of ours was, and with it what leaves by it
+	EventNeighbour           // a neighbour of ours came, changed or went
 )
 
 // Event is one change in the kernel.
@@ -31,10 +32,11 @@ type Event struct {
 	Kind EventKind
 	Gone bool // it is there no more
 
-	Link    LinkState    // EventLink; without statistics
-	Before  LinkState    // EventLink: as it was until now; Index 0 when it is new
-	Address AddressState // EventAddress
-	Route   object.Object
+	Link      LinkState    // EventLink; without statistics
+	Before    LinkState    // EventLink: as it was until now; Index 0 when it is new
+	Address   AddressState // EventAddress
+	Route     object.Object
+	Neighbour object.Neighbour // EventNeighbour, unless it is gone
 
 	// Keys are the objects that may have changed by it.
 	Keys []object.Key
@@ -48,8 +50,8 @@ const watchBuffer = 256
 // routes and SIDs as far as somebody else makes them: the driver's own writes to
 // the routing tables are filtered out in the kernel, as are all foreign routes
 // that do not replace one of ours; so it is with nexthop objects, whose going
-// with their link is without an event of its own. IPv4 routes that go with their link or address
-// go without an event. The channel is closed when the context ends.
+// with their link is without an event of its own. Of neighbours it tells of ours. IPv4 routes that
+// go with their link or address go without an event. The channel is closed when the context ends.
 //
 // The first event is EventResync: read the state behind it.
 func (d *Driver) Watch(ctx context.Context) (<-chan Event, error) {
@@ -107,7 +109,7 @@ func (w *watch) start(own []uint32) error {
 		return fmt.Errorf("set event filter: %w", err)
 	}
 	for _, g := range []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE} {
+		unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE} {
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
 			return fmt.Errorf("join netlink group %d: %w", g, err)
 		}
@@ -122,7 +124,8 @@ func (w *watch) start(own []uint32) error {
 
 // routeFilterProgram accepts everything but messages about routes and nexthop
 // objects that do not concern us: those caused by one of our own sockets, and
-// those of another protocol, unless they replace something.
+// those of another protocol, unless they replace something. Of neighbours, of which
+// the kernel finds and forgets many, it accepts ours.
 func routeFilterProgram(own []uint32) []unix.SockFilter {
 	const accept, drop = 0xffffffff, 0
 	// Loads are big-endian, the header is in the order of the machine.
@@ -137,6 +140,18 @@ func routeFilterProgram(own []uint32) []unix.SockFilter {
 	}
 	p := []unix.SockFilter{
 		load(unix.BPF_H, 4), // nlmsg_type
+		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWNEIGH), 1, 0),
+		jump(unix.BPF_JEQ, swap16(unix.RTM_DELNEIGH), 0, 9),
+		// The offset of an attribute, 0 if it is not there.
+		{Code: unix.BPF_LDX | unix.BPF_IMM, K: ndaProtocol},
+		{Code: unix.BPF_LD | unix.BPF_IMM, K: unix.NLMSG_HDRLEN + sizeofNdmsg},
+		load(unix.BPF_W, skfNlattr),
+		jump(unix.BPF_JEQ, 0, 4, 0),
+		{Code: unix.BPF_MISC | unix.BPF_TAX},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 4},
+		jump(unix.BPF_JEQ, Protocol, 0, 1),
+		ret(accept),
+		ret(drop),
 		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWROUTE), 4, 0),
 		jump(unix.BPF_JEQ, swap16(unix.RTM_DELROUTE), 3, 0),
 		jump(unix.BPF_JEQ, swap16(unix.RTM_NEWNEXTHOP), 2, 0),
@@ -234,6 +249,8 @@ func (w *watch) event(m *message) (Event, bool) {
 		s := w.view().address(a)
 		return Event{Kind: EventAddress, Gone: m.typ == unix.RTM_DELADDR, Address: s,
 			Keys: []object.Key{object.Address{Link: s.Link, Prefix: s.Prefix}.Key()}}, true
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		return w.neighbourEvent(m)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return w.routeEvent(m)
 	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:

@@ -39,6 +39,7 @@ func features() []feature {
 		{"netem", "4.0", []string{probeLink, "tc qdisc add dev p0 root netem delay 1ms"}},
 		{"xfrm-interface", "4.19", []string{probeLink, "ip link add x0 type xfrm dev p0 if_id 7"}},
 		{"nexthop-objects", "5.3", []string{probeLink, "ip nexthop add id 9 via 2001:db8:ffff::2 dev p0"}},
+		{"vlan", "4.0", []string{probeLink, "ip link add link p0 name v0 type vlan id 7"}},
 		{"dummy", "4.0", []string{"ip link add d0 type dummy"}},
 		{"ifb", "4.0", []string{"ip link add i0 type ifb"}},
 	}

@@ -16,6 +16,6 @@ import (
 // model (translators.Model.For).
 func Engine(m *translators.Model) *translators.Engine {
 	units := slices.Concat(interfaces.Units(m), networkinstance.Units(m), routing.Units(m), srv6.Units(m))
-	ripples := slices.Concat(networkinstance.Ripples(m), routing.Ripples(m), srv6.Ripples(m))
+	ripples := slices.Concat(interfaces.Ripples(m), networkinstance.Ripples(m), routing.Ripples(m), srv6.Ripples(m))
 	return translators.NewEngine(m, units, ripples)
 }

@@ -144,7 +144,7 @@ func deltaText(d *translators.Delta) []string {
 }
 
 var (
-	links     = []string{"a", "b", "c", "sr0", "lo"}
+	links     = []string{"a", "b", "c", "t", "sr0", "lo"}
 	vrfs      = []string{"v1", "v2"}
 	instances = append([]string{"DEFAULT"}, vrfs...)
 	prefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
@@ -155,7 +155,7 @@ var (
 // makes sense together is for references and rules to say.
 func (w *world) edit() schema.Edit {
 	kinds := map[string]func() (path, json string){
-		"interface": w.interfaceEdit, "address": w.addressEdit, "instance": w.instanceEdit,
+		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
 		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit,
 	}
@@ -192,6 +192,16 @@ func (w *world) interfaceEdit() (string, string) {
 		kind = ""
 	}
 	return "/interfaces/interface[name=" + name + "]", `{"config": {` + kind + w.enabled() + `}}`
+}
+
+func (w *world) vlanEdit() (string, string) {
+	mtu := w.pick("mtu", []string{"", "", `, "mtu": 1400`, `, "mtu": 1500`})
+	if rapid.Bool().Draw(w.t, "parent") {
+		return "/interfaces/interface[name=" + w.pick("link", []string{"a", "t"}) + "]/config", `{` + w.enabled() + mtu + `}`
+	}
+	return "/interfaces/interface[name=" + w.pick("vlan", []string{"t", "u", "w"}) + "]",
+		`{"config": {"type": "l2vlan"` + mtu + `}, "vlan": {"config": {"parent-interface": "` + w.pick("link", []string{"a", "b", "t", "u"}) +
+			`", "vlan-id": ` + w.pick("number", []string{"7", "8"}) + `}}}`
 }
 
 func (w *world) addressEdit() (string, string) {

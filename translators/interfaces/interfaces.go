@@ -1,5 +1,5 @@
 // Package interfaces translates /interfaces: links that are made, settings of
-// links that are there, and addresses.
+// links that are there, addresses, and neighbours.
 //
 // An interface without a type, or of type ethernetCsmacd, is a link that
 // somebody else made: it gets settings and addresses and is never created or
@@ -21,12 +21,21 @@ import (
 	"heddle/translators"
 )
 
-// Units are the interface and each of its addresses.
+// Units are the interface and each of its addresses and neighbours.
 func Units(m *translators.Model) []translators.Unit {
 	return []translators.Unit{
 		{List: m.Interface, Parts: []*schema.Node{m.Subinterface}, Translate: translate},
 		{List: m.Address4, Translate: address},
 		{List: m.Address6, Translate: address},
+		{List: m.Neighbour4, Translate: neighbour},
+		{List: m.Neighbour6, Translate: neighbour},
+	}
+}
+
+// Ripples: a VLAN has the MTU of its parent.
+func Ripples(m *translators.Model) []translators.Ripple {
+	return []translators.Ripple{
+		m.OnParentMTU(func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) { v.Above(key, redo) }),
 	}
 }
 
@@ -44,8 +53,8 @@ func translate(v translators.View, key schema.EntryKey, entry schema.GoStruct, o
 	if v.InterfaceDown(name) != "" {
 		config.Admin = object.AdminDown
 	}
-	if i.Mtu != nil {
-		config.MTU = uint32(*i.Mtu)
+	if mtu := v.ConfiguredMTU(i); mtu != nil {
+		config.MTU = uint32(*mtu)
 	}
 	out.Own(config)
 	return nil
@@ -67,6 +76,12 @@ func link(i *translators.Interface) (l object.Link, made bool, err error) {
 			return l, false, errors.New("an interface of type VETH needs veth/config/peer")
 		}
 		return object.Link{Name: name, Type: object.LinkVeth, Peer: *i.Veth.Peer}, true, nil
+	case translators.TypeVLAN:
+		if i.Vlan == nil || i.Vlan.ParentInterface == nil || i.Vlan.VlanId == nil {
+			return l, false, errors.New("an interface of type l2vlan needs vlan/config/parent-interface and vlan-id")
+		}
+		tag := object.VLAN{ID: *i.Vlan.VlanId, Service: i.Vlan.Tpid == translators.TPIDService}
+		return object.Link{Name: name, Type: object.LinkVLAN, Parent: *i.Vlan.ParentInterface, VLAN: tag}, true, nil
 	}
 	return l, false, fmt.Errorf("an interface of type %s cannot be configured", translators.EnumName(i.Type))
 }
@@ -89,5 +104,26 @@ func address(v translators.View, key schema.EntryKey, entry schema.GoStruct, out
 		return errors.New("an address needs the interface it is on")
 	}
 	out.Own(object.Address{Link: translators.Str(i.Name), Prefix: netip.PrefixFrom(addr, int(*length))})
+	return nil
+}
+
+func neighbour(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	var ip, mac *string
+	switch n := entry.(type) {
+	case *translators.Neighbour4:
+		ip, mac = n.Ip, n.LinkLayerAddress
+	case *translators.Neighbour6:
+		ip, mac = n.Ip, n.LinkLayerAddress
+	}
+	_, i, ok := v.InterfaceOf(key)
+	if !ok {
+		return errors.New("a neighbour needs the interface it is on")
+	}
+	addr := translators.Addr(ip)
+	to, err := object.ParseMAC(translators.Str(mac))
+	if !addr.IsValid() || err != nil {
+		return errors.New("a neighbour needs config/ip and config/link-layer-address")
+	}
+	out.Own(object.Neighbour{Link: translators.Str(i.Name), Addr: addr, MAC: to})
 	return nil
 }
