@@ -1,8 +1,8 @@
 package kerneltest
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -229,15 +229,15 @@ func (f *Fake) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Resul
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	results := make([]reconcile.Result, len(steps))
-	failed := false
+	var failed error
 	for _, i := range f.byMTU(steps) {
 		s := steps[i]
-		if failed && f.stopAtError {
-			results[i].Err = errors.New("not tried after an error")
+		if failed != nil && f.stopAtError {
+			results[i].Err = fmt.Errorf("not tried after an error: %w", failed)
 			continue
 		}
 		results[i].Got, results[i].Err = f.do(ctx, steps[0].Key().Kind, s)
-		failed = failed || results[i].Err != nil
+		failed = cmp.Or(failed, results[i].Err)
 		if f.kept != nil {
 			_ = f.kept.putBack(true)
 		}

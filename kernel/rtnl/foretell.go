@@ -54,7 +54,7 @@ func (d *Driver) Likeness(ctx context.Context, name string) (mac net.HardwareAdd
 	if rec, ok := d.prior.Get(object.LinkConfigKey(name)); !ok || rec.Ifindex != l.index || rec.Set[propMTU] == "" {
 		mtu = l.mtu
 	}
-	return l.mac, mtu, nil
+	return v.ownMAC(l), mtu, nil
 }
 
 // LinkProps are properties of a link to be written.

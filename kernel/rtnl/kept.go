@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -58,6 +59,9 @@ type keptLink struct {
 
 	// ownMTU: we have set its MTU.
 	ownMTU bool
+
+	// ownMAC is its address, nil for none and where it has that of the link it is on.
+	ownMAC net.HardwareAddr
 
 	// target is the VRF that the link is to be in after the plan.
 	target string
@@ -174,7 +178,7 @@ func (k *kept) survey(ctx context.Context, v view) error {
 func (k *kept) touch(v view, l *link, s reconcile.Step, reach families) *keptLink {
 	kl := k.links[l.name]
 	if kl == nil {
-		kl = &keptLink{link: l, domain: v.domain(l), step: s}
+		kl = &keptLink{link: l, domain: v.domain(l), step: s, ownMAC: v.ownMAC(l)}
 		kl.target = kl.vrf
 		if m := v.byIndex[l.master]; m != nil {
 			rec, ours := k.d.prior.Get(object.MemberKey(l.name))
@@ -333,8 +337,8 @@ func (k *kept) likeness(m *msgBuf, name string, parent *link) {
 		return
 	}
 	l := k.links[name]
-	if len(l.mac) > 0 {
-		m.bytes(unix.IFLA_ADDRESS, l.mac)
+	if len(l.ownMAC) > 0 {
+		m.bytes(unix.IFLA_ADDRESS, l.ownMAC)
 	}
 	if !l.ownMTU && (parent == nil || l.mtu <= parent.mtu) {
 		m.u32(unix.IFLA_MTU, l.mtu)

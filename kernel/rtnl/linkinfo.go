@@ -1,6 +1,9 @@
 package rtnl
 
 import (
+	"bytes"
+	"net"
+
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -84,4 +87,14 @@ func (v view) parent(l *link) *link {
 		return nil
 	}
 	return v.byIndex[l.linked]
+}
+
+// ownMAC is the address of l unless it has that of the link it is on: a VLAN that is
+// moved takes over that of its new parent, which would have to listen to all packets
+// for another one.
+func (v view) ownMAC(l *link) net.HardwareAddr {
+	if p := v.parent(l); p != nil && bytes.Equal(p.mac, l.mac) {
+		return nil
+	}
+	return l.mac
 }

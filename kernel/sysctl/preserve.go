@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"heddle/kernel/object"
 	"heddle/reconcile"
@@ -65,6 +66,14 @@ func (k *kept) read(link string, s reconcile.Step) {
 	}
 }
 
+// outgrown reports whether a value is an IPv6 MTU of a link that has a smaller MTU
+// now, which bounds it (addrconf_sysctl_mtu in net/ipv6/addrconf.c).
+func outgrown(name, value, now string) bool {
+	was, err := strconv.ParseUint(value, 10, 32)
+	is, nowErr := strconv.ParseUint(now, 10, 32)
+	return filepath.Base(name) == "mtu" && err == nil && nowErr == nil && is < was
+}
+
 // Undo implements reconcile.Preserved.
 func (k *kept) Undo() {}
 
@@ -77,7 +86,7 @@ func (k *kept) Restore(context.Context) error {
 		for _, name := range slices.Sorted(maps.Keys(k.values)) {
 			value := k.values[name]
 			now, err := read(name)
-			if _, ours := k.d.record(object.SysctlKey(name)); err != nil || now == value || ours {
+			if _, ours := k.d.record(object.SysctlKey(name)); err != nil || now == value || ours || outgrown(name, value, now) {
 				continue
 			}
 			if _, err := write(name, value); err != nil {
