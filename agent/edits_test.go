@@ -224,7 +224,7 @@ func (d drawer) hop(index string) string {
 		config = append(config, `"next-hop": "DROP"`)
 	case "segments":
 		segments := []string{`"` + d.pick("first", worldSIDs...) + `"`, `"` + d.pick("second", "2001:db8:5::1", "2001:db8:5::2") + `"`}
-		mode := d.pick("mode", "", `"mode": "H_ENCAPS", `, `"mode": "heddle-srv6:H_ENCAPS_RED", `, `"mode": "H_INSERT", `)
+		mode := d.pick("mode", "", `"mode": "H_ENCAPS", `, `"mode": "heddle-srv6:H_ENCAPS_RED", `, `"mode": "H_INSERT", `, `"mode": "H_ENCAPS_L2", `, `"mode": "H_ENCAPS_L2_RED", `)
 		body += `, "srv6-encapsulation": {"config": {` + mode + `"segment-list": [` + strings.Join(segments[:rapid.IntRange(1, 2).Draw(d.t, "segments")], ", ") + `]}}`
 	}
 	return `{"index": "` + index + `", "config": {` + strings.Join(config, ", ") + `}` + body + `}`

@@ -223,6 +223,10 @@ func encapMode(m object.EncapMode) state.E_HeddleSrv6_SRV6_HEADEND_MODE {
 		return state.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	case object.HEncapsRed:
 		return state.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_RED
+	case object.HEncapsL2:
+		return state.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_L2
+	case object.HEncapsL2Red:
+		return state.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_L2_RED
 	case object.HInsert:
 		return state.HeddleSrv6_SRV6_HEADEND_MODE_H_INSERT
 	}

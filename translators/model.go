@@ -53,6 +53,8 @@ const (
 	ModeUnset      = config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET
 	ModeEncaps     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	ModeEncapsRed  = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_RED
+	ModeL2         = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_L2
+	ModeL2Red      = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_L2_RED
 	ModeInsert     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_INSERT
 	defaultSIDLink = "sr0"
 )

@@ -91,7 +91,7 @@ func (w *writer) follows(s reconcile.Step) bool {
 func nextHop(c Command, n object.NextHop, v4 bool) (Command, bool) {
 	if e := n.Encap; e != nil {
 		switch e.Mode {
-		case object.HInsert, object.HEncaps, object.HEncapsRed:
+		case object.HInsert, object.HEncaps, object.HEncapsRed, object.HEncapsL2, object.HEncapsL2Red:
 		default:
 			return c, false
 		}

@@ -71,6 +71,10 @@ func lifeCases() []lifeCase {
 			route(main, "2001:db8:13::/48", via("2001:db8:1::2", "ext1"))},
 		{"encap/ipv6-red", addrs, route(main, "2001:db8:14::/48", encap(via("", "ext1"), object.HEncapsRed, segments...)), nil},
 		{"encap/ipv6-inline", addrs, route(main, "2001:db8:15::/48", encap(via("", "ext1"), object.HInsert, segments...)), nil},
+		{"encap/ipv4-l2", addrs, route(main, "10.10.0.0/16", encap(via("", "ext1"), object.HEncapsL2, segments...)),
+			route(main, "10.10.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...))},
+		{"encap/ipv6-l2-red", addrs, route(main, "2001:db8:18::/48", encap(via("", "ext1"), object.HEncapsL2Red, segments...)),
+			route(main, "2001:db8:18::/48", encap(via("", "ext1"), object.HEncapsL2Red, segments[1]))},
 		{"encap/vrf", append(blue, addrs...), route(vrfBlue.Table, "10.9.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)), nil},
 
 		{"nexthop/content", addrs, hopA, nil},

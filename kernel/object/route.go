@@ -34,11 +34,15 @@ func (t RouteType) String() string {
 // SEG6_IPTUN_MODE_* numbers it (include/uapi/linux/seg6_iptunnel.h).
 type EncapMode uint8
 
-// The modes for IP packets; H.Insert carries IPv6 only.
+// The modes. H.Insert carries IPv6 only.
 const (
 	HInsert    EncapMode = 0 // SEG6_IPTUN_MODE_INLINE
 	HEncaps    EncapMode = 1 // SEG6_IPTUN_MODE_ENCAP
 	HEncapsRed EncapMode = 3 // SEG6_IPTUN_MODE_ENCAP_RED, Linux 6.0
+
+	// The Ethernet frame that a packet came in by is carried, header included.
+	HEncapsL2    EncapMode = 2 // SEG6_IPTUN_MODE_L2ENCAP
+	HEncapsL2Red EncapMode = 4 // SEG6_IPTUN_MODE_L2ENCAP_RED, Linux 6.0
 )
 
 func (m EncapMode) String() string {
@@ -49,6 +53,10 @@ func (m EncapMode) String() string {
 		return "encap"
 	case HEncapsRed:
 		return "encap.red"
+	case HEncapsL2:
+		return "l2encap"
+	case HEncapsL2Red:
+		return "l2encap.red"
 	}
 	return fmt.Sprintf("mode(%d)", uint8(m))
 }

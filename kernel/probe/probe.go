@@ -281,11 +281,16 @@ func routeTrials(dev string) []trial {
 	}
 	via := func(a string) object.NextHop { return object.NextHop{Gateway: netip.MustParseAddr(a), Link: dev} }
 	const seg6, red = "use a kernel built with CONFIG_IPV6_SEG6_LWTUNNEL", "use Linux 6.0 or later, or the mode encap"
+	const redL2 = "use Linux 6.0 or later, or the mode l2encap"
 	return []trial{
 		{rtnl.FeatureHEncaps6, route("2001:db8:1::/48", encap(object.HEncaps)), seg6},
 		{rtnl.FeatureHEncaps4, route("198.18.1.0/24", encap(object.HEncaps)), seg6},
 		{rtnl.FeatureHEncapsRed6, route("2001:db8:2::/48", encap(object.HEncapsRed)), red},
 		{rtnl.FeatureHEncapsRed4, route("198.18.2.0/24", encap(object.HEncapsRed)), red},
+		{rtnl.FeatureHEncapsL26, route("2001:db8:6::/48", encap(object.HEncapsL2)), seg6},
+		{rtnl.FeatureHEncapsL24, route("198.18.6.0/24", encap(object.HEncapsL2)), seg6},
+		{rtnl.FeatureHEncapsL2Red6, route("2001:db8:7::/48", encap(object.HEncapsL2Red)), redL2},
+		{rtnl.FeatureHEncapsL2Red4, route("198.18.7.0/24", encap(object.HEncapsL2Red)), redL2},
 		{rtnl.FeatureHInsert6, route("2001:db8:3::/48", encap(object.HInsert)), seg6},
 		{rtnl.FeatureHInsert4, route("198.18.3.0/24", encap(object.HInsert)),
 			"inline insertion carries IPv6 only: use the mode encap"},

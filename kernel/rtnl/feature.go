@@ -40,6 +40,10 @@ const (
 	FeatureHEncaps4      Feature = "H.Encaps on IPv4 routes"
 	FeatureHEncapsRed6   Feature = "H.Encaps.Red on IPv6 routes"
 	FeatureHEncapsRed4   Feature = "H.Encaps.Red on IPv4 routes"
+	FeatureHEncapsL26    Feature = "H.Encaps.L2 on IPv6 routes"
+	FeatureHEncapsL24    Feature = "H.Encaps.L2 on IPv4 routes"
+	FeatureHEncapsL2Red6 Feature = "H.Encaps.L2.Red on IPv6 routes"
+	FeatureHEncapsL2Red4 Feature = "H.Encaps.L2.Red on IPv4 routes"
 	FeatureTunnelSource  Feature = "SRv6 tunnel source"
 	FeatureMultipath     Feature = "multipath routes"
 	FeatureGateway6Over4 Feature = "IPv4 routes with an IPv6 next hop"
@@ -175,6 +179,10 @@ func encapFeatures(e *object.Encap, v4 bool) []Feature {
 		f4, f6 = FeatureHEncaps4, FeatureHEncaps6
 	case object.HEncapsRed:
 		f4, f6 = FeatureHEncapsRed4, FeatureHEncapsRed6
+	case object.HEncapsL2:
+		f4, f6 = FeatureHEncapsL24, FeatureHEncapsL26
+	case object.HEncapsL2Red:
+		f4, f6 = FeatureHEncapsL2Red4, FeatureHEncapsL2Red6
 	default:
 		return nil
 	}

@@ -146,7 +146,7 @@ func TestEncodedIsDecoded(t *testing.T) {
 				segs[i] = segs[i].Next()
 			}
 		}
-		for _, mode := range []object.EncapMode{object.HInsert, object.HEncaps, object.HEncapsRed} {
+		for _, mode := range []object.EncapMode{object.HInsert, object.HEncaps, object.HEncapsRed, object.HEncapsL2, object.HEncapsL2Red} {
 			want := &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Link: "v0", Encap: &object.Encap{Mode: mode, Segments: segs}}}}
 			var m msgBuf
 			if err := (encoder{view: v}).write(&m, 0, 1, want); err != nil {

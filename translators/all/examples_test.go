@@ -12,21 +12,27 @@ import (
 	"heddle/schema"
 )
 
-// TestExamples translates examples/l3vpn as the demo applies it: each router's
-// file replaces everything, the second tenant is an update on top. The expected
-// objects are in testdata/l3vpn, in the words of iproute2.
+// TestExamples translates the examples as the scenarios apply them: each router's
+// file replaces everything, the second tenant of l3vpn is an update on top. The
+// expected objects are in testdata, in the words of iproute2.
 func TestExamples(t *testing.T) {
 	m := model(t)
 	check := rules.New(m)
 	for router, files := range map[string][]string{
-		"pe3": {"pe3", "tenant-b-pe3"},
-		"cr1": {"cr1"},
-		"pe4": {"pe4", "tenant-b-pe4"},
+		"l3vpn/pe3":     {"l3vpn/pe3", "l3vpn/tenant-b-pe3"},
+		"l3vpn/cr1":     {"l3vpn/cr1"},
+		"l3vpn/pe4":     {"l3vpn/pe4", "l3vpn/tenant-b-pe4"},
+		"usid/r1":       {"usid/r1"},
+		"usid/r2":       {"usid/r2"},
+		"usid/r3":       {"usid/r3"},
+		"usid/r4":       {"usid/r4"},
+		"pseudowire/r1": {"pseudowire/r1"},
+		"pseudowire/r2": {"pseudowire/r2"},
 	} {
 		t.Run(router, func(t *testing.T) {
 			r := newRun(m)
 			for i, file := range files {
-				data, err := os.ReadFile(filepath.Join("../../examples/l3vpn", file+".json"))
+				data, err := os.ReadFile(filepath.Join("../../examples", file+".json"))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -45,7 +51,7 @@ func TestExamples(t *testing.T) {
 				if _, _, err := r.set(edits); err != nil {
 					t.Fatal(err)
 				}
-				golden := filepath.Join("testdata/l3vpn", file+".txt")
+				golden := filepath.Join("testdata", file+".txt")
 				got := strings.TrimLeft(r.wanted()+r.withheld(), "\n")
 				if *update {
 					if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

@@ -39,6 +39,8 @@ var modes = map[translators.Mode]object.EncapMode{
 	translators.ModeEncaps:    object.HEncaps,
 	translators.ModeEncapsRed: object.HEncapsRed,
 	translators.ModeInsert:    object.HInsert,
+	translators.ModeL2:        object.HEncapsL2,
+	translators.ModeL2Red:     object.HEncapsL2Red,
 }
 
 // Units are the prefixes of static routes.
