@@ -189,21 +189,34 @@ func (w *world) sids(vrfs, links []string, taken map[string]bool) {
 		}
 	}
 	strictly := false
-	for _, sid := range []string{"fc00::1", "fc00::2", "fc00::3"} {
+	for _, sid := range []string{"fc00::1", "fc00::2", "fc00::3", "fcbb:bb00:100::"} {
 		if len(devs) == 0 || taken[sid+"/128"] || !w.yes(sid) {
 			continue
 		}
 		s := &object.LocalSID{SID: addr(sid), Table: object.TableMain, Behavior: object.End, Dev: rapid.SampledFrom(devs).Draw(w.t, "dev")}
-		switch b := rapid.SampledFrom([]object.Behavior{object.End, object.EndX, object.EndDT4, object.EndDT46, object.EndDT6}).Draw(w.t, "behavior"); {
+		switch b := rapid.SampledFrom([]object.Behavior{object.End, object.EndX, object.EndT, object.EndDX2, object.EndDX6,
+			object.EndB6Encaps, object.EndDT4, object.EndDT46, object.EndDT6}).Draw(w.t, "behavior"); {
 		case b == object.EndX:
 			s.Behavior, s.NextHop = b, addr("2001:db8:1::2")
 			if w.yes("oif") {
 				s.OutLink = rapid.SampledFrom(links).Draw(w.t, "oif")
 			}
+		case b == object.EndDX2:
+			s.Behavior, s.OutLink = b, rapid.SampledFrom(links).Draw(w.t, "oif")
+		case b == object.EndDX6:
+			s.Behavior = b
+		case b == object.EndB6Encaps:
+			s.Behavior, s.Policy = b, &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr(rapid.SampledFrom([]string{"fc00:1::", "fc00:2::"}).Draw(w.t, "segment"))}}
 		case b != object.End && len(vrfs) > 0:
 			s.Behavior, s.VRF = b, rapid.SampledFrom(vrfs).Draw(w.t, "vrf")
 			s.VRFTable = w.vrfs[s.VRF]
-			strictly = true
+			strictly = strictly || b != object.EndT
+		}
+		switch flavor := rapid.SampledFrom([]object.Flavors{0, 0, object.PSP, object.NextCSID}).Draw(w.t, "flavor"); {
+		case flavor == object.PSP && s.Behavior == object.End:
+			s.Flavors = flavor
+		case flavor == object.NextCSID && sid == "fcbb:bb00:100::" && (s.Behavior == object.End || s.Behavior == object.EndX):
+			s.Flavors, s.BlockLength, s.NodeFunctionLength = flavor, 32, rapid.SampledFrom([]uint8{16, 24}).Draw(w.t, "node function")
 		}
 		w.add(s)
 	}
