@@ -88,9 +88,9 @@ func (s Slot) text(kind Kind) string {
 	if kind == KindRoute {
 		return fmt.Sprintf("%d/%s/%d", s.Table, s.Prefix, s.Metric)
 	}
-	sid := s.Prefix.String()
-	if s.Prefix.IsSingleIP() {
-		sid = s.Prefix.Addr().String()
+	sid := s.Prefix.Addr().String()
+	if !s.Prefix.IsSingleIP() {
+		sid = s.Prefix.String()
 	}
 	if s.Table == TableMain {
 		return sid

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -39,93 +40,112 @@ func (p *planned) reaches(a netip.Addr, onLink bool) bool {
 	return false
 }
 
-// survey notes what the objects that come make reachable; with routes those, too.
-func (p *planned) survey(steps []reconcile.Step, routes bool) {
-	for _, s := range steps {
+// planned notes what the objects that come make reachable.
+func (c *checker) planned() (p planned) {
+	dx := slices.ContainsFunc(c.steps, func(s reconcile.Step) bool {
+		sid, ok := leads(s)
+		return ok && sid.Behavior != object.EndX
+	})
+	for _, s := range c.steps {
 		switch o := s.New.(type) {
 		case object.Address:
 			p.add(o.Prefix, true)
 		case *object.Route:
-			if routes && o.Table == object.TableMain && o.Type == object.Unicast {
+			if dx && o.Table == object.TableMain && o.Type == object.Unicast {
 				p.add(o.Prefix, false)
 			}
 		}
 	}
+	return p
 }
 
-// hopQuestion is where a next hop of SIDs leads.
-type hopQuestion struct {
-	hop   netip.Addr
-	steps []int    // of the SIDs
-	route rawRoute // the answer; family 0: none
+// leads reports whether a step makes a SID with a next hop that could be of no use.
+// A link-local one is on the link that is named beside it.
+func leads(s reconcile.Step) (*object.LocalSID, bool) {
+	sid, ok := s.New.(*object.LocalSID)
+	return sid, ok && sid.NextHop.IsValid() && !sid.NextHop.IsLinkLocalUnicast()
 }
 
 // nextHops asks the kernel, in batches, where the next hops of SIDs lead that the
 // plan does not reach: it takes any, and drops the packets.
 func (c *checker) nextHops(ctx context.Context) error {
-	questions := c.hopQuestions()
+	hops := c.hopsToAsk()
+	if len(hops) == 0 {
+		return nil
+	}
 	dec := decoder{c.v, &c.d.hops}
-	for rest := questions; len(rest) > 0; {
+	routes := make(map[netip.Addr]rawRoute, len(hops)) // none: nothing leads there
+	for rest := hops; len(rest) > 0; {
 		batch := rest[:min(batchSize, len(rest))]
 		rest = rest[len(batch):]
 		err := c.d.query.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
-			a := batch[i].hop
-			buildLookup(m, seq, dec, slot{table: object.TableMain, prefix: netip.PrefixFrom(a, a.BitLen())})
+			buildLookup(m, seq, dec, slot{table: object.TableMain, prefix: netip.PrefixFrom(batch[i], batch[i].BitLen())})
 			return nil
 		}, func(i int, m *message) {
 			if r, ok := parseRoute(m.data); ok && m.typ == unix.RTM_NEWROUTE {
-				batch[i].route = cloneRoute(r)
+				routes[batch[i]] = cloneRoute(r)
 			}
 		})
 		if err != nil {
 			return fmt.Errorf("look for the next hops of SIDs: %w", err)
 		}
 	}
-	for _, q := range questions {
-		for _, i := range q.steps {
-			s := c.steps[i]
-			if err := leadsTo(q.hop, &q.route, s.New.(*object.LocalSID)); err != nil {
-				c.add(s, err)
-			}
+	unfit := func(hop netip.Addr) bool {
+		r := routes[hop]
+		return leadsTo(hop, &r, object.EndX) != nil
+	}
+	if !slices.ContainsFunc(hops, unfit) {
+		return nil
+	}
+	asked := make(map[netip.Addr]bool, len(hops))
+	for _, hop := range hops {
+		asked[hop] = true
+	}
+	p := c.planned()
+	for _, s := range c.steps {
+		sid, ok := leads(s)
+		if !ok || !asked[sid.NextHop] || p.reaches(sid.NextHop, sid.Behavior == object.EndX) {
+			continue
+		}
+		r := routes[sid.NextHop]
+		if err := leadsTo(sid.NextHop, &r, sid.Behavior); err != nil {
+			c.add(s, err)
 		}
 	}
 	return nil
 }
 
-// hopQuestions lists the next hops that the plan does not reach by itself.
-func (c *checker) hopQuestions() (qs []*hopQuestion) {
-	var sids []int
-	routes := false
-	for i, s := range c.steps {
-		if sid, ok := s.New.(*object.LocalSID); ok && sid.NextHop.IsValid() && !sid.NextHop.IsLinkLocalUnicast() {
-			sids = append(sids, i)
-			routes = routes || sid.Behavior != object.EndX
-		}
-	}
-	if len(sids) == 0 {
-		return nil
-	}
+// hopsToAsk lists the next hops, each once, that the plan does not reach by itself.
+func (c *checker) hopsToAsk() (hops []netip.Addr) {
 	var p planned
-	p.survey(c.steps, routes)
-	asked := map[netip.Addr]*hopQuestion{}
-	for _, i := range sids {
-		sid := c.steps[i].New.(*object.LocalSID)
-		if p.reaches(sid.NextHop, sid.Behavior == object.EndX) {
+	type looked struct{ onLink, routed, asked bool }
+	seen := map[netip.Addr]looked{}
+	for _, s := range c.steps {
+		sid, ok := leads(s)
+		if !ok {
 			continue
 		}
-		q := asked[sid.NextHop]
-		if q == nil {
-			q = &hopQuestion{hop: sid.NextHop}
-			asked[sid.NextHop] = q
-			qs = append(qs, q)
+		onLink := sid.Behavior == object.EndX
+		l := seen[sid.NextHop]
+		if onLink && l.onLink || !onLink && l.routed {
+			continue
 		}
-		q.steps = append(q.steps, i)
+		if len(seen) == 0 {
+			p = c.planned()
+		}
+		l.onLink, l.routed = l.onLink || onLink, l.routed || !onLink
+		if !l.asked && !p.reaches(sid.NextHop, onLink) {
+			l.asked = true
+			hops = append(hops, sid.NextHop)
+		}
+		seen[sid.NextHop] = l
 	}
-	return qs
+	return hops
 }
 
-// leadsTo checks the kernel's route to the next hop of a SID.
-func leadsTo(hop netip.Addr, r *rawRoute, sid *object.LocalSID) error {
+// leadsTo checks the kernel's route to the next hop of a SID; one of family 0 is
+// none.
+func leadsTo(hop netip.Addr, r *rawRoute, b object.Behavior) error {
 	unfit := func(reason, remedy string) error {
 		return &UnfitError{Named: "next hop " + hop.String(), Reason: reason, Remedy: remedy}
 	}
@@ -136,7 +156,7 @@ func leadsTo(hop netip.Addr, r *rawRoute, sid *object.LocalSID) error {
 		return unfit("is an address of this node", "use that of a neighbour")
 	case r.typ != unix.RTN_UNICAST || r.isSID():
 		return unfit(fmt.Sprintf("is reached by route %s, which does not forward", r.dst), "use the address of a neighbour")
-	case sid.Behavior == object.EndX && (r.hop.gateway.IsValid() || r.multipath != nil || r.hop.encapType != 0):
+	case b == object.EndX && (r.hop.gateway.IsValid() || r.multipath != nil || r.hop.encapType != 0):
 		return unfit(fmt.Sprintf("is on no link: route %s leads to it by other nodes, and End.X sends to a neighbour", r.dst),
 			"use the address of a neighbour, or a segment list")
 	}

@@ -160,7 +160,7 @@ func (e encoder) nextHop(m *msgBuf, flags uint16, seq, id uint32, o *object.Shar
 }
 
 func (e encoder) nextHopAttrs(m *msgBuf, id uint32, o *object.SharedNextHop) error {
-	index, err := e.index(o.Hop.Link, o.Key().String())
+	index, err := e.index(o.Hop.Link, o)
 	if err != nil {
 		return err
 	}

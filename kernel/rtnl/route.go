@@ -17,10 +17,10 @@ type encoder struct {
 	hops *hopTable
 }
 
-func (e encoder) index(name, of string) (uint32, error) {
+func (e encoder) index(name string, of object.Object) (uint32, error) {
 	l := e.byName[name]
 	if l == nil {
-		return 0, &MissingLinkError{Link: name, Object: of}
+		return 0, &MissingLinkError{Link: name, Object: of.Key().String()}
 	}
 	return uint32(l.index), nil
 }
@@ -127,7 +127,7 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 	case len(r.NextHops) == 1:
 		n := r.NextHops[0]
 		if n.Link != "" {
-			index, err := e.index(n.Link, r.Key().String())
+			index, err := e.index(n.Link, r)
 			if err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 		var index uint32
 		if n.Link != "" {
 			var err error
-			if index, err = e.index(n.Link, r.Key().String()); err != nil {
+			if index, err = e.index(n.Link, r); err != nil {
 				return err
 			}
 		}
@@ -240,7 +240,7 @@ func (e encoder) sid(m *msgBuf, h []byte, s *object.LocalSID) error {
 			s.SID, s.BlockLength, s.NodeFunctionLength)
 	}
 	routeHeader(m, h, unix.RTN_UNICAST, unix.RT_SCOPE_UNIVERSE, s.Table, prefix, 0)
-	dev, err := e.index(s.Dev, s.Key().String())
+	dev, err := e.index(s.Dev, s)
 	if err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (e encoder) parameters(m *msgBuf, s *object.LocalSID) error {
 	if s.OutLink == "" {
 		return nil
 	}
-	out, err := e.index(s.OutLink, s.Key().String())
+	out, err := e.index(s.OutLink, s)
 	if err == nil && s.Behavior == object.EndDX2 {
 		err = takesFrames(e.byName[s.OutLink])
 	}
