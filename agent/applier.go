@@ -140,7 +140,8 @@ func (d *dirty) addEntries(delta *translators.Delta) {
 	d.mu.Lock()
 	for _, c := range delta.Changes {
 		d.entries = append(d.entries, c.Origin)
-		if c.Key.Kind == object.KindNextHop {
+		// What is shown of a route into a policy is the policy, whatever its path.
+		if _, policy := object.PolicyOfHop(c.Key.ID); c.Key.Kind == object.KindNextHop && !policy {
 			d.keys = append(d.keys, c.Key)
 		}
 	}

@@ -75,10 +75,11 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 		t.addDescribed(b, k)
 		return
 	}
-	if list == t.nodes.nextHops {
-		// Its route is that of the prefix, which sees to all of its next hops.
-		if static, ok := k.Parent(); ok {
-			t.addConfigured(b, static)
+	if list == t.nodes.nextHops || list == t.nodes.candidatePaths {
+		// Its route is that of the prefix, which sees to all of its next hops; so does
+		// a policy to its paths.
+		if above, ok := k.Parent(); ok {
+			t.addConfigured(b, above)
 		}
 		if b.has(k) {
 			return
@@ -108,6 +109,10 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 		b.add(k, t.srv6InterfaceEntry(e))
 	case *config.NetworkInstance_SegmentRouting_Srv6_Locator:
 		b.add(k, t.locatorEntry(k, e))
+	case *config.NetworkInstance_SegmentRouting_Srv6_SegmentList:
+		b.add(k, &state.NetworkInstance_SegmentRouting_Srv6_SegmentList{Name: e.Name, Segment: e.Segment, Description: e.Description})
+	case *policyConfig:
+		t.addPolicy(b, k, e)
 	case *config.NetworkInstance_SegmentRouting_Srv6_Sid:
 		b.add(k, t.sidEntry(k, e))
 	}

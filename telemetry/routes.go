@@ -87,6 +87,13 @@ func (b *batch) nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop) 
 			s.NextHop = state.HeddleLocalRoutingTypes_LOCAL_DEFINED_NEXT_HOP_DROP
 		case kind == object.Throw:
 			s.NetworkInstance = e.NetworkInstance
+		case e.Srv6Policy != nil:
+			if s.Srv6Policy = steeringState(e, w.route); s.Srv6Policy == nil {
+				continue
+			}
+			if e.Srv6Policy.Policy == nil {
+				s.NextHop = stateNextHop(e)
+			}
 		case w.hop != nil && b.isNextHop(e, w.hop):
 			b.fillNextHop(s, e, w)
 		default:
@@ -96,6 +103,14 @@ func (b *batch) nextHopEntry(e *config.NetworkInstance_Protocol_Static_NextHop) 
 		return s
 	}
 	return s
+}
+
+// stateNextHop is the endpoint of a policy that was found by its color.
+func stateNextHop(e *config.NetworkInstance_Protocol_Static_NextHop) state.NetworkInstance_Protocol_Static_NextHop_NextHop_Union {
+	if text, ok := e.NextHop.(config.UnionString); ok {
+		return state.UnionString(text)
+	}
+	return nil
 }
 
 // kindOf is the type of the route that a next hop is of. A lookup that goes on in

@@ -75,6 +75,9 @@ type (
 	SRv6Interface = config.NetworkInstance_SegmentRouting_Srv6_Interface
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
+	SegmentList   = config.NetworkInstance_SegmentRouting_Srv6_SegmentList
+	Policy        = config.NetworkInstance_SegmentRouting_Srv6_Policy
+	CandidatePath = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath
 
 	Flavors     = config.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors
 	Behavior    = config.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR
@@ -92,6 +95,7 @@ type Model struct {
 	Instance, Member                            *schema.Node
 	Protocol, Static, NextHop                   *schema.Node
 	SRv6Interface, Locator, SID                 *schema.Node
+	SegmentList, Policy, CandidatePath          *schema.Node
 
 	defaultKey schema.EntryKey
 	kernel     Kernel
@@ -145,6 +149,9 @@ func NewModel(s *schema.Schema) (*Model, error) {
 	m.SRv6Interface = list(m.Instance, "segment-routing", "srv6", "interfaces", "interface")
 	m.Locator = list(m.Instance, "segment-routing", "srv6", "locators", "locator")
 	m.SID = list(m.Instance, "segment-routing", "srv6", "sids", "sid")
+	m.SegmentList = list(m.Instance, "segment-routing", "srv6", "segment-lists", "segment-list")
+	m.Policy = list(m.Instance, "segment-routing", "srv6", "policies", "policy")
+	m.CandidatePath = list(m.Policy, "candidate-paths", "candidate-path")
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,18 @@ const (
 	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
 )
 
+// Of next hops that are steered into a policy, and of policies, by what identifies
+// those: the length of the name and the name, or color and endpoint. Next hops in a
+// VRF are apart.
+const (
+	termByName     = 'p'
+	termByNameVRF  = 'v'
+	termByColor    = 'k'
+	termByColorVRF = 'x'
+	termColored    = 'c'
+	termBindingSID = 'b' // a policy, by its binding SID
+)
+
 // behind, after a term, is past all entries with it.
 const behind = "\xff"
 
@@ -26,7 +38,12 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return appendSubnet(terms, Subnet(e))
 	case *Address6:
 		return appendSubnet(terms, Subnet(e))
+	case *Policy:
+		return policyTerms(terms, e)
 	case *NextHop:
+		if e.Srv6Policy != nil {
+			return steeringTerms(terms, k, e)
+		}
 		if gw := Gateway(e); gw.IsValid() && OutLink(e) == "" && !gw.IsLinkLocalUnicast() {
 			return append(terms, string(addressTerm(termGateway, gw)))
 		}

@@ -67,7 +67,7 @@ type rule struct {
 // New makes the rules.
 func New(m *translators.Model) *Rules {
 	r := &Rules{model: m, table: map[schema.ListID][]rule{}, recheck: rechecks(m)}
-	for _, rule := range slices.Concat(interfaceRules(m), instanceRules(m), staticRules(m), srv6Rules(m)) {
+	for _, rule := range slices.Concat(interfaceRules(m), instanceRules(m), staticRules(m), srv6Rules(m), policyRules(m)) {
 		r.table[rule.list.ListID] = append(r.table[rule.list.ListID], rule)
 	}
 	return r
@@ -212,21 +212,26 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 	}
 	return map[schema.ListID]recheckFunc{
 		m.Address4.ListID:   recheckGateways,
-		m.Address6.ListID:   both(parent(m.Interface), recheckGateways), // its MTU
+		m.Address6.ListID:   all(parent(m.Interface), recheckGateways), // its MTU
 		m.Neighbour6.ListID: parent(m.Interface),
-		m.NextHop.ListID:    both(parent(m.Static), recheckLeaks), // at least one, and which share a metric
+		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks), // at least one, and which share a metric
 		m.Static.ListID:     recheckLeaks,
-		m.Interface.ListID:  both(recheckPeers, recheckAbove),
+		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPolicyLink),
 		m.Member.ListID:     recheckMembers,
-		m.Instance.ListID:   recheckReferrers,
-		m.Locator.ListID:    recheckSIDs,
+		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
+		m.Locator.ListID:    all(recheckSIDs, recheckBindingSIDs),
+
+		m.Policy.ListID:        recheckSteered,
+		m.CandidatePath.ListID: parent(m.Policy),
+		m.SegmentList.ListID:   recheckPolicies,
 	}
 }
 
-func both(a, b recheckFunc) recheckFunc {
+func all(funcs ...recheckFunc) recheckFunc {
 	return func(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
-		a(was, is, ch, again)
-		b(was, is, ch, again)
+		for _, fn := range funcs {
+			fn(was, is, ch, again)
+		}
 	}
 }
 

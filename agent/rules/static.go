@@ -93,6 +93,8 @@ func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
 	switch {
 	case nh.NextHop == translators.NextHopDrop:
 		h.single = "DROP"
+	case nh.Srv6Policy != nil:
+		h.single = "a policy"
 	case translators.GoesOnInMain(nh):
 		h.single = "a lookup that goes on in instance " + translators.DefaultInstance
 	}
@@ -115,11 +117,12 @@ func encapsulates(nh *translators.NextHop) bool {
 func nextHopWay(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
 	switch {
+	case nh.Srv6Policy != nil: // steering has it
 	case nh.NextHop == translators.NextHopLocalLink && translators.OutLink(nh) == "":
 		c.fail(k, "config/next-hop", "LOCAL_LINK", "the link is not named", "set interface-ref/config/interface")
 	case nh.NextHop == nil && translators.OutLink(nh) == "" && !encapsulates(nh) && nh.NetworkInstance == nil:
 		c.fail(k, "config/next-hop", "", "the next hop leads nowhere",
-			"set config/next-hop to an address or DROP, or interface-ref, or srv6-encapsulation, or network-instance")
+			"set config/next-hop to an address or DROP, or interface-ref, or srv6-encapsulation, or srv6-policy, or network-instance")
 	}
 }
 
@@ -143,7 +146,7 @@ func nextHopDrop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
 	gw := translators.Gateway(nh)
-	if !gw.IsValid() {
+	if !gw.IsValid() || nh.Srv6Policy != nil { // of a policy it is the endpoint
 		return
 	}
 	const leaf = "config/next-hop"

@@ -35,6 +35,17 @@ func HopByName(name string, hop NextHop) *SharedNextHop {
 	return &SharedNextHop{byName + name, hop}
 }
 
+// ofPolicy is what the name of the next hop of a policy starts with.
+const ofPolicy = byName + "policy/"
+
+// PolicyHop is the next hop that the routes of a segment routing policy share.
+func PolicyHop(policy string, hop NextHop) *SharedNextHop {
+	return &SharedNextHop{ofPolicy + policy, hop}
+}
+
+// PolicyOfHop is the policy whose next hop has an ID; ok is false for other ones.
+func PolicyOfHop(id string) (policy string, ok bool) { return strings.CutPrefix(id, ofPolicy) }
+
 // SharedHopKey is the key of a shared next hop.
 func SharedHopKey(id string) Key { return Key{KindNextHop, id} }
 

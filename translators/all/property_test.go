@@ -34,6 +34,9 @@ func TestIncrementalEqualsWhole(t *testing.T) {
 			engine: all.Engine(m),
 			state:  state{objects: map[object.Key]string{}, withheld: map[string]string{}},
 		}
+		if rapid.Bool().Draw(t, "something to begin with") {
+			w.commit([]schema.Edit{w.editOf("/", begin, schema.Replace)})
+		}
 		for range rapid.IntRange(1, 30).Draw(t, "sets") {
 			w.set()
 		}
@@ -65,6 +68,26 @@ func (w *world) set() {
 	for range rapid.IntRange(1, 4).Draw(w.t, "edits") {
 		edits = append(edits, w.edit())
 	}
+	w.commit(edits)
+}
+
+// begin has something of most kinds, so that much can be changed at once.
+const begin = `{"interfaces": {"interface": [{"name": "a", "config": {"name": "a"}, "subinterfaces": {"subinterface": [{"index": 0,
+   "ipv4": {"addresses": {"address": [{"ip": "192.0.2.1", "config": {"ip": "192.0.2.1", "prefix-length": 24}}]}}}]}}]},
+ "network-instances": {"network-instance": [{"name": "DEFAULT", "config": {"name": "DEFAULT", "type": "DEFAULT_INSTANCE"},
+   "segment-routing": {"srv6": {"locators": {"locator": [{"name": "l1", "config": {"name": "l1", "prefix": "2001:db8:1::/48"}}]},
+     "segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:2::1"]}}, {"name": "two", "config": {"name": "two", "segment": ["2001:db8:2::2"]}}]},
+     "policies": {"policy": [{"name": "gold", "config": {"name": "gold", "color": 1, "endpoint": "2001:db8:4::1"},
+       "candidate-paths": {"candidate-path": [{"name": "a", "config": {"name": "a", "segment-list": "one"}}]}}]}}},
+   "protocols": {"protocol": [{"identifier": "STATIC", "name": "p", "config": {"identifier": "STATIC", "name": "p"}, "static-routes": {"static": [
+     {"prefix": "10.1.0.0/16", "next-hops": {"next-hop": [{"index": "0", "srv6-policy": {"config": {"policy": "gold"}}}]}},
+     {"prefix": "10.2.0.0/16", "next-hops": {"next-hop": [{"index": "0", "config": {"next-hop": "192.0.2.9"}}]}}]}}]}},
+  {"name": "v1", "config": {"name": "v1", "type": "L3VRF"},
+   "protocols": {"protocol": [{"identifier": "STATIC", "name": "p", "config": {"identifier": "STATIC", "name": "p"}, "static-routes": {"static": [
+     {"prefix": "10.1.0.0/16", "next-hops": {"next-hop": [{"index": "0", "config": {"next-hop": "2001:db8:4::1"}, "srv6-policy": {"config": {"color": 1}}}]}},
+     {"prefix": "10.2.0.0/16", "next-hops": {"next-hop": [{"index": "0", "config": {"network-instance": "DEFAULT"}}]}}]}}]}}]}}`
+
+func (w *world) commit(edits []schema.Edit) {
 	next, changes, err := w.config.Apply(edits)
 	if err != nil || len(w.rules.Check(w.config, next, changes)) > 0 {
 		w.done["refused"]++
@@ -148,6 +171,9 @@ var (
 	vrfs      = []string{"v1", "v2"}
 	instances = append([]string{"DEFAULT"}, vrfs...)
 	prefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
+	policies  = []string{"gold", "tin"}
+	colors    = []string{"1", "2"}
+	lists     = []string{"one", "two"}
 	sids      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"}
 )
 
@@ -158,21 +184,26 @@ func (w *world) edit() schema.Edit {
 		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
 		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit,
+		"segments": w.segmentsEdit, "policy": w.policyEdit, "path": w.pathEdit, "path2": w.pathEdit,
 	}
 	path, json := kinds[w.pick("kind", slices.Sorted(maps.Keys(kinds)))]()
 	if json != "" && rapid.IntRange(0, 5).Draw(w.t, "delete") == 0 {
 		json = ""
 	}
+	op := schema.Update
+	switch {
+	case json == "":
+		op = schema.Delete
+	case rapid.Bool().Draw(w.t, "replace"):
+		op = schema.Replace
+	}
+	return w.editOf(path, json, op)
+}
+
+func (w *world) editOf(path, json string, op schema.Op) schema.Edit {
 	p, err := w.model.ParsePath(path)
 	if err != nil {
 		w.t.Fatalf("path %s: %v", path, err)
-	}
-	if json == "" {
-		return schema.Edit{Op: schema.Delete, Path: p}
-	}
-	op := schema.Update
-	if rapid.Bool().Draw(w.t, "replace") {
-		op = schema.Replace
 	}
 	return schema.Edit{Op: op, Path: p, JSON: []byte(json), Encoding: schema.JSONIETF}
 }
@@ -244,7 +275,12 @@ func (w *world) staticEdit() (string, string) {
 		link := `"interface-ref": {"config": {"interface": "` + w.pick("link", links) + `"}}`
 		encap := `"srv6-encapsulation": {"config": {"segment-list": ["` + w.pick("segment", sids) + `"]}}`
 		body := ", " + w.pick("way", []string{link, link + ", " + encap, encap})
-		switch w.pick("leaf", []string{"", "", "neighbour", "instance", "both"}) {
+		switch w.pick("leaf", []string{"", "", "neighbour", "instance", "both", "policy", "color"}) {
+		case "policy":
+			body = `, "srv6-policy": {"config": {"policy": "` + w.pick("policy", policies) + `"}}`
+		case "color":
+			body = `, "srv6-policy": {"config": {"color": ` + w.pick("color", colors) + `}}`
+			metric += `, "next-hop": "2001:db8:4::1"`
 		case "neighbour":
 			body = ""
 			metric += `, "wecmp-weight": 3, "next-hop": "192.0.2.` + w.pick("neighbour", []string{"2", "9", "99"}) + `"`
@@ -305,4 +341,32 @@ func (w *world) sidEdit() (string, string) {
 		policy = `, "policy": {"config": {"segment-list": ["2001:db8:3::` + w.pick("segment", []string{"1", "2"}) + `"]}}`
 	}
 	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}` + policy + `}`
+}
+
+func (w *world) segmentsEdit() (string, string) {
+	segments := `"` + w.pick("segment", sids) + `"`
+	if rapid.Bool().Draw(w.t, "longer") {
+		segments += `, "2001:db8:8::1"`
+	}
+	return srv6 + "/segment-lists/segment-list[name=" + w.pick("list", lists) + "]", `{"config": {"segment": [` + segments + `]}}`
+}
+
+// pathConfig is a candidate path of one of few shapes.
+func (w *world) pathConfig() string {
+	return `"config": {"segment-list": "` + w.pick("list", lists) + `", "preference": ` + w.pick("preference", []string{"1", "2"}) + `, ` + w.enabled() + `}`
+}
+
+func (w *world) policyEdit() (string, string) {
+	leaves := w.pick("policy leaves", []string{
+		w.enabled(),
+		`"color": ` + w.pick("color", colors) + `, "endpoint": "2001:db8:4::1"`,
+		`"binding-sid": "` + w.pick("sid", sids) + `"`,
+	})
+	return srv6 + "/policies/policy[name=" + w.pick("policy", policies) + "]",
+		`{"config": {` + leaves + `}, "candidate-paths": {"candidate-path": [{"name": "a", ` + w.pathConfig() + `}]}}`
+}
+
+func (w *world) pathEdit() (string, string) {
+	return srv6 + "/policies/policy[name=" + w.pick("policy", policies) + "]/candidate-paths/candidate-path[name=" + w.pick("path", []string{"a", "b"}) + "]",
+		`{` + w.pathConfig() + `}`
 }

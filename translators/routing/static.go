@@ -198,6 +198,9 @@ func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators
 		out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, Type: object.Blackhole, VRF: at.vrf})
 		return nil
 	}
+	if nh.Srv6Policy != nil {
+		return at.steer(v, key, nh, metric, out)
+	}
 	if translators.GoesOnInMain(nh) {
 		out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, Type: object.Throw, VRF: at.vrf})
 		return nil
@@ -217,6 +220,36 @@ func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators
 		}
 	}
 	out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, VRF: at.vrf, NextHops: []object.NextHop{hop}})
+	return nil
+}
+
+// steer makes the route into a policy, which shares the next hop of that.
+func (at place) steer(v translators.View, key schema.EntryKey, nh *translators.NextHop, metric uint32, out *translators.Result) error {
+	k, p, ok := v.PolicyOf(nh)
+	if !ok {
+		return errors.New("the policy that srv6-policy names is not configured")
+	}
+	_, ni, _ := v.InstanceOf(k)
+	down := translators.InstanceDown(ni)
+	if down == "" {
+		down = translators.PolicyDown(p)
+	}
+	if down == "" {
+		_, down = v.ShareSIDLink(out)
+	}
+	if down != "" {
+		out.Withhold(key, down)
+		return nil
+	}
+	out.ShareForwarding()
+	if at.vrf != "" {
+		for _, path := range v.PathsOf(k) {
+			if len(path.Segments) > 0 {
+				v.ShareThrow(out, at.vrf, at.table, translators.Addr(&path.Segments[0]))
+			}
+		}
+	}
+	out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, VRF: at.vrf, SharedHop: translators.PolicyHop(translators.Str(p.Name))})
 	return nil
 }
 

@@ -1,0 +1,218 @@
+package translators
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+)
+
+// policyTerms is what a policy can be found by.
+func policyTerms(terms []string, p *Policy) []string {
+	if c, ok := coloredTerm(termColored, p.Color, p.Endpoint); ok {
+		terms = append(terms, c)
+	}
+	if sid := Addr(p.BindingSid); sid.IsValid() {
+		terms = append(terms, string(addressTerm(termBindingSID, sid)))
+	}
+	return terms
+}
+
+// steeringTerms is what a next hop that is steered into a policy can be found by.
+func steeringTerms(terms []string, k schema.EntryKey, nh *NextHop) []string {
+	byName, byColor := byte(termByName), byte(termByColor)
+	if inVRF(k) {
+		byName, byColor = termByNameVRF, termByColorVRF
+	}
+	if name := Str(nh.Srv6Policy.Policy); name != "" {
+		return append(terms, namedTerm(byName, name))
+	}
+	if c, ok := coloredTerm(byColor, nh.Srv6Policy.Color, nextHopText(nh)); ok {
+		return append(terms, c)
+	}
+	return terms
+}
+
+// inVRF reports whether a next hop is in another instance than the default one:
+// above it are its prefix, the protocol and the instance.
+func inVRF(k schema.EntryKey) bool {
+	for range 3 {
+		k, _ = k.Parent()
+	}
+	return k != "" && k.Values()[0] != DefaultInstance
+}
+
+func nextHopText(nh *NextHop) *string {
+	text, ok := nh.NextHop.(UnionString)
+	if !ok {
+		return nil
+	}
+	return (*string)(&text)
+}
+
+func namedTerm(letter byte, name string) string {
+	return string([]byte{letter, byte(len(name))}) + name
+}
+
+func coloredTerm(letter byte, color *uint32, endpoint *string) (term string, ok bool) {
+	a := Addr(endpoint)
+	if color == nil || !a.IsValid() {
+		return "", false
+	}
+	b := binary.BigEndian.AppendUint32([]byte{letter}, *color)
+	return string(append(b, a.AsSlice()...)), true
+}
+
+// PolicyKey is the key of a policy.
+func (v View) PolicyKey(name string) (schema.EntryKey, bool) {
+	k, err := v.Key(v.defaultKey, v.Model.Policy, name)
+	return k, err == nil
+}
+
+// PolicyOf finds the policy that a next hop is steered into; ok is false where there
+// is none.
+func (v View) PolicyOf(nh *NextHop) (k schema.EntryKey, p *Policy, ok bool) {
+	if nh.Srv6Policy == nil {
+		return "", nil, false
+	}
+	if nh.Srv6Policy.Policy != nil {
+		if k, ok = v.PolicyKey(*nh.Srv6Policy.Policy); ok {
+			p, ok = get[*Policy](v, k)
+		}
+		return k, p, ok
+	}
+	for _, k := range v.PoliciesOfColor(nh.Srv6Policy.Color, nextHopText(nh)) {
+		if p, ok := get[*Policy](v, k); ok {
+			return k, p, true
+		}
+	}
+	return "", nil, false
+}
+
+// PoliciesOfColor lists the policies with a color and an endpoint: one, unless the
+// rules are broken.
+func (v View) PoliciesOfColor(color *uint32, endpoint *string) []schema.EntryKey {
+	term, ok := coloredTerm(termColored, color, endpoint)
+	if !ok {
+		return nil
+	}
+	return v.withTerm(nil, term)
+}
+
+// PoliciesBound lists the policies with a binding SID.
+func (v View) PoliciesBound(sid string) []schema.EntryKey {
+	a := Addr(&sid)
+	if !a.IsValid() {
+		return nil
+	}
+	return v.withTerm(nil, string(addressTerm(termBindingSID, a)))
+}
+
+// BoundWithin calls fn with the policies whose binding SID is in a prefix.
+func (v View) BoundWithin(p netip.Prefix, fn func(schema.EntryKey)) {
+	v.Terms(string(addressTerm(termBindingSID, p.Masked().Addr())), string(addressTerm(termBindingSID, lastOf(p)))+behind, func(k schema.EntryKey) bool {
+		fn(k)
+		return true
+	})
+}
+
+func (v View) withTerm(keys []schema.EntryKey, term string) []schema.EntryKey {
+	v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+		keys = append(keys, k)
+		return true
+	})
+	return keys
+}
+
+// Steered calls fn with the next hops that are steered into a policy, or with those
+// of them in VRFs.
+func (v View) Steered(p *Policy, vrfs bool, fn func(schema.EntryKey)) {
+	byName, byColor := []byte{termByNameVRF}, []byte{termByColorVRF}
+	if !vrfs {
+		byName, byColor = append(byName, termByName), append(byColor, termByColor)
+	}
+	each := func(term string) {
+		v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+			fn(k)
+			return true
+		})
+	}
+	for i := range byName {
+		each(namedTerm(byName[i], Str(p.Name)))
+		if c, ok := coloredTerm(byColor[i], p.Color, p.Endpoint); ok {
+			each(c)
+		}
+	}
+}
+
+// PolicyAbove is the policy that a candidate path is of.
+func (v View) PolicyAbove(path schema.EntryKey) (schema.EntryKey, *Policy, bool) {
+	return enclosing[*Policy](v, path, v.Model.Policy)
+}
+
+// PolicyDown says why a policy is not in the kernel; it is empty if it is.
+func PolicyDown(p *Policy) string {
+	if On(p.Enabled) {
+		return ""
+	}
+	return "policy " + Str(p.Name) + " is disabled"
+}
+
+// Path is a candidate path with its segments.
+type Path struct {
+	*CandidatePath
+	Segments []string
+}
+
+// PathsOf lists the candidate paths of a policy, the best first: those that are
+// enabled by descending preference and name (RFC 9256 section 2.9), then the rest.
+func (v View) PathsOf(policy schema.EntryKey) []Path {
+	var paths []Path
+	Each(v, policy, v.Model.CandidatePath, func(_ schema.EntryKey, c *CandidatePath) bool {
+		paths = append(paths, Path{c, v.segments(c)})
+		return true
+	})
+	slices.SortFunc(paths, comparePaths)
+	return paths
+}
+
+func (v View) segments(c *CandidatePath) []string {
+	if c.SegmentList == nil {
+		return nil
+	}
+	k, err := v.Key(v.defaultKey, v.Model.SegmentList, *c.SegmentList)
+	if err != nil {
+		return nil
+	}
+	l, ok := get[*SegmentList](v, k)
+	if !ok {
+		return nil
+	}
+	return l.Segment
+}
+
+// ActivePath is the candidate path that is used; ok is false if none is enabled.
+func (v View) ActivePath(policy schema.EntryKey) (p Path, ok bool) {
+	paths := v.PathsOf(policy)
+	if len(paths) == 0 || !On(paths[0].Enabled) || len(paths[0].Segments) == 0 {
+		return p, false
+	}
+	return paths[0], true
+}
+
+// PolicyHop is the ID of the next hop that the routes of a policy share.
+func PolicyHop(name string) string { return object.PolicyHop(name, object.NextHop{}).ID }
+
+// comparePaths puts the better path first.
+func comparePaths(a, b Path) int {
+	on := func(p Path) int {
+		if On(p.Enabled) {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(on(a)-on(b), cmp.Compare(b.GetPreference(), a.GetPreference()), cmp.Compare(Str(a.Name), Str(b.Name)))
+}
