@@ -13,12 +13,17 @@ const LoopbackLink = "lo"
 var (
 	forward4   object.Object = object.Sysctl{Name: object.SysctlForward4, Value: "1"}
 	forward6   object.Object = object.Sysctl{Name: object.SysctlForward6, Value: "1"}
+	noCompat   object.Object = object.Sysctl{Name: object.SysctlNextHopCompat, Value: "0"}
 	strictMode object.Object = object.Sysctl{Name: object.SysctlStrictMode, Value: "1"}
 )
 
 // ShareForwarding asks for IPv4 and IPv6 forwarding, without which a router
 // drops what is not for itself: for a VRF, a SID and an encapsulation.
 func (r *Result) ShareForwarding() { r.Share(forward4, forward6) }
+
+// ShareQuietNextHops asks that the change of a nexthop object cost the same
+// whatever the number of routes by it.
+func (r *Result) ShareQuietNextHops() { r.Share(noCompat) }
 
 // ShareStrictMode asks that a routing table belong to one VRF at most: the
 // kernel makes no End.DT4 and End.DT46, nor End.DT6 by VRF table, without it.

@@ -21,7 +21,7 @@ const (
 )
 
 // globals are the parameters of a network namespace that exist without a link.
-var globals = []string{object.SysctlStrictMode, object.SysctlForward4, "net/ipv6/seg6_flowlabel"}
+var globals = []string{object.SysctlStrictMode, object.SysctlNextHopCompat, object.SysctlForward4, "net/ipv6/seg6_flowlabel"}
 
 // perLink are the parameters that every link has, and "all" and "default".
 var perLink = []string{

@@ -59,6 +59,11 @@ const (
 	// and End.DT46, and End.DT6 by VRF table, need it (Linux 5.11).
 	SysctlStrictMode = "net/vrf/strict_mode"
 
+	// SysctlNextHopCompat has the kernel tell of every route by a nexthop object when
+	// that changes, and describe the object in each route: what a change costs then
+	// follows the number of routes (replace_nexthop in net/ipv4/nexthop.c).
+	SysctlNextHopCompat = "net/ipv4/nexthop_compat_mode"
+
 	SysctlForward4    = "net/ipv4/ip_forward"
 	SysctlForward6    = "net/ipv6/conf/all/forwarding"
 	SysctlSeg6Enabled = "net/ipv6/conf/all/seg6_enabled"

@@ -143,6 +143,7 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		return nil
 	}
 	out.ShareForwarding()
+	out.ShareQuietNextHops()
 	out.Own(object.PolicyHop(name, object.NextHop{Link: link, Encap: encap}))
 	if sid := translators.Addr(p.BindingSid); sid.IsValid() {
 		out.Own(&object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndB6Encaps,

@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
+)
+
+const srv6Path = "/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6"
+
+// steered is an agent with a policy of two paths and n routes that are steered into
+// it.
+type steered struct {
+	p    *process
+	reqs [2]*gpb.SetRequest
+	took times
+}
+
+func newSteered(b *testing.B, n int) *steered {
+	b.Helper()
+	s := &steered{p: start(newNamespace(b), b.TempDir(), false)}
+	s.p.configure()
+	s.p.set(&gpb.SetRequest{Update: []*gpb.Update{update(b, srv6Path, ietf([]byte(
+		`{"segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:2:1::1", "2001:db8:3::1"]}},`+
+			`{"name": "two", "config": {"name": "two", "segment": ["2001:db8:2:2::1", "2001:db8:3::1"]}}]},`+
+			`"policies": {"policy": [{"name": "p", "config": {"name": "p"}, "candidate-paths": {"candidate-path": [`+
+			`{"name": "one", "config": {"name": "one", "preference": 10, "segment-list": "one"}},`+
+			`{"name": "two", "config": {"name": "two", "preference": 5, "segment-list": "two"}}]}}]}}`)))}})
+	s.p.timed("Set", replaceRequest(b, staticsPath, steeredJSON(n)))
+	for i, preference := range []string{"20", "5"} {
+		s.reqs[i] = &gpb.SetRequest{Update: []*gpb.Update{update(b, srv6Path+
+			"/policies/policy[name=p]/candidate-paths/candidate-path[name=two]/config/preference", ietf([]byte(preference)))}}
+	}
+	return s
+}
+
+// steeredJSON is a payload for staticsPath of n routes into the policy.
+func steeredJSON(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"heddle-static-routes:static":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"prefix":"%[1]s","config":{"prefix":"%[1]s"},"next-hops":{"next-hop":[{"index":"0","config":{"index":"0"},`+
+			`"heddle-sr-policy:srv6-policy":{"config":{"policy":"p"}}}]}}`, staticPrefix(i))
+	}
+	b.WriteString(`]}`)
+	return b.Bytes()
+}
+
+// another has the policy take its other path.
+func (s *steered) another() {
+	s.p.t.Helper()
+	begun := time.Now()
+	if _, err := s.p.client.Set(context.Background(), s.reqs[len(s.took)%2]); err != nil {
+		s.p.t.Fatal(err)
+	}
+	s.took.add(time.Since(begun))
+}
+
+// BenchmarkPolicy is a Set that has a policy take another path, with one route and
+// with 100,000 that are steered into it, in turns.
+func BenchmarkPolicy(b *testing.B) {
+	once(b)
+	little, much := newSteered(b, 1), newSteered(b, full)
+	for range 20 { // the first ones pay for what is set up once
+		little.another()
+		much.another()
+	}
+	little.took, much.took = nil, nil
+	for range 200 {
+		little.another()
+		much.another()
+	}
+	record(b, Result{Name: "policy", Count: 1, Unit: "s", Samples: little.took})
+	record(b, Result{Name: "policy", Count: full, Unit: "s", Samples: much.took})
+}
