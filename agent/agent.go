@@ -22,6 +22,7 @@ import (
 	"heddle/kernel/iproute"
 	"heddle/kernel/prior"
 	"heddle/kernel/rtnl"
+	"heddle/kernel/sidprobe"
 	"heddle/reconcile"
 	"heddle/schema"
 	"heddle/telemetry"
@@ -57,6 +58,8 @@ type Agent struct {
 	kernel  *drivers.Drivers
 	words   iproute.Kernel // what commands have to say of the kernel
 	slots   slots
+	view    telemetry.Kernel
+	prober  *sidprobe.Prober
 	rec     *reconcile.Reconciler
 	applier *applier
 	dirty   *dirty
@@ -121,6 +124,9 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a.drift.net, a.words, a.slots = a.kernel.Net, a.kernel, a.kernel.Net
+	if a.prober, err = sidprobe.Open(); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -159,6 +165,7 @@ func (a *Agent) kernelCapabilities() []telemetry.Capability {
 // wire puts together what runs between a kernel and the clients.
 func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel translators.Kernel) error {
 	var err error
+	a.view = view
 	if a.schema, err = schema.Heddle(); err != nil {
 		return fmt.Errorf("compile the model: %w", err)
 	}
@@ -327,6 +334,9 @@ func (a *Agent) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		errs = append(errs, a.store.Close(ctx))
+	}
+	if a.prober != nil {
+		a.prober.Close()
 	}
 	if a.kernel != nil {
 		a.kernel.Close()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 
@@ -24,6 +25,7 @@ type Agent interface {
 	Plan(ctx context.Context, req datastore.Request) (operation.Plan, error)
 	ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error)
 	ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error)
+	Ping(ctx context.Context, req operation.PingRequest) (operation.PingAnswer, error)
 }
 
 // Sets reads SetRequests and knows with which status a Set that fails is answered;
@@ -121,5 +123,44 @@ func (s *Server) statusOf(err error) error {
 	if e, ok := errors.AsType[*operation.InvalidError](err); ok {
 		return status.Error(codes.InvalidArgument, e.What)
 	}
+	if e, ok := errors.AsType[*operation.UnableError](err); ok {
+		return status.Error(codes.FailedPrecondition, e.Error())
+	}
 	return s.sets.SetStatus(err)
+}
+
+// Ping implements heddle.v1.Heddle.
+func (s *Server) Ping(ctx context.Context, req *hpb.PingRequest) (*hpb.PingResponse, error) {
+	ask := operation.PingRequest{
+		Instance: req.GetNetworkInstance(), Each: req.GetEach(), Count: int(req.GetCount()),
+		Interval: time.Duration(req.GetIntervalMs()) * time.Millisecond, Wait: time.Duration(req.GetWaitMs()) * time.Millisecond,
+	}
+	for _, text := range req.GetSegments() {
+		sid, err := address(text)
+		if err != nil {
+			return nil, s.statusOf(err)
+		}
+		ask.Segments = append(ask.Segments, sid)
+	}
+	if text := req.GetSource(); text != "" {
+		var err error
+		if ask.Source, err = netip.ParseAddr(text); err != nil || ask.Source.Zone() != "" {
+			return nil, s.statusOf(&operation.InvalidError{What: "source " + text + ": it is not an IP address"})
+		}
+	}
+	answer, err := s.agent.Ping(ctx, ask)
+	if err != nil {
+		return nil, s.statusOf(err)
+	}
+	resp := &hpb.PingResponse{Source: answer.Source.String()}
+	if answer.Home.IsValid() {
+		resp.Home = answer.Home.String()
+	}
+	for _, h := range answer.Hops {
+		resp.Hops = append(resp.Hops, &hpb.PingHop{
+			Segment: h.Segment.String(), Sent: uint32(h.Sent), Received: uint32(h.Received), Unable: h.Unable, Hint: h.Hint,
+			MinNs: uint64(h.Min), AvgNs: uint64(h.Avg), MaxNs: uint64(h.Max),
+		})
+	}
+	return resp, nil
 }

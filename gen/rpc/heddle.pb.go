@@ -608,6 +608,276 @@ func (x *SidCounters) GetErrors() uint64 {
 	return 0
 }
 
+type PingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SIDs in travel order, at least one. The probes turn round at the last one.
+	Segments []string `protobuf:"bytes,1,rep,name=segments,proto3" json:"segments,omitempty"`
+	// Set where the last SID takes packets out of others (End.DT4, ...) for a tenant:
+	// the network instance of this node to which they come back; the default instance
+	// where it looks them up in the main table.
+	NetworkInstance string `protobuf:"bytes,2,opt,name=network_instance,json=networkInstance,proto3" json:"network_instance,omitempty"`
+	// Address of this node; empty: the agent's choice. With a network instance it is an
+	// address of that.
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// Also tries each beginning of the list by itself, the shortest first.
+	Each bool `protobuf:"varint,4,opt,name=each,proto3" json:"each,omitempty"`
+	// 0: 5.
+	Count uint32 `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	// Between two probes, in milliseconds; 0: 200.
+	IntervalMs uint32 `protobuf:"varint,6,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
+	// For the last probe, in milliseconds; 0: 1000.
+	WaitMs        uint32 `protobuf:"varint,7,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PingRequest) Reset() {
+	*x = PingRequest{}
+	mi := &file_heddle_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PingRequest) ProtoMessage() {}
+
+func (x *PingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
+func (*PingRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PingRequest) GetSegments() []string {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *PingRequest) GetNetworkInstance() string {
+	if x != nil {
+		return x.NetworkInstance
+	}
+	return ""
+}
+
+func (x *PingRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *PingRequest) GetEach() bool {
+	if x != nil {
+		return x.Each
+	}
+	return false
+}
+
+func (x *PingRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PingRequest) GetIntervalMs() uint32 {
+	if x != nil {
+		return x.IntervalMs
+	}
+	return 0
+}
+
+func (x *PingRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+type PingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the probes are sent from.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Where they come back to, if that is another address.
+	Home          string     `protobuf:"bytes,2,opt,name=home,proto3" json:"home,omitempty"`
+	Hops          []*PingHop `protobuf:"bytes,3,rep,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PingResponse) Reset() {
+	*x = PingResponse{}
+	mi := &file_heddle_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PingResponse) ProtoMessage() {}
+
+func (x *PingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
+func (*PingResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PingResponse) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *PingResponse) GetHome() string {
+	if x != nil {
+		return x.Home
+	}
+	return ""
+}
+
+func (x *PingResponse) GetHops() []*PingHop {
+	if x != nil {
+		return x.Hops
+	}
+	return nil
+}
+
+// PingHop is a list of segments that was tried.
+type PingHop struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last segment.
+	Segment  string `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	Sent     uint32 `protobuf:"varint,2,opt,name=sent,proto3" json:"sent,omitempty"`
+	Received uint32 `protobuf:"varint,3,opt,name=received,proto3" json:"received,omitempty"`
+	// Round trips of those that came back, in nanoseconds.
+	MinNs uint64 `protobuf:"varint,4,opt,name=min_ns,json=minNs,proto3" json:"min_ns,omitempty"`
+	AvgNs uint64 `protobuf:"varint,5,opt,name=avg_ns,json=avgNs,proto3" json:"avg_ns,omitempty"`
+	MaxNs uint64 `protobuf:"varint,6,opt,name=max_ns,json=maxNs,proto3" json:"max_ns,omitempty"`
+	// Why no probe was sent; empty: some were.
+	Unable string `protobuf:"bytes,7,opt,name=unable,proto3" json:"unable,omitempty"`
+	// What to do about that or, where no probe came back, what may have kept them
+	// besides a loss.
+	Hint          string `protobuf:"bytes,8,opt,name=hint,proto3" json:"hint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PingHop) Reset() {
+	*x = PingHop{}
+	mi := &file_heddle_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PingHop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PingHop) ProtoMessage() {}
+
+func (x *PingHop) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PingHop.ProtoReflect.Descriptor instead.
+func (*PingHop) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PingHop) GetSegment() string {
+	if x != nil {
+		return x.Segment
+	}
+	return ""
+}
+
+func (x *PingHop) GetSent() uint32 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *PingHop) GetReceived() uint32 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *PingHop) GetMinNs() uint64 {
+	if x != nil {
+		return x.MinNs
+	}
+	return 0
+}
+
+func (x *PingHop) GetAvgNs() uint64 {
+	if x != nil {
+		return x.AvgNs
+	}
+	return 0
+}
+
+func (x *PingHop) GetMaxNs() uint64 {
+	if x != nil {
+		return x.MaxNs
+	}
+	return 0
+}
+
+func (x *PingHop) GetUnable() string {
+	if x != nil {
+		return x.Unable
+	}
+	return ""
+}
+
+func (x *PingHop) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
 var File_heddle_proto protoreflect.FileDescriptor
 
 const file_heddle_proto_rawDesc = "" +
@@ -655,10 +925,33 @@ const file_heddle_proto_rawDesc = "" +
 	"\vSidCounters\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x16\n" +
 	"\x06octets\x18\x02 \x01(\x04R\x06octets\x12\x16\n" +
-	"\x06errors\x18\x03 \x01(\x04R\x06errors2\x83\x01\n" +
+	"\x06errors\x18\x03 \x01(\x04R\x06errors\"\xd0\x01\n" +
+	"\vPingRequest\x12\x1a\n" +
+	"\bsegments\x18\x01 \x03(\tR\bsegments\x12)\n" +
+	"\x10network_instance\x18\x02 \x01(\tR\x0fnetworkInstance\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n" +
+	"\x04each\x18\x04 \x01(\bR\x04each\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\rR\x05count\x12\x1f\n" +
+	"\vinterval_ms\x18\x06 \x01(\rR\n" +
+	"intervalMs\x12\x17\n" +
+	"\await_ms\x18\a \x01(\rR\x06waitMs\"b\n" +
+	"\fPingResponse\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
+	"\x04home\x18\x02 \x01(\tR\x04home\x12&\n" +
+	"\x04hops\x18\x03 \x03(\v2\x12.heddle.v1.PingHopR\x04hops\"\xc4\x01\n" +
+	"\aPingHop\x12\x18\n" +
+	"\asegment\x18\x01 \x01(\tR\asegment\x12\x12\n" +
+	"\x04sent\x18\x02 \x01(\rR\x04sent\x12\x1a\n" +
+	"\breceived\x18\x03 \x01(\rR\breceived\x12\x15\n" +
+	"\x06min_ns\x18\x04 \x01(\x04R\x05minNs\x12\x15\n" +
+	"\x06avg_ns\x18\x05 \x01(\x04R\x05avgNs\x12\x15\n" +
+	"\x06max_ns\x18\x06 \x01(\x04R\x05maxNs\x12\x16\n" +
+	"\x06unable\x18\a \x01(\tR\x06unable\x12\x12\n" +
+	"\x04hint\x18\b \x01(\tR\x04hint2\xbc\x01\n" +
 	"\x06Heddle\x127\n" +
 	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponse\x12@\n" +
-	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
+	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponse\x127\n" +
+	"\x04Ping\x12\x16.heddle.v1.PingRequest\x1a\x17.heddle.v1.PingResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
 
 var (
 	file_heddle_proto_rawDescOnce sync.Once
@@ -673,7 +966,7 @@ func file_heddle_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_heddle_proto_goTypes = []any{
 	(PlanStep_Action)(0),    // 0: heddle.v1.PlanStep.Action
 	(*PlanRequest)(nil),     // 1: heddle.v1.PlanRequest
@@ -684,24 +977,30 @@ var file_heddle_proto_goTypes = []any{
 	(*ExplainResponse)(nil), // 6: heddle.v1.ExplainResponse
 	(*KernelObject)(nil),    // 7: heddle.v1.KernelObject
 	(*SidCounters)(nil),     // 8: heddle.v1.SidCounters
-	(*gnmi.SetRequest)(nil), // 9: gnmi.SetRequest
+	(*PingRequest)(nil),     // 9: heddle.v1.PingRequest
+	(*PingResponse)(nil),    // 10: heddle.v1.PingResponse
+	(*PingHop)(nil),         // 11: heddle.v1.PingHop
+	(*gnmi.SetRequest)(nil), // 12: gnmi.SetRequest
 }
 var file_heddle_proto_depIdxs = []int32{
-	9, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
-	3, // 1: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
-	0, // 2: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
-	5, // 3: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
-	7, // 4: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
-	8, // 5: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
-	1, // 6: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
-	4, // 7: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
-	2, // 8: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
-	6, // 9: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	12, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
+	3,  // 1: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
+	0,  // 2: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
+	5,  // 3: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
+	7,  // 4: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
+	8,  // 5: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
+	11, // 6: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
+	1,  // 7: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
+	4,  // 8: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
+	9,  // 9: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
+	2,  // 10: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
+	6,  // 11: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
+	10, // 12: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_heddle_proto_init() }
@@ -719,7 +1018,7 @@ func file_heddle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_proto_rawDesc), len(file_heddle_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Heddle_Plan_FullMethodName    = "/heddle.v1.Heddle/Plan"
 	Heddle_Explain_FullMethodName = "/heddle.v1.Heddle/Explain"
+	Heddle_Ping_FullMethodName    = "/heddle.v1.Heddle/Ping"
 )
 
 // HeddleClient is the client API for Heddle service.
@@ -36,6 +37,10 @@ type HeddleClient interface {
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// Ping sends probes through SIDs and back to this node, and tells how many came
+	// back. FAILED_PRECONDITION: no probe can be sent, or none could come back; the text
+	// has the reason and a remedy.
+	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (*PingResponse, error)
 }
 
 type heddleClient struct {
@@ -66,6 +71,16 @@ func (c *heddleClient) Explain(ctx context.Context, in *ExplainRequest, opts ...
 	return out, nil
 }
 
+func (c *heddleClient) Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (*PingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PingResponse)
+	err := c.cc.Invoke(ctx, Heddle_Ping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HeddleServer is the server API for Heddle service.
 // All implementations must embed UnimplementedHeddleServer
 // for forward compatibility.
@@ -77,6 +92,10 @@ type HeddleServer interface {
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// Ping sends probes through SIDs and back to this node, and tells how many came
+	// back. FAILED_PRECONDITION: no probe can be sent, or none could come back; the text
+	// has the reason and a remedy.
+	Ping(context.Context, *PingRequest) (*PingResponse, error)
 	mustEmbedUnimplementedHeddleServer()
 }
 
@@ -92,6 +111,9 @@ func (UnimplementedHeddleServer) Plan(context.Context, *PlanRequest) (*PlanRespo
 }
 func (UnimplementedHeddleServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedHeddleServer) Ping(context.Context, *PingRequest) (*PingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ping not implemented")
 }
 func (UnimplementedHeddleServer) mustEmbedUnimplementedHeddleServer() {}
 func (UnimplementedHeddleServer) testEmbeddedByValue()                {}
@@ -150,6 +172,24 @@ func _Heddle_Explain_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Heddle_Ping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Ping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Ping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Ping(ctx, req.(*PingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Heddle_ServiceDesc is the grpc.ServiceDesc for Heddle service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -164,6 +204,10 @@ var Heddle_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _Heddle_Explain_Handler,
+		},
+		{
+			MethodName: "Ping",
+			Handler:    _Heddle_Ping_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

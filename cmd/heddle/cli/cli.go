@@ -39,6 +39,13 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
   heddle explain sid ADDRESS
   heddle explain route PREFIX [INSTANCE]
         what is configured, what the kernel holds, and what it does with packets
+  heddle ping sid SID | --segments SID,SID,...
+  heddle trace --segments SID,SID,...
+        send probes through the segments and back (trace: through each beginning
+        of the list, too), and tell loss and round-trip time.
+        --instance NAME: the last SID takes packets out for a tenant, and they come
+        back to an address of NAME; --source ADDRESS, --count 5, --interval 200ms,
+        --wait 1s
   heddle watch [--once] [--sample 1s] PATH...
         what the paths hold, and every change
   heddle drift
@@ -98,7 +105,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, plan, explain, watch, drift or capabilities; --help tells more")
+		return wrongUsage("no command: use get, set, plan, explain, ping, trace, watch, drift or capabilities; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -110,6 +117,8 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.plan(ctx)
 	case "explain":
 		return c.explain(ctx)
+	case "ping", "trace":
+		return c.ping(ctx, rest[0])
 	case "watch":
 		return c.watch(ctx)
 	case "drift":
@@ -119,7 +128,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, plan, explain, watch, drift or capabilities", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, explain, ping, trace, watch, drift or capabilities", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and
