@@ -48,6 +48,11 @@ var importRules = []importRule{
 		why:   "drivers speak of kernel objects; a YANG path in a driver is in the wrong room",
 	},
 	{
+		room:  "kernel/sidprobe",
+		never: []string{"heddle/kernel/rtnl", "heddle/kernel/object", "heddle/reconcile", netlinkLib},
+		why:   "a probe is a packet: what is configured, here or elsewhere, is for those who ask",
+	},
+	{
 		room:  "translators",
 		never: []string{"heddle/agent", "heddle/telemetry", "heddle/kernel/rtnl", "heddle/kernel/sysctl", "heddle/kernel/prior", "heddle/kernel/probe", "heddle/kernel/drivers", "heddle/reconcile", netlinkLib, ebpfLib, grpcLib, gnmiLib, sshLib},
 		why:   "translators are pure functions from configuration to objects",

@@ -109,6 +109,7 @@ func (a *Agent) probe(ctx context.Context, req *operation.PingRequest) (sidprobe
 		if p.Inner, err = a.inner(req, family, links, addresses); err != nil {
 			return p, err
 		}
+		p.InnerSource = innerSource(p.Inner, addresses)
 		if req.Instance != translators.DefaultInstance {
 			p.Device, main = req.Instance, netip.Addr{}
 		} else if main.Is4() {
@@ -194,6 +195,22 @@ func (a *Agent) inner(req *operation.PingRequest, family int, links []object.Lin
 	return found, nil
 }
 
+// innerSource is who an IPv4 packet to home is from: the lowest address of its
+// subnet, which is nobody's, for which the far end has the same way back as for home
+// (rp_filter), and which Linux takes for unicast since 5.14. Without one it is home
+// itself.
+func innerSource(home netip.Addr, addresses []object.AddressState) netip.Addr {
+	for _, own := range addresses {
+		if own.Prefix.Addr() != home || !home.Is4() || own.Prefix.Bits() > 30 {
+			continue
+		}
+		if lowest := own.Prefix.Masked().Addr(); lowest != home {
+			return lowest
+		}
+	}
+	return netip.Addr{}
+}
+
 func usable(a object.AddressState) bool {
 	return !a.Tentative && !a.DADFailed && !a.Prefix.Addr().IsLinkLocalUnicast() && !a.Prefix.Addr().IsLoopback()
 }
@@ -229,7 +246,7 @@ func (a *Agent) pingHop(ctx context.Context, p sidprobe.Probe, n int) (operation
 			hop.Unable, hop.Hint = fmt.Sprintf("a probe cannot turn round at %s, %s of this node itself", own.SID, own.Behavior), "look at the hops behind it"
 			return hop, nil
 		}
-		p.Inner, p.Device = netip.Addr{}, ""
+		p.Inner, p.InnerSource, p.Device = netip.Addr{}, netip.Addr{}, ""
 	}
 	p.Segments = p.Segments[:n]
 	res, err := a.prober.Run(ctx, p)

@@ -40,13 +40,17 @@ func (s session) payload(seq uint32) []byte {
 
 // packet is a probe from its IPv6 header on. Without Inner it is a UDP packet whose
 // last segment is its source: what turns round at the SID before that comes back.
-// With Inner the last segment takes a UDP packet out of it, from Inner to Inner.
+// With Inner the last segment takes a UDP packet to Inner out of it.
 func (p Probe) packet(s session, seq uint32) []byte {
 	if !p.Inner.IsValid() {
 		segments := append(append([]netip.Addr{}, p.Segments...), p.Source)
-		return ipv6(p.Source, p.Segments[0], protoRouting, srh(protoUDP, segments, udp(p.Source, s.port, s.payload(seq))))
+		return ipv6(p.Source, p.Segments[0], protoRouting, srh(protoUDP, segments, udp(p.Source, p.Source, s.port, s.payload(seq))))
 	}
-	inner, next := ip(p.Inner, udp(p.Inner, s.port, s.payload(seq)))
+	from := p.InnerSource
+	if !from.IsValid() {
+		from = p.Inner
+	}
+	inner, next := ip(from, p.Inner, udp(from, p.Inner, s.port, s.payload(seq)))
 	if len(p.Segments) == 1 {
 		return ipv6(p.Source, p.Segments[0], next, inner)
 	}
@@ -61,15 +65,15 @@ func ipv6(src, dst netip.Addr, next uint8, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// ip is a packet from an address to itself, and its number as a payload.
-func ip(a netip.Addr, payload []byte) (b []byte, proto uint8) {
-	if a.Is6() {
-		return ipv6(a, a, protoUDP, payload), protoIPv6
+// ip is a packet with UDP in it, and its own number as a payload.
+func ip(src, dst netip.Addr, payload []byte) (b []byte, proto uint8) {
+	if dst.Is6() {
+		return ipv6(src, dst, protoUDP, payload), protoIPv6
 	}
 	b = []byte{4<<4 | ipv4Header/4, 0}
 	b = binary.BigEndian.AppendUint16(b, uint16(ipv4Header+len(payload)))
 	b = append(b, 0, 0, 0, 0, hopLimit, protoUDP, 0, 0)
-	b = append(append(b, a.AsSlice()...), a.AsSlice()...)
+	b = append(append(b, src.AsSlice()...), dst.AsSlice()...)
 	binary.BigEndian.PutUint16(b[10:], checksum(0, b))
 	return append(b, payload...), protoIPv4
 }
@@ -85,18 +89,15 @@ func srh(next uint8, segments []netip.Addr, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// udp is a packet from an address and port to the same.
-func udp(a netip.Addr, port uint16, payload []byte) []byte {
+// udp is a packet from a port to the same.
+func udp(src, dst netip.Addr, port uint16, payload []byte) []byte {
 	length := uint16(udpHeader + len(payload))
 	b := binary.BigEndian.AppendUint16(nil, port)
 	b = binary.BigEndian.AppendUint16(b, port)
 	b = binary.BigEndian.AppendUint16(b, length)
 	b = append(append(b, 0, 0), payload...)
-	sum := uint32(length) + protoUDP
-	for range 2 { // source and destination of the pseudo-header
-		sum = add(sum, a.AsSlice())
-	}
-	c := checksum(sum, b)
+	pseudo := add(add(uint32(length)+protoUDP, src.AsSlice()), dst.AsSlice())
+	c := checksum(pseudo, b)
 	if c == 0 {
 		c = 0xffff // 0 would be none
 	}

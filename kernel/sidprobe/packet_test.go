@@ -35,12 +35,13 @@ func TestPackets(t *testing.T) {
 	own := netip.MustParseAddr("2001:db8:a::1")
 	s := session{id: 7, port: 4000}
 	for name, p := range map[string]Probe{
-		"one segment":            {Segments: addrs("fc00::1"), Source: own},
-		"three segments":         {Segments: addrs("fc00::1", "fc00::2", "fc00::3"), Source: own},
-		"IPv6 inside":            {Segments: addrs("fc00::1"), Source: own, Inner: own},
-		"IPv4 inside":            {Segments: addrs("fc00::1"), Source: own, Inner: netip.MustParseAddr("192.0.2.1")},
-		"IPv4 inside, two SIDs":  {Segments: addrs("fc00::1", "fc00::2"), Source: own, Inner: netip.MustParseAddr("192.0.2.1")},
-		"IPv6 inside, four SIDs": {Segments: addrs("fc00::1", "fc00::2", "fc00::3", "fc00::4"), Source: own, Inner: netip.MustParseAddr("2001:db8:b::1")},
+		"one segment":                      {Segments: addrs("fc00::1"), Source: own},
+		"three segments":                   {Segments: addrs("fc00::1", "fc00::2", "fc00::3"), Source: own},
+		"IPv6 inside":                      {Segments: addrs("fc00::1"), Source: own, Inner: own},
+		"IPv4 inside":                      {Segments: addrs("fc00::1"), Source: own, Inner: netip.MustParseAddr("192.0.2.1")},
+		"IPv4 inside, two SIDs":            {Segments: addrs("fc00::1", "fc00::2"), Source: own, Inner: netip.MustParseAddr("192.0.2.1")},
+		"IPv4 inside from another address": {Segments: addrs("fc00::1"), Source: own, Inner: netip.MustParseAddr("192.0.2.1"), InnerSource: netip.MustParseAddr("192.0.2.0")},
+		"IPv6 inside, four SIDs":           {Segments: addrs("fc00::1", "fc00::2", "fc00::3", "fc00::4"), Source: own, Inner: netip.MustParseAddr("2001:db8:b::1")},
 	} {
 		b := p.packet(s, 42)
 		if dst, _ := netip.AddrFromSlice(b[24:40]); dst != p.Segments[0] {
@@ -65,10 +66,11 @@ func TestPackets(t *testing.T) {
 			t.Errorf("%s: one to another address is taken", name)
 		}
 		segment, dst, ok := udpOf(home)
-		sum := uint32(len(segment)) + protoUDP
-		for range 2 {
-			sum = add(sum, dst.AsSlice())
+		src := dst
+		if p.InnerSource.IsValid() {
+			src = p.InnerSource
 		}
+		sum := add(add(uint32(len(segment))+protoUDP, src.AsSlice()), dst.AsSlice())
 		if !ok || checksum(sum, segment) != 0 {
 			t.Errorf("%s: the checksum of the UDP packet is wrong", name)
 		}

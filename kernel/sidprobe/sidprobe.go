@@ -6,7 +6,8 @@
 // A probe that comes back is seen as it comes in, by a packet socket: a segment
 // routing header that ends at this node is dropped behind that unless seg6_enabled
 // is set for the link (ipv6_srh_rcv in net/ipv6/exthdrs.c), and so is an IPv4 packet
-// with this node's own address as its source (fib_validate_source).
+// with this node's own address as its source (fib_validate_source in
+// net/ipv4/fib_frontend.c).
 package sidprobe
 
 import (
@@ -33,6 +34,11 @@ type Probe struct {
 	// is in the VRF Device; empty: in none.
 	Inner  netip.Addr
 	Device string
+
+	// InnerSource is what the inner packet has as its source; the zero Addr: Inner.
+	// An IPv4 packet from one of a node's own addresses is dropped by that node, and
+	// a SID that takes it out counts an error.
+	InnerSource netip.Addr
 
 	Count    int
 	Interval time.Duration // from one to the next
