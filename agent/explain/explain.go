@@ -116,6 +116,8 @@ func encapsulated(e *object.Encap, vrf string) []string {
 	switch e.Mode {
 	case object.HInsert:
 		does, first = "a segment routing header is put into it: by "+list+", then its own destination", "it"
+	case object.HEncaps:
+		does = "it is put into an IPv6 packet by " + list
 	case object.HEncapsRed:
 		does = "it is put into an IPv6 packet (reduced: the first segment is its destination only) by " + list
 	case object.HEncapsL2:
@@ -123,7 +125,7 @@ func encapsulated(e *object.Encap, vrf string) []string {
 	case object.HEncapsL2Red:
 		does = "the Ethernet frame that it came in by is put into an IPv6 packet (reduced: the first segment is its destination only) by " + list
 	default:
-		does = "it is put into an IPv6 packet by " + list
+		return nil
 	}
 	where := mainTable
 	if vrf != "" {

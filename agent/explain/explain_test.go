@@ -28,6 +28,17 @@ func TestEveryBehaviorIsExplained(t *testing.T) {
 	}
 }
 
+// TestEveryModeIsExplained is the same for encapsulations.
+func TestEveryModeIsExplained(t *testing.T) {
+	for n := range 256 {
+		e := encap(object.EncapMode(n), "fc00::1")
+		known := !strings.HasPrefix(e.Mode.String(), "mode(")
+		if steps := explain.Route(&object.Route{NextHops: []object.NextHop{{Link: "e1", Encap: e}}}, nil); known != (len(steps) > 0) {
+			t.Errorf("%s is explained as %q", e.Mode, steps)
+		}
+	}
+}
+
 // TestEveryFieldIsExplained fails when an object has a new field: what it means for a
 // packet has to be in the words, and then here.
 func TestEveryFieldIsExplained(t *testing.T) {
