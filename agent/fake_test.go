@@ -58,7 +58,7 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	link := o.(object.Link)
 	l := object.LinkState{
 		Name: name, Kind: string(link.Type), Type: 1, Table: link.Table, Peer: link.Peer,
-		Parent: link.Parent, VLAN: link.VLAN,
+		Parent: link.Parent, VLAN: link.VLAN, Tunnel: link.Tunnel,
 		Ours: !slices.Contains(v.foreign, name), Oper: object.OperUp,
 	}
 	if name == "lo" {

@@ -18,6 +18,7 @@ import (
 	"heddle/agent/datastore"
 	hpb "heddle/gen/rpc"
 	"heddle/kernel/iproute"
+	"heddle/kernel/object"
 	"heddle/reconcile"
 )
 
@@ -44,7 +45,7 @@ func (fakeWords) HopID(_ context.Context, hop string, taken map[uint32]bool) (ui
 	return h.Sum32(), false, nil
 }
 
-func (fakeWords) Likeness(context.Context, string) (net.HardwareAddr, uint32, error) {
+func (fakeWords) Likeness(context.Context, object.Link) (net.HardwareAddr, uint32, error) {
 	return nil, 0, nil
 }
 

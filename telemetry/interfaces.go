@@ -340,6 +340,7 @@ func interfaceEntry(l link) *state.Interface {
 			e.Vlan.ParentInterface = ptr(l.Parent)
 		}
 	}
+	addTunnel(e, l.LinkState)
 	// The loopback's MTU of 65536 is one more than the model's type holds.
 	if l.MTU <= 65535 {
 		e.Mtu = ptr(uint16(l.MTU))
@@ -362,6 +363,12 @@ func interfaceType(l object.LinkState) state.E_HeddleInterfaceTypes_INTERFACE_TY
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_DUMMY
 	case l.Kind == "veth":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_VETH
+	case l.Kind == "gre", l.Kind == "ip6gre":
+		return state.HeddleInterfaceTypes_INTERFACE_TYPE_tunnel
+	case l.Kind == "gretap", l.Kind == "ip6gretap":
+		return state.HeddleInterfaceTypes_INTERFACE_TYPE_GRETAP
+	case l.Kind == "vxlan":
+		return state.HeddleInterfaceTypes_INTERFACE_TYPE_VXLAN
 	case l.Kind == "vlan":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_l2vlan
 	case l.Kind == "vrf":

@@ -42,6 +42,9 @@ func TestLinks(t *testing.T) {
 		object.LinkState{Name: "br0", Kind: "bridge", Type: 1, MTU: 9000},
 		object.LinkState{Name: "e1.7", Kind: "vlan", Type: 1, MTU: 1500, Up: true, Parent: "e1", VLAN: object.VLAN{ID: 7}, Ours: true},
 		object.LinkState{Name: "tag0", Kind: "vlan", Type: 1, MTU: 1500, VLAN: object.VLAN{ID: 8, Service: true}},
+		object.LinkState{Name: "g4", Kind: "gre", Type: 778, MTU: 1476, Tunnel: object.Tunnel{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.2"), Key: 7, Keyed: true}},
+		object.LinkState{Name: "t6", Kind: "ip6gretap", Type: 1, MTU: 1434, Tunnel: object.Tunnel{Local: netip.MustParseAddr("2001:db8::1"), Remote: netip.MustParseAddr("2001:db8::2"), TTL: 9}},
+		object.LinkState{Name: "x1", Kind: "vxlan", Type: 1, MTU: 1450, Parent: "e1", Tunnel: object.Tunnel{Remote: netip.MustParseAddr("239.0.0.1"), VNI: 5, Port: 4789, Learn: true}},
 		object.LinkState{Name: "bad/name", Kind: "dummy"})
 
 	static := address("e1", "2001:db8::1/64")

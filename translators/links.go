@@ -9,8 +9,11 @@ const maxLevels = 8
 // ParentOf is the name of the interface that another one is on, "" if it is on
 // none.
 func ParentOf(i *Interface) string {
-	if i.Type == TypeVLAN && i.Vlan != nil {
+	switch {
+	case i.Type == TypeVLAN && i.Vlan != nil:
 		return Str(i.Vlan.ParentInterface)
+	case i.Type == TypeVXLAN && i.Vxlan != nil:
+		return Str(i.Vxlan.ParentInterface)
 	}
 	return ""
 }
@@ -61,12 +64,12 @@ func (v View) above1(key schema.EntryKey, levels int, fn func(schema.EntryKey)) 
 // takes over what the parent has when it is made, which may be before the parent has
 // what is configured.
 func (v View) ConfiguredMTU(i *Interface) *uint16 {
-	mtu := i.Mtu
+	mtu, vlan := i.Mtu, i.Type == TypeVLAN
 	v.Below(i, func(_ string, below *Interface) bool {
-		if mtu == nil {
-			mtu = below.Mtu
+		if mtu == nil && vlan {
+			mtu, vlan = below.Mtu, below.Type == TypeVLAN
 		}
-		return mtu == nil
+		return mtu == nil && vlan
 	})
 	return mtu
 }

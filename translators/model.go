@@ -23,6 +23,9 @@ const (
 	TypeEthernet         = config.HeddleInterfaceTypes_INTERFACE_TYPE_ethernetCsmacd
 	TypeSoftwareLoopback = config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
 	TypeVLAN             = config.HeddleInterfaceTypes_INTERFACE_TYPE_l2vlan
+	TypeTunnel           = config.HeddleInterfaceTypes_INTERFACE_TYPE_tunnel
+	TypeGRETap           = config.HeddleInterfaceTypes_INTERFACE_TYPE_GRETAP
+	TypeVXLAN            = config.HeddleInterfaceTypes_INTERFACE_TYPE_VXLAN
 
 	TPIDService = config.HeddleVlanTypes_TPID_TYPES_TPID_0X88A8
 

@@ -406,8 +406,14 @@ func setAll[K, V comparable](m, values map[K]V) (undo func()) {
 
 // claimLeaf is the leaf that what a link occupies comes from.
 func claimLeaf(o object.Object) string {
-	if l, ok := o.(object.Link); ok && l.Type == object.LinkVLAN {
+	l, ok := o.(object.Link)
+	switch {
+	case ok && l.Type == object.LinkVLAN:
 		return "vlan/config/vlan-id"
+	case ok && l.Type == object.LinkVXLAN:
+		return "vxlan/config/vni"
+	case ok && l.Tunnel != object.Tunnel{}:
+		return "tunnel/config/gre-key"
 	}
 	return "config/table-id"
 }

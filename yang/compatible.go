@@ -10,6 +10,7 @@ package yang
 func Compatible() map[string][]string {
 	return map[string][]string{
 		"heddle-if-ip":                  {"openconfig-if-ip"},
+		"heddle-if-tunnel":              {"openconfig-if-tunnel"},
 		"heddle-interface-types":        {"iana-if-type"},
 		"heddle-interfaces":             {"openconfig-interfaces"},
 		"heddle-local-routing-types":    {"openconfig-local-routing"},

@@ -24,6 +24,8 @@ func interfaceRules(m *translators.Model) []rule {
 		{"veth-peer", m.Interface, vethPeer},
 		{"vlan-parent", m.Interface, vlanParent},
 		{"vlan-mtu", m.Interface, vlanMTU},
+		{"tunnel", m.Interface, tunnel},
+		{"vxlan", m.Interface, vxlan},
 		{"mtu-ipv6", m.Interface, mtuForIPv6},
 		{"mtu-ipv6", m.NextHop, mtuOfLink},
 		{"mtu-ipv6", m.SID, mtuOfLink},
@@ -46,6 +48,12 @@ func kindOf(i *translators.Interface) object.LinkType {
 		return object.LinkVeth
 	case translators.TypeVLAN:
 		return object.LinkVLAN
+	case translators.TypeTunnel:
+		return object.LinkGRE // or ip6gre: which one may change with the addresses
+	case translators.TypeGRETap:
+		return object.LinkGRETap
+	case translators.TypeVXLAN:
+		return object.LinkVXLAN
 	case translators.TypeSoftwareLoopback:
 		if translators.Str(i.Name) != translators.LoopbackLink {
 			return object.LinkDummy
@@ -58,10 +66,11 @@ func interfaceType(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	i := entry.(*translators.Interface)
 	switch i.Type {
 	case translators.TypeUnset, translators.TypeEthernet, translators.TypeSoftwareLoopback,
-		translators.TypeDummy, translators.TypeVeth, translators.TypeVLAN:
+		translators.TypeDummy, translators.TypeVeth, translators.TypeVLAN,
+		translators.TypeTunnel, translators.TypeGRETap, translators.TypeVXLAN:
 	default:
 		c.fail(k, "config/type", translators.EnumName(i.Type), "such an interface is shown in state and cannot be configured",
-			"use DUMMY, VETH, l2vlan, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
+			"use DUMMY, VETH, l2vlan, tunnel, GRETAP, VXLAN, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
 		return
 	}
 	if kindOf(i) != "" && translators.Str(i.Name) == translators.LoopbackLink {

@@ -32,12 +32,7 @@ func vlanParent(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if parent == translators.LoopbackLink {
 		c.fail(k, parentLeaf, parent, "lo takes no VLANs", "name another interface")
 	}
-	ring := parent == name
-	c.Below(i, func(below string, _ *translators.Interface) bool {
-		ring = ring || below == name
-		return !ring
-	})
-	if ring {
+	if c.onItself(name, i) {
 		c.fail(k, parentLeaf, parent, "the interface would be on top of itself", "name another interface")
 	}
 }
@@ -67,8 +62,8 @@ func neighbourAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		ip, mac = n.Ip, n.LinkLayerAddress
 	}
 	const leaf = "config/link-layer-address"
-	if _, i, ok := c.InterfaceOf(k); ok && translators.Str(i.Name) == translators.LoopbackLink {
-		c.fail(k, "", "", "lo has no neighbours", "configure it on the interface that leads to it")
+	if _, i, ok := c.InterfaceOf(k); ok && (translators.Str(i.Name) == translators.LoopbackLink || i.Type == translators.TypeTunnel) {
+		c.fail(k, "", "", translators.Str(i.Name)+" has no neighbours with a link-layer address", "configure it on the interface that leads to it")
 		return
 	}
 	if a := translators.Addr(ip); !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a.Is4In6() || a == limitedBroadcast {

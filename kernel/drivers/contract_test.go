@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -37,9 +38,11 @@ func TestContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, tried := caps[rtnl.FeatureIFB]; !tried {
-		caps[rtnl.FeatureIFB] = tryIFB(t)
+	rest, err := probe.Rest(context.Background())
+	if err != nil {
+		t.Fatal(err)
 	}
+	maps.Copy(caps, rest)
 	kerneltest.RunContract(t, func(t *testing.T) kerneltest.Env {
 		kerneltest.Namespace(t)
 		dir := t.TempDir()
@@ -58,20 +61,6 @@ func TestContract(t *testing.T) {
 		t.Cleanup(func() { d.Close() })
 		return kerneltest.Env{Driver: open(t), Reopen: open, Foreign: hand, Lacks: caps.Lacks}
 	})
-}
-
-// tryIFB tries what the probe leaves out on a kernel with dummy links.
-func tryIFB(t *testing.T) probe.Support {
-	kerneltest.Namespace(t)
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	if err := h.LinkAdd(&netlink.Ifb{LinkAttrs: netlink.LinkAttrs{Name: "try0"}}); err != nil {
-		return probe.Support{Reason: err.Error(), Remedy: "load the kernel module ifb"}
-	}
-	return probe.Support{OK: true}
 }
 
 // hand is somebody else: it talks to the kernel by a library that the drivers do
@@ -188,6 +177,12 @@ func newLink(o object.Link) netlink.Link {
 		return &netlink.Dummy{LinkAttrs: attrs}
 	case object.LinkIFB:
 		return &netlink.Ifb{LinkAttrs: attrs}
+	case object.LinkGRE:
+		return &netlink.Gretun{LinkAttrs: attrs, Local: o.Tunnel.Local.AsSlice(), Remote: o.Tunnel.Remote.AsSlice(), PMtuDisc: 1,
+			IKey: o.Tunnel.Key, OKey: o.Tunnel.Key, Ttl: o.Tunnel.TTL}
+	case object.LinkVXLAN:
+		return &netlink.Vxlan{LinkAttrs: attrs, VxlanId: int(o.Tunnel.VNI), Port: int(o.Tunnel.Port), Learning: o.Tunnel.Learn,
+			SrcAddr: o.Tunnel.Local.AsSlice(), Group: o.Tunnel.Remote.AsSlice()}
 	case object.LinkVLAN:
 		v := &netlink.Vlan{LinkAttrs: attrs, VlanId: int(o.VLAN.ID), VlanProtocol: netlink.VLAN_PROTOCOL_8021Q}
 		if o.VLAN.Service {
@@ -261,6 +256,9 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 	case object.KindNeighbour:
 		return h.getNeighbour(k)
 	}
+	if k.Kind == object.KindLink {
+		return h.getLink(k.ID)
+	}
 	l, err := h.nl.LinkByName(k.ID)
 	if err != nil {
 		return nil, false
@@ -279,13 +277,33 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 		}
 		return object.Member{Link: k.ID, Master: m.Attrs().Name}, true
 	}
-	o := object.Link{Name: k.ID, Type: object.LinkType(l.Type())}
+	return nil, false
+}
+
+func (h *hand) getLink(name string) (object.Object, bool) {
+	l, err := h.nl.LinkByName(name)
+	if err != nil {
+		return nil, false
+	}
+	o := object.Link{Name: name, Type: object.LinkType(l.Type())}
 	switch v := l.(type) {
 	case *netlink.Vrf:
 		o.Table = v.Table
 	case *netlink.Veth:
 		if p, err := h.nl.LinkByIndex(l.Attrs().ParentIndex); err == nil {
 			o.Peer = p.Attrs().Name
+		}
+	case *netlink.Gretun:
+		o.Tunnel = ends(v.Local, v.Remote)
+		o.Tunnel.TTL, o.Tunnel.Key, o.Tunnel.Keyed, o.Tunnel.Fragment = v.Ttl, v.IKey, v.IFlags&uint16(nl.GRE_KEY) != 0, v.PMtuDisc == 0 && o.Type == object.LinkGRE
+	case *netlink.Gretap:
+		o.Tunnel = ends(v.Local, v.Remote)
+		o.Tunnel.TTL, o.Tunnel.Key, o.Tunnel.Keyed = v.Ttl, v.IKey, v.IFlags&uint16(nl.GRE_KEY) != 0
+	case *netlink.Vxlan:
+		o.Tunnel = ends(v.SrcAddr, v.Group)
+		o.Tunnel.VNI, o.Tunnel.Port, o.Tunnel.TTL, o.Tunnel.Learn = uint32(v.VxlanId), uint16(v.Port), uint8(v.TTL), v.Learning
+		if p, err := h.nl.LinkByIndex(v.VtepDevIndex); v.VtepDevIndex != 0 && err == nil {
+			o.Parent = p.Attrs().Name
 		}
 	case *netlink.Vlan:
 		o.VLAN = object.VLAN{ID: uint16(v.VlanId), Service: v.VlanProtocol == netlink.VLAN_PROTOCOL_8021AD}
@@ -438,4 +456,10 @@ func TestOneOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Close()
+}
+
+func ends(local, remote net.IP) object.Tunnel {
+	a, _ := netip.AddrFromSlice(local)
+	b, _ := netip.AddrFromSlice(remote)
+	return object.Tunnel{Local: a.Unmap(), Remote: b.Unmap()}
 }

@@ -17,7 +17,7 @@ func (d *Drivers) HopID(ctx context.Context, hop string, taken map[uint32]bool) 
 }
 
 // Likeness implements iproute.Kernel.
-func (d *Drivers) Likeness(ctx context.Context, link string) (net.HardwareAddr, uint32, error) {
+func (d *Drivers) Likeness(ctx context.Context, link object.Link) (net.HardwareAddr, uint32, error) {
 	return d.Net.Likeness(ctx, link)
 }
 

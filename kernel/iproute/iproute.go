@@ -68,7 +68,7 @@ type Kernel interface {
 
 	// Likeness is the MAC address (nil: none) and the MTU in octets (0: left) that a
 	// link has now and gets again when it is deleted and made anew.
-	Likeness(ctx context.Context, link string) (net.HardwareAddr, uint32, error)
+	Likeness(ctx context.Context, link object.Link) (net.HardwareAddr, uint32, error)
 
 	// GivesBack is what s takes back to what it was before us.
 	GivesBack(ctx context.Context, s reconcile.Step) (GivenBack, error)

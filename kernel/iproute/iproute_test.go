@@ -27,7 +27,7 @@ func (bare) HopID(_ context.Context, hop string, taken map[uint32]bool) (uint32,
 	}
 	return id, hop == sharedHop.ID, nil
 }
-func (bare) Likeness(context.Context, string) (net.HardwareAddr, uint32, error) {
+func (bare) Likeness(context.Context, object.Link) (net.HardwareAddr, uint32, error) {
 	return net.HardwareAddr{2, 0, 0, 0, 0, 1}, 1400, nil
 }
 func (bare) GivesBack(context.Context, reconcile.Step) (iproute.GivenBack, error) {
@@ -120,7 +120,8 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		object any
 		fields string
 	}{
-		{object.Link{}, "Name Type Table Peer Parent VLAN"},
+		{object.Link{}, "Name Type Table Peer Parent VLAN Tunnel"},
+		{object.Tunnel{}, "Local Remote TTL Key Keyed Fragment VNI Port Learn"},
 		{object.VLAN{}, "ID Service"},
 		{object.Neighbour{}, "Link Addr MAC"},
 		{object.Sysctl{}, "Name Value Link"},

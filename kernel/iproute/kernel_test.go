@@ -3,6 +3,7 @@ package iproute_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -90,7 +91,7 @@ func (p *place) run(c iproute.Command) string {
 var (
 	mac = regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`)
 	// What differs by chance, or follows a moment later, as all that waits for carrier.
-	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+|state [A-Z]+|(LOWER_UP|NO-CARRIER|M-DOWN),|,(LOWER_UP|M-DOWN)|linkdown`)
+	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+|state [A-Z]+|(LOWER_UP|NO-CARRIER|M-DOWN),|,(LOWER_UP|M-DOWN)|linkdown|permaddr \S+`)
 	automatic = regexp.MustCompile(`(?m)^.*\b(inet6 |local |anycast |multicast |^)(fe80:|ff00:)\S* .*\n`)
 )
 
@@ -154,6 +155,18 @@ func with(objects ...object.Object) []object.Object { return objects }
 
 func vlan(name, parent string, v object.VLAN) object.Link {
 	return object.Link{Name: name, Type: object.LinkVLAN, Parent: parent, VLAN: v}
+}
+
+func vxlan(name, parent string, t object.Tunnel) object.Link {
+	return object.Link{Name: name, Type: object.LinkVXLAN, Parent: parent, Tunnel: t}
+}
+
+func ends4(ttl uint8) object.Tunnel {
+	return object.Tunnel{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.9"), TTL: ttl, Fragment: ttl == 0}
+}
+
+func ends6(key uint32) object.Tunnel {
+	return object.Tunnel{Local: netip.MustParseAddr("2001:db8:1::1"), Remote: netip.MustParseAddr("2001:db8:1::9"), Key: key, Keyed: key != 0}
 }
 
 func shared(hop *object.SharedNextHop, prefixes ...string) []object.Object {
@@ -243,6 +256,10 @@ func stages() []stage {
 		{"vlan with another number", append(slices.Clone(second), vlan("tag7", "ext1", object.VLAN{ID: 9}), up("tag7"), address("10.7.0.1/24", "tag7"),
 			vlan("tag8", "tag7", object.VLAN{ID: 8, Service: true}), object.LinkConfig{Link: "tag8", MTU: 1300, Admin: object.AdminUp},
 			object.Neighbour{Link: "tag7", Addr: netip.MustParseAddr("10.7.0.7"), MAC: object.MAC{2, 0, 0, 0, 0, 8}})},
+		{"vxlan", append(slices.Clone(second), vxlan("vx5", "", object.Tunnel{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.9"), VNI: 5, Port: 4789, Learn: true}),
+			vxlan("vx6", "ext0", object.Tunnel{Remote: netip.MustParseAddr("ff02::77"), VNI: 6, Port: 8472, TTL: 3}), up("vx5"))},
+		{"gre", append(slices.Clone(second), object.Link{Name: "tun0", Type: object.LinkGRE, Tunnel: ends4(0)}, object.Link{Name: "tap0", Type: object.LinkGRETap, Tunnel: ends4(64)},
+			object.Link{Name: "tun6", Type: object.LinkIP6GRE, Tunnel: ends6(7)}, object.Link{Name: "tap6", Type: object.LinkIP6GRETap, Tunnel: ends6(0)}, up("tun0"), address("10.7.0.1/30", "tun0"))},
 		{"vrf", slices.Concat(second, vrf(110), with(address("2001:db8:3::1/64", "ext1"), address("10.0.0.1/24", "ext1")))},
 		{"vrf with another table", slices.Concat(second, vrf(130), with(address("2001:db8:3::1/64", "ext1"), address("10.0.0.1/24", "ext1")))},
 		{"nothing", nil},
@@ -260,6 +277,11 @@ func TestCommandsDoWhatDriversDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rest, err := probe.Rest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(caps, rest)
 	driven, typed := newPlace(t), newPlace(t)
 	typed.model = driven
 	var d *drivers.Drivers

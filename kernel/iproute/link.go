@@ -30,10 +30,10 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		return []Command{mark}, nil
 	}
 	add := Command{"ip", "link", "add", "name", l.Name}
-	if l.Parent != "" {
+	if l.Type == object.LinkVLAN {
 		add = append(add, "link", l.Parent)
 	}
-	if err := w.likeness(ctx, &add, l.Name); err != nil {
+	if err := w.likeness(ctx, &add, l); err != nil {
 		return nil, err
 	}
 	add = append(add, "type", string(l.Type))
@@ -42,7 +42,7 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		add = append(add, "table", number(l.Table))
 	case object.LinkVeth:
 		add = append(add, "peer", "name", l.Peer)
-		if err := w.likeness(ctx, &add, l.Peer); err != nil {
+		if err := w.likeness(ctx, &add, object.Link{Name: l.Peer, Type: l.Type}); err != nil {
 			return nil, err
 		}
 	case object.LinkVLAN:
@@ -50,6 +50,10 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 			add = append(add, "protocol", "802.1ad")
 		}
 		add = append(add, "id", number(uint32(l.VLAN.ID)), "loose_binding", "on")
+	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap:
+		add = gre(add, l.Tunnel)
+	case object.LinkVXLAN:
+		add = vxlan(add, l)
 	case object.LinkDummy, object.LinkIFB:
 	default:
 		return nil, &UnknownError{l, fmt.Sprintf("links of type %s", l.Type)}
@@ -58,11 +62,11 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 }
 
 // likeness adds what a link that is made anew has of the one before.
-func (w *writer) likeness(ctx context.Context, add *Command, name string) error {
-	if !w.dropped[name] {
+func (w *writer) likeness(ctx context.Context, add *Command, l object.Link) error {
+	if !w.dropped[l.Name] {
 		return nil
 	}
-	mac, mtu, err := w.k.Likeness(ctx, name)
+	mac, mtu, err := w.k.Likeness(ctx, l)
 	if len(mac) > 0 {
 		*add = append(*add, "address", mac.String())
 	}
@@ -127,4 +131,49 @@ func neighbour(s reconcile.Step, n object.Neighbour) []Command {
 	}
 	return one("ip", "neighbour", "replace", n.Addr.String(), "lladdr", n.MAC.String(), "dev", n.Link,
 		"nud", "permanent", "protocol", number(rtnl.Protocol))
+}
+
+func gre(add Command, t object.Tunnel) Command {
+	add = append(add, "local", t.Local.String(), "remote", t.Remote.String())
+	if t.Keyed {
+		add = append(add, "key", number(t.Key))
+	}
+	ttl := "inherit"
+	if t.TTL != 0 {
+		ttl = number(uint32(t.TTL))
+	}
+	switch {
+	case t.Over6():
+		add = append(add, "hoplimit", ttl, "encaplimit", "none")
+	case t.Fragment:
+		add = append(add, "ttl", ttl, "nopmtudisc")
+	default:
+		add = append(add, "ttl", ttl)
+	}
+	return add
+}
+
+func vxlan(add Command, l object.Link) Command {
+	t := l.Tunnel
+	add = append(add, "id", number(t.VNI))
+	if t.Local.IsValid() {
+		add = append(add, "local", t.Local.String())
+	}
+	switch {
+	case t.Remote.IsMulticast():
+		add = append(add, "group", t.Remote.String())
+	case t.Remote.IsValid():
+		add = append(add, "remote", t.Remote.String())
+	}
+	if l.Parent != "" {
+		add = append(add, "dev", l.Parent)
+	}
+	add = append(add, "dstport", number(uint32(t.Port)))
+	if t.TTL != 0 {
+		add = append(add, "ttl", number(uint32(t.TTL)))
+	}
+	if !t.Learn {
+		add = append(add, "nolearning")
+	}
+	return add
 }

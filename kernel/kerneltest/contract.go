@@ -212,6 +212,9 @@ var (
 	addr6    = object.Address{Link: "ext1", Prefix: netip.MustParsePrefix("2001:db8:1::1/64")}
 	neigh4   = object.Neighbour{Link: "ext1", Addr: netip.MustParseAddr("192.0.2.77"), MAC: object.MAC{2, 0, 0, 0, 0, 9}}
 	neigh6   = object.Neighbour{Link: "ext1", Addr: netip.MustParseAddr("2001:db8:1::77"), MAC: object.MAC{2, 0, 0, 0, 0, 9}}
+	gre1     = object.Link{Name: "tun0", Type: object.LinkGRE, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, TTL: 64, Key: 70000, Keyed: true}}
+	ends6    = object.Tunnel{Local: addr6.Prefix.Addr(), Remote: neigh6.Addr, Key: 0, Keyed: true}
+	vxlan5   = object.Link{Name: "vx5", Type: object.LinkVXLAN, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, VNI: 5, Port: 4789, Learn: true}}
 	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
 )
 

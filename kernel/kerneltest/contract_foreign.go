@@ -27,6 +27,8 @@ func conflictCases() []conflictCase {
 		{"link/name", nil, object.Link{Name: "wire-a", Type: object.LinkVeth, Peer: "theirs"}, vethA, "wire-a"},
 		{"link/vrf-name", nil, object.Link{Name: "blue", Type: object.LinkVRF, Table: 999}, vrfBlue, "blue"},
 		{"link/vrf-table", nil, other, vrfBlue, "theirs"},
+		{"link/gre-ends", nil, object.Link{Name: "theirs", Type: object.LinkGRE, Tunnel: gre1.Tunnel}, gre1, "theirs"},
+		{"link/vxlan-id", nil, object.Link{Name: "theirs", Type: object.LinkVXLAN, Tunnel: vxlan5.Tunnel}, vxlan5, "theirs"},
 		{"link/vlan-id", nil, object.Link{Name: "theirs", Type: object.LinkVLAN, Parent: "ext1", VLAN: vlan7.VLAN}, vlan7, "theirs"},
 		{"address/ipv4", nil, addr4, addr4, addr4.Prefix.String()},
 		{"address/ipv6", nil, addr6, addr6, addr6.Prefix.String()},

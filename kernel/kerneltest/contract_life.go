@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"errors"
+	"net/netip"
 
 	"heddle/kernel/object"
 	"heddle/reconcile"
@@ -32,6 +33,15 @@ func lifeCases() []lifeCase {
 		{"link/vrf", nil, vrfBlue, nil},
 		{"link/veth", nil, vethA, nil},
 		{"link/vlan", nil, vlan7, nil},
+		{"link/gre", nil, gre1, nil},
+		{"link/gre-plain", nil, object.Link{Name: "tun1", Type: object.LinkGRE, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, Fragment: true}}, nil},
+		{"link/gretap", nil, object.Link{Name: "tap0", Type: object.LinkGRETap, Tunnel: gre1.Tunnel}, nil},
+		{"link/ip6gre", nil, object.Link{Name: "tun6", Type: object.LinkIP6GRE, Tunnel: ends6}, nil},
+		{"link/ip6gretap", nil, object.Link{Name: "tap6", Type: object.LinkIP6GRETap, Tunnel: ends6}, nil},
+		{"link/vxlan", nil, vxlan5, nil},
+		{"link/vxlan-ipv6", nil, object.Link{Name: "vx6", Type: object.LinkVXLAN, Tunnel: object.Tunnel{Local: ends6.Local, Remote: ends6.Remote, VNI: 6, Port: 8472}}, nil},
+		{"link/vxlan-group", nil, object.Link{Name: "vx7", Type: object.LinkVXLAN, Parent: "ext1",
+			Tunnel: object.Tunnel{Remote: netip.MustParseAddr("239.0.0.7"), VNI: 7, Port: 4789, TTL: 3, Learn: true}}, nil},
 		{"link/vlan-service", nil, object.Link{Name: "tag0", Type: object.LinkVLAN, Parent: "ext1", VLAN: object.VLAN{ID: 7, Service: true}}, nil},
 		{"link/vlan-on-vlan", []object.Object{vlan7}, object.Link{Name: "tag1", Type: object.LinkVLAN, Parent: "tag0", VLAN: object.VLAN{ID: 8}}, nil},
 		{"member", []object.Object{vrfBlue}, inBlue, nil},
@@ -181,6 +191,7 @@ func orphanCases() []orphanCase {
 		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
 		{"sid-out-link", sid("fc00:9::1", object.EndDX2, outBy("nowhere")), "nowhere"},
 		{"sid-no-ethernet", sid("fc00:9::1", object.EndDX2, outBy("lo")), "lo"},
+		{"vxlan-parent", object.Link{Name: "vx7", Type: object.LinkVXLAN, Parent: "nowhere", Tunnel: vxlan5.Tunnel}, "nowhere"},
 		{"vlan-parent", object.Link{Name: "tag0", Type: object.LinkVLAN, Parent: "nowhere", VLAN: object.VLAN{ID: 7}}, "nowhere"},
 		{"veth-peer", object.Link{Name: "wire-b", Type: object.LinkVeth, Peer: "wire-a"}, ""},
 	}

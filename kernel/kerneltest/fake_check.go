@@ -163,6 +163,11 @@ func (p *preview) linkInTheWay(o object.Link, taken func(object.Object) error) e
 		peer := object.Link{Name: o.Peer, Type: o.Type, Peer: o.Name}
 		p.links[o.Peer] = &peer
 	}
+	if (o.Tunnel != object.Tunnel{}) {
+		if l := p.f.likeTunnel(o); l != nil && !l.alias {
+			return taken(l.object())
+		}
+	}
 	if o.Type == object.LinkVLAN {
 		if l := p.f.vlanOn(p.f.links[o.Parent], o.VLAN); l != nil && !l.alias {
 			return taken(l.object())

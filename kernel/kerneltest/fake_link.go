@@ -20,6 +20,7 @@ type fakeLink struct {
 	peer   string
 	parent *fakeLink // that it is on
 	vlan   object.VLAN
+	tunnel object.Tunnel
 	mtu    uint32
 	up     bool
 	master *fakeLink
@@ -43,7 +44,7 @@ type fakeNeighbour struct {
 }
 
 func (l *fakeLink) object() object.Link {
-	o := object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer, VLAN: l.vlan}
+	o := object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer, VLAN: l.vlan, Tunnel: l.tunnel}
 	if l.parent != nil {
 		o.Parent = l.parent.name
 	}
@@ -130,6 +131,10 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 		if err := f.createVLAN(o); err != nil {
 			return err
 		}
+	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap, object.LinkVXLAN:
+		if err := f.createTunnel(o); err != nil {
+			return err
+		}
 	default:
 		return says("Unknown device type", syscall.EOPNOTSUPP)
 	}
@@ -151,6 +156,29 @@ func (f *Fake) createVLAN(o object.Link) error {
 	}
 	l := f.newLink(o.Name, o.Type, parent.mtu)
 	l.parent, l.vlan = parent, o.VLAN
+	return nil
+}
+
+func (f *Fake) createTunnel(o object.Link) error {
+	parent := f.links[o.Parent]
+	if parent == nil && o.Parent != "" {
+		return says("Invalid local interface, device not found", syscall.ENODEV)
+	}
+	if other := f.likeTunnel(o); other != nil {
+		return fmt.Errorf("link %s is such a tunnel: %w", other.name, syscall.EEXIST)
+	}
+	l := f.newLink(o.Name, o.Type, 1450)
+	l.parent, l.tunnel = parent, o.Tunnel
+	return nil
+}
+
+// likeTunnel is a tunnel that the kernel cannot tell from o.
+func (f *Fake) likeTunnel(o object.Link) *fakeLink {
+	for _, l := range f.links {
+		if l.kind == o.Type && l.name != o.Name && slices.Equal(object.Claims(l.object(), nil), object.Claims(o, nil)) {
+			return l
+		}
+	}
 	return nil
 }
 

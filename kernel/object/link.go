@@ -16,6 +16,12 @@ const (
 	LinkVeth  LinkType = "veth"
 	LinkVLAN  LinkType = "vlan"
 
+	LinkGRE       LinkType = "gre"       // IP packets over IPv4
+	LinkGRETap    LinkType = "gretap"    // Ethernet frames over IPv4
+	LinkIP6GRE    LinkType = "ip6gre"    // IP packets over IPv6
+	LinkIP6GRETap LinkType = "ip6gretap" // Ethernet frames over IPv6
+	LinkVXLAN     LinkType = "vxlan"
+
 	// LinkIFB is an intermediate functional block (drivers/net/ifb.c): like a
 	// dummy never without carrier, and it drops what is sent to it unless tc
 	// redirected it there. Kernels that lack dummy links tend to have it.
@@ -36,9 +42,11 @@ type Link struct {
 	// what is already there (see Creates).
 	Peer string
 
-	// Parent names the link that a VLAN is on; empty for other types.
+	// Parent names the link that a VLAN is on, and the one that the packets of a VXLAN
+	// leave by; empty for other types, and for a VXLAN that is routed.
 	Parent string
 	VLAN   VLAN
+	Tunnel Tunnel
 }
 
 // VLAN is the tag of a VLAN link; the zero value is none.
@@ -78,7 +86,7 @@ func (l Link) Needs(into []Key) []Key {
 func (l Link) Equal(o Object) bool { return Object(l) == o }
 
 // Mutable is false: the kernel changes neither the table of a VRF nor the peer
-// of a veth nor the tag of a VLAN.
+// of a veth nor the tag of a VLAN, and a tunnel that leads elsewhere is another one.
 func (l Link) Mutable(Object) bool { return false }
 
 func (l Link) Claims(into []Claim) []Claim {
@@ -90,6 +98,10 @@ func (l Link) Claims(into []Claim) []Claim {
 		return append(into, Claim{Name: "device " + l.Name}, Claim{Name: "device " + l.Peer})
 	case l.Type == LinkVLAN:
 		return append(into, Claim{Name: fmt.Sprintf("vlan %s dev %s", l.VLAN, l.Parent)})
+	case l.Type == LinkVXLAN:
+		return append(into, Claim{Name: fmt.Sprintf("vxlan id %d dstport %d%s", l.Tunnel.VNI, l.Tunnel.Port, l.Tunnel.over())})
+	case l.Tunnel != Tunnel{}:
+		return append(into, Claim{Name: fmt.Sprintf("%s %s", l.Type, l.Tunnel.ends())})
 	}
 	return into
 }
@@ -102,6 +114,10 @@ func (l Link) String() string {
 		return fmt.Sprintf("link %s type veth peer %s", l.Name, l.Peer)
 	case LinkVLAN:
 		return fmt.Sprintf("link %s link %s type vlan %s", l.Name, l.Parent, l.VLAN)
+	case LinkVXLAN:
+		return fmt.Sprintf("link %s type vxlan %s", l.Name, l.Tunnel.vxlan(l.Parent))
+	case LinkGRE, LinkGRETap, LinkIP6GRE, LinkIP6GRETap:
+		return fmt.Sprintf("link %s type %s %s", l.Name, l.Type, l.Tunnel.gre())
 	}
 	return fmt.Sprintf("link %s type %s", l.Name, l.Type)
 }

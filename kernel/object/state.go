@@ -17,6 +17,7 @@ type LinkState struct {
 	Peer   string // the other end of a veth, empty if it is in another namespace
 	Parent string // the link that it is on, such as that of a VLAN; empty for none here
 	VLAN   VLAN
+	Tunnel Tunnel
 	Ours   bool // made by us, by its alias
 	Stats  LinkStats
 }

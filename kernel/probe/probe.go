@@ -83,7 +83,41 @@ func (p *Prober) Supports(ctx context.Context, f rtnl.Feature) error {
 // Run tries every feature in a new network namespace, which is gone, with all
 // that was tried, when it returns. It needs CAP_SYS_ADMIN. It takes some tens of
 // milliseconds, and longer where kernel modules are loaded for it.
-func Run(ctx context.Context) (Capabilities, error) {
+func Run(ctx context.Context) (Capabilities, error) { return inNamespace(ctx, run) }
+
+// Rest tries the types of links that Run leaves out, because loading their modules
+// makes devices in the first network namespace.
+func Rest(ctx context.Context) (Capabilities, error) {
+	return inNamespace(ctx, func(ctx context.Context) (Capabilities, error) {
+		d, err := rtnl.Open(rtnl.Config{})
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		over := func(a, b string) object.Tunnel {
+			return object.Tunnel{Local: netip.MustParseAddr(a), Remote: netip.MustParseAddr(b)}
+		}
+		v4, v6 := over("192.0.2.1", "192.0.2.2"), over("2001:db8::1", "2001:db8::2")
+		caps := make(Capabilities)
+		for f, l := range map[rtnl.Feature]object.Link{
+			rtnl.FeatureIFB:       {Type: object.LinkIFB},
+			rtnl.FeatureGRE:       {Type: object.LinkGRE, Tunnel: v4},
+			rtnl.FeatureGRETap:    {Type: object.LinkGRETap, Tunnel: v4},
+			rtnl.FeatureIP6GRE:    {Type: object.LinkIP6GRE, Tunnel: v6},
+			rtnl.FeatureIP6GRETap: {Type: object.LinkIP6GRETap, Tunnel: v6},
+		} {
+			l.Name = "hprobe-" + string(l.Type)
+			caps[f] = Support{OK: true}
+			if r := d.Do(ctx, []reconcile.Step{{New: l}})[0]; r.Err != nil {
+				caps[f] = Support{Reason: reason(r.Err), Remedy: "load the kernel module for links of type " + string(l.Type)}
+			}
+		}
+		return caps, ctx.Err()
+	})
+}
+
+// inNamespace calls fn in a new network namespace, which is gone when it returns.
+func inNamespace(ctx context.Context, fn func(context.Context) (Capabilities, error)) (Capabilities, error) {
 	type answer struct {
 		caps Capabilities
 		err  error
@@ -96,7 +130,7 @@ func Run(ctx context.Context) (Capabilities, error) {
 			done <- answer{err: fmt.Errorf("make network namespace: %w", err)}
 			return
 		}
-		caps, err := run(ctx)
+		caps, err := fn(ctx)
 		done <- answer{caps, err}
 	}()
 	a := <-done
@@ -209,6 +243,10 @@ func linkTrials() []trial {
 			"load the kernel module 8021q, or use a kernel built with CONFIG_VLAN_8021Q"},
 		{rtnl.FeatureVLANService, object.Link{Name: "hprobev2", Type: object.LinkVLAN, Parent: probeLink, VLAN: object.VLAN{ID: 1, Service: true}},
 			"use a kernel built with CONFIG_VLAN_8021Q, and the tag TPID_0X8100"},
+		// GRE is not tried: loading its modules makes devices in the first namespace
+		// (gre0, gretap0, erspan0, ip6gre0).
+		{rtnl.FeatureVXLAN, object.Link{Name: "hprobevx", Type: object.LinkVXLAN, Tunnel: object.Tunnel{VNI: 1, Port: 4789, Learn: true}},
+			"load the kernel module vxlan, or use a kernel built with CONFIG_VXLAN"},
 		{rtnl.FeatureVRF, object.Link{Name: probeVRF, Type: object.LinkVRF, Table: table},
 			"load the kernel module vrf, or use a kernel built with CONFIG_NET_VRF"},
 		{rtnl.FeatureTunnelSource, object.TunnelSource{Source: netip.MustParseAddr("fc00::1")},

@@ -215,6 +215,8 @@ func (c *checker) link(l object.Link) error {
 		return c.present(l.Peer, l)
 	case l.Type == object.LinkVLAN:
 		return c.vlan(l)
+	case l.Tunnel != object.Tunnel{}:
+		return c.tunnel(l)
 	}
 	return nil
 }

@@ -17,6 +17,11 @@ const (
 	FeatureVeth          Feature = "veth links"
 	FeatureVLAN          Feature = "vlan links"
 	FeatureVLANService   Feature = "vlan links with service tags"
+	FeatureGRE           Feature = "gre links"
+	FeatureGRETap        Feature = "gretap links"
+	FeatureIP6GRE        Feature = "ip6gre links"
+	FeatureIP6GRETap     Feature = "ip6gretap links"
+	FeatureVXLAN         Feature = "vxlan links"
 	FeatureStrictMode    Feature = "vrf strict mode"
 	FeatureEnd           Feature = "End"
 	FeatureEndPSP        Feature = "flavor PSP of End"
@@ -94,6 +99,16 @@ func linkFeatures(l object.Link) []Feature {
 			return []Feature{FeatureVLAN, FeatureVLANService}
 		}
 		return []Feature{FeatureVLAN}
+	case object.LinkGRE:
+		return []Feature{FeatureGRE}
+	case object.LinkGRETap:
+		return []Feature{FeatureGRETap}
+	case object.LinkIP6GRE:
+		return []Feature{FeatureIP6GRE}
+	case object.LinkIP6GRETap:
+		return []Feature{FeatureIP6GRETap}
+	case object.LinkVXLAN:
+		return []Feature{FeatureVXLAN}
 	}
 	return nil
 }

@@ -45,13 +45,13 @@ func (d *Driver) HopID(ctx context.Context, hop string, taken map[uint32]bool) (
 
 // Likeness is what a link that is deleted and made anew gets of the one before: the
 // MAC address, nil for none, and the MTU in octets, 0 if that was ours.
-func (d *Driver) Likeness(ctx context.Context, name string) (mac net.HardwareAddr, mtu uint32, err error) {
+func (d *Driver) Likeness(ctx context.Context, as object.Link) (mac net.HardwareAddr, mtu uint32, err error) {
 	v, err := d.links.snapshot(ctx)
-	l := v.byName[name]
+	l := v.byName[as.Name]
 	if err != nil || l == nil {
 		return nil, 0, err
 	}
-	if rec, ok := d.prior.Get(object.LinkConfigKey(name)); !ok || rec.Ifindex != l.index || rec.Set[propMTU] == "" {
+	if rec, ok := d.prior.Get(object.LinkConfigKey(as.Name)); l.kind == string(as.Type) && (!ok || rec.Ifindex != l.index || rec.Set[propMTU] == "") {
 		mtu = l.mtu
 	}
 	return v.ownMAC(l), mtu, nil

@@ -330,17 +330,17 @@ func (k *kept) isPlanned(key object.Key) bool {
 
 // likeness writes what a link that is made anew, on a parent or nil, has of the one
 // before: the MAC address, from which its link-local address follows and which
-// neighbours know, and the MTU unless that was ours. A VLAN has no larger one than
-// its parent.
-func (k *kept) likeness(m *msgBuf, name string, parent *link) {
-	if k == nil || k.links[name] == nil || !k.links[name].dropped {
+// neighbours know, and the MTU unless that was ours, or the link is of another kind,
+// as a tunnel over IPv6 in place of IPv4. A VLAN has no larger one than its parent.
+func (k *kept) likeness(m *msgBuf, as object.Link, parent *link) {
+	if k == nil || k.links[as.Name] == nil || !k.links[as.Name].dropped {
 		return
 	}
-	l := k.links[name]
+	l := k.links[as.Name]
 	if len(l.ownMAC) > 0 {
 		m.bytes(unix.IFLA_ADDRESS, l.ownMAC)
 	}
-	if !l.ownMTU && (parent == nil || l.mtu <= parent.mtu) {
+	if !l.ownMTU && l.kind == string(as.Type) && (parent == nil || l.mtu <= parent.mtu) {
 		m.u32(unix.IFLA_MTU, l.mtu)
 	}
 }

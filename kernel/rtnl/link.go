@@ -76,8 +76,13 @@ const unknownType = "Unknown device type"
 
 // linkModule is the kernel module that makes links of a type.
 func linkModule(t object.LinkType) string {
-	if t == object.LinkVLAN {
+	switch t {
+	case object.LinkVLAN:
 		return "8021q"
+	case object.LinkGRE, object.LinkGRETap:
+		return "ip_gre"
+	case object.LinkIP6GRE, object.LinkIP6GRETap:
+		return "ip6_gre"
 	}
 	return string(t)
 }
@@ -105,11 +110,11 @@ func (d *Driver) createLink(ctx context.Context, l object.Link) error {
 	m := &c.out
 	m.str(unix.IFLA_IFNAME, l.Name)
 	m.u32(unix.IFLA_GROUP, linkGroup)
-	if parent != nil {
+	if parent != nil && l.Type != object.LinkVXLAN {
 		m.u32(unix.IFLA_LINK, uint32(parent.index))
 	}
-	d.kept.likeness(m, l.Name, parent)
-	d.linkInfo(m, l)
+	d.kept.likeness(m, l, parent)
+	d.linkInfo(m, l, parent)
 	m.end()
 	if err := c.request(ctx, nil); err != nil {
 		return err
@@ -191,11 +196,12 @@ func (d *Driver) readLink(ctx context.Context, name string) (object.Link, error)
 }
 
 // linkTypes are those that can be created.
-var linkTypes = []object.LinkType{object.LinkVRF, object.LinkDummy, object.LinkIFB, object.LinkVeth, object.LinkVLAN}
+var linkTypes = []object.LinkType{object.LinkVRF, object.LinkDummy, object.LinkIFB, object.LinkVeth, object.LinkVLAN,
+	object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap, object.LinkVXLAN}
 
 // linkObject describes l; false when it is of a type that we do not create.
 func linkObject(v view, l *link) (object.Link, bool) {
-	o := object.Link{Name: l.name, Type: object.LinkType(l.kind), VLAN: l.vlan}
+	o := object.Link{Name: l.name, Type: object.LinkType(l.kind), VLAN: l.vlan, Tunnel: l.tunnel}
 	if p := v.parent(l); p != nil {
 		o.Parent = p.name
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // linkInfo writes what is special about the type of l: IFLA_LINKINFO, in the terms
-// of linux/if_link.h.
-func (d *Driver) linkInfo(m *msgBuf, l object.Link) {
+// of linux/if_link.h. parent is nil where l has none.
+func (d *Driver) linkInfo(m *msgBuf, l object.Link, parent *link) {
 	info := m.nest(unix.IFLA_LINKINFO)
 	m.str(unix.IFLA_INFO_KIND, string(l.Type))
 	data := m.nest(unix.IFLA_INFO_DATA)
@@ -24,7 +24,7 @@ func (d *Driver) linkInfo(m *msgBuf, l object.Link) {
 		m.b = append(m.b, make([]byte, unix.SizeofIfInfomsg)...)
 		m.str(unix.IFLA_IFNAME, l.Peer)
 		m.u32(unix.IFLA_GROUP, linkGroup)
-		d.kept.likeness(m, l.Peer, nil)
+		d.kept.likeness(m, object.Link{Name: l.Peer, Type: l.Type}, nil)
 		m.unnest(peer)
 	case object.LinkVLAN:
 		m.u16(nl.IFLA_VLAN_ID, l.VLAN.ID)
@@ -35,6 +35,10 @@ func (d *Driver) linkInfo(m *msgBuf, l object.Link) {
 		m.hdr(nl.IFLA_VLAN_FLAGS, 8) // struct ifla_vlan_flags: flags, mask
 		m.b = native.AppendUint32(m.b, vlanLooseBinding)
 		m.b = native.AppendUint32(m.b, vlanLooseBinding)
+	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap:
+		greInfo(m, l.Tunnel)
+	case object.LinkVXLAN:
+		vxlanInfo(m, l.Tunnel, parent)
 	}
 	m.unnest(data)
 	m.unnest(info)
@@ -67,6 +71,10 @@ func parseLinkInfo(l *link, b []byte) {
 		}
 	case object.LinkVLAN:
 		parseVLAN(l, data)
+	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap:
+		parseGRE(l, data)
+	case object.LinkVXLAN:
+		parseVXLAN(l, data)
 	}
 }
 
@@ -86,6 +94,9 @@ func (v view) parent(l *link) *link {
 	if l.kind == vethKind || l.linkedAbroad || l.linked == l.index {
 		return nil
 	}
+	if l.lower != 0 {
+		return v.byIndex[l.lower]
+	}
 	return v.byIndex[l.linked]
 }
 
@@ -93,8 +104,8 @@ func (v view) parent(l *link) *link {
 // moved takes over that of its new parent, which would have to listen to all packets
 // for another one.
 func (v view) ownMAC(l *link) net.HardwareAddr {
-	if p := v.parent(l); p != nil && bytes.Equal(p.mac, l.mac) {
-		return nil
+	if p := v.parent(l); l.hardware != unix.ARPHRD_ETHER || p != nil && bytes.Equal(p.mac, l.mac) {
+		return nil // that of a GRE tunnel is its source address
 	}
 	return l.mac
 }

@@ -90,6 +90,12 @@ func (m *msgBuf) be16(typ uint16, v uint16) {
 	m.b = append(m.b, 0, 0)
 }
 
+// be32 is a value in network byte order.
+func (m *msgBuf) be32(typ uint16, v uint32) {
+	m.hdr(typ, 4)
+	m.b = binary.BigEndian.AppendUint32(m.b, v)
+}
+
 func (m *msgBuf) u32(typ uint16, v uint32) {
 	m.hdr(typ, 4)
 	m.b = native.AppendUint32(m.b, v)
@@ -164,6 +170,13 @@ func (a *attrs) be16() uint16 {
 		return 0
 	}
 	return binary.BigEndian.Uint16(a.data)
+}
+
+func (a *attrs) be32() uint32 {
+	if len(a.data) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(a.data)
 }
 
 func (a *attrs) u32() uint32 {

@@ -22,6 +22,9 @@ const (
 
 	vlanLooseBinding = 4 // linux/if_vlan.h VLAN_FLAG_LOOSE_BINDING
 
+	greKey              = 0x2000 // linux/if_tunnel.h GRE_KEY
+	ip6IgnoreEncapLimit = 1      // linux/ip6_tunnel.h IP6_TNL_F_IGN_ENCAP_LIMIT
+
 	encapSeg6      = 5 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6
 	encapSeg6Local = 7 // linux/lwtunnel.h LWTUNNEL_ENCAP_SEG6_LOCAL
 

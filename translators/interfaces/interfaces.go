@@ -82,6 +82,10 @@ func link(i *translators.Interface) (l object.Link, made bool, err error) {
 		}
 		tag := object.VLAN{ID: *i.Vlan.VlanId, Service: i.Vlan.Tpid == translators.TPIDService}
 		return object.Link{Name: name, Type: object.LinkVLAN, Parent: *i.Vlan.ParentInterface, VLAN: tag}, true, nil
+	case translators.TypeTunnel, translators.TypeGRETap:
+		return gre(i)
+	case translators.TypeVXLAN:
+		return vxlan(i)
 	}
 	return l, false, fmt.Errorf("an interface of type %s cannot be configured", translators.EnumName(i.Type))
 }
