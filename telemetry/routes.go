@@ -182,7 +182,8 @@ func (b *batch) isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n *
 		mode = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	}
 	held := b.encapState(n.Encap)
-	return state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) == held.Mode && slices.Equal(enc.SegmentList, held.SegmentList)
+	return state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) == held.Mode && slices.Equal(enc.SegmentList, held.SegmentList) &&
+		(enc.SourceAddress == nil) == (held.SourceAddress == nil) && (enc.SourceAddress == nil || *enc.SourceAddress == *held.SourceAddress)
 }
 
 func (b *batch) fillNextHop(s *state.NetworkInstance_Protocol_Static_NextHop, e *config.NetworkInstance_Protocol_Static_NextHop, w way) {
@@ -218,6 +219,9 @@ func (b *batch) encapState(e *object.Encap) *encapState {
 	s := b.encaps[e]
 	if s == nil {
 		s = &encapState{Mode: encapMode(e.Mode), SegmentList: addressTexts(e.Segments)}
+		if e.Source.IsValid() {
+			s.SourceAddress = ptr(e.Source.String())
+		}
 		b.encaps[e] = s
 	}
 	return s

@@ -176,7 +176,7 @@ type View struct {
 // entries.
 type memo struct {
 	sidLink sidLinkState
-	encaps  map[string]*object.Encap // by mode and segments
+	encaps  map[string]*object.Encap // by mode, source and segments
 	hops    map[hopKey]*object.SharedNextHop
 	throws  map[throwKey]*object.Route
 	ways    []Way // of NextHopsOf

@@ -68,8 +68,16 @@ func (v View) CanShare(ipv4 bool) bool {
 // Encap is an encapsulation. Many thousands ask for the same few, which are one
 // object; nil where a segment is no address.
 func (v View) Encap(mode object.EncapMode, segments []string) *object.Encap {
+	return v.EncapFrom(netip.Addr{}, mode, segments)
+}
+
+// EncapFrom is Encap with a source of its own; an invalid one is that of the node.
+func (v View) EncapFrom(source netip.Addr, mode object.EncapMode, segments []string) *object.Encap {
 	var buf [256]byte
 	text := append(buf[:0], byte(mode))
+	if source.IsValid() {
+		text = append(source.AppendTo(text), ';')
+	}
 	for _, s := range segments {
 		text = append(append(text, s...), ',')
 	}
@@ -77,7 +85,7 @@ func (v View) Encap(mode object.EncapMode, segments []string) *object.Encap {
 	if known {
 		return e
 	}
-	e = &object.Encap{Mode: mode, Segments: make([]netip.Addr, len(segments))}
+	e = &object.Encap{Mode: mode, Segments: make([]netip.Addr, len(segments)), Source: source}
 	for i := range segments {
 		if e.Segments[i] = Addr(&segments[i]); !e.Segments[i].IsValid() {
 			return nil

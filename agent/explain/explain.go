@@ -111,6 +111,9 @@ func encapsulated(e *object.Encap, vrf string) []string {
 		segments[i] = a.String()
 	}
 	list := strings.Join(segments, ", then ")
+	if e.Source.IsValid() {
+		list += ", from " + e.Source.String()
+	}
 	first := "the outer packet"
 	var does string
 	switch e.Mode {

@@ -48,7 +48,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 	}{
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
-		{object.Encap{}, "Mode Segments"},
+		{object.Encap{}, "Mode Segments Source"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string
@@ -105,6 +105,10 @@ func TestRoute(t *testing.T) {
 		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2", Weight: 3}}}, nil, "its flow goes one of 2 ways; way 1 of weight 1: it is sent to fe80::2 by e1; way 2 of weight 3: it is sent by e2 to its destination, a neighbour there"},
 		"encapsulated in a VRF": {object.Route{VRF: "vrfA", Table: 110, NextHops: []object.NextHop{by}}, nil,
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in the table of VRF vrfA, then in table 254 (main)"},
+		"frames, from a source of their own": {object.Route{NextHops: []object.NextHop{{Link: "sr0", Encap: &object.Encap{Mode: object.HEncapsL2Red,
+			Segments: by.Encap.Segments, Source: netip.MustParseAddr("fc00::9")}}}}, nil,
+			"the Ethernet frame that it came in by is put into an IPv6 packet (reduced: the first segment is its destination only) by fc00::1, then fc00::2, from fc00::9; " +
+				"the outer packet is looked up by the first segment in table 254 (main)"},
 		"shared": {object.Route{SharedHop: "x"}, object.HopByContent(by),
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in table 254 (main)"},
 	} {

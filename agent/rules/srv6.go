@@ -14,6 +14,7 @@ func srv6Rules(m *translators.Model) []rule {
 	return []rule{
 		{"srv6-default-only", m.Instance, srv6Node},
 		{"srv6-source", m.Instance, srv6Source},
+		{"encap-source", m.NextHop, encapSource},
 		{"srv6-sid-interface", m.Instance, sidInterface},
 		{"srv6-default-only", m.SRv6Interface, srv6Place},
 		{"srv6-default-only", m.Locator, srv6Place},
@@ -53,10 +54,29 @@ func srv6Source(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if s == nil || s.SourceAddress == nil {
 		return
 	}
-	if a := translators.Addr(s.SourceAddress); !unicast6(a) || a.IsLinkLocalUnicast() {
-		c.fail(k, "segment-routing/srv6/config/source-address", *s.SourceAddress,
-			"answers to the outer packet could not reach this node", "use a global IPv6 unicast address of this node")
+	c.source(k, "segment-routing/srv6/config/source-address", *s.SourceAddress)
+}
+
+// source checks the source of an outer header.
+func (c *check) source(k schema.EntryKey, leaf, value string) {
+	if a := translators.Addr(&value); !unicast6(a) || a.IsLinkLocalUnicast() {
+		c.fail(k, leaf, value, "answers to the outer packet could not reach this node", "use a global IPv6 unicast address of this node")
 	}
+}
+
+func encapSource(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	e := entry.(*translators.NextHop).Srv6Encapsulation
+	if e == nil || e.SourceAddress == nil {
+		return
+	}
+	const leaf = "srv6-encapsulation/config/source-address"
+	switch {
+	case len(e.SegmentList) == 0:
+		c.fail(k, leaf, *e.SourceAddress, "nothing is encapsulated without segments", "set srv6-encapsulation/config/segment-list, or delete it")
+	case e.Mode == translators.ModeInsert:
+		c.fail(k, leaf, *e.SourceAddress, "H_INSERT makes no outer header", "delete it, or use H_ENCAPS")
+	}
+	c.source(k, leaf, *e.SourceAddress)
 }
 
 // carrier is the link that carries the SIDs, "" without an instance that has some.

@@ -105,6 +105,7 @@ func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
 	if e := nh.Srv6Encapsulation; e != nil && len(e.SegmentList) > 0 {
 		mode := cmp.Or(e.Mode, translators.ModeEncaps)
 		segments = append([]string{translators.EnumName(mode)}, e.SegmentList...)
+		segments = append(segments, translators.Str(e.SourceAddress))
 	}
 	h.way = fmt.Sprint(translators.Gateway(nh), " ", translators.OutLink(nh), " ", translators.Str(nh.NetworkInstance), " ", segments)
 	return h

@@ -132,7 +132,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.SharedNextHop{}, "ID Hop"},
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
-		{object.Encap{}, "Mode Segments"},
+		{object.Encap{}, "Mode Segments Source"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string

@@ -66,17 +66,25 @@ func (m EncapMode) String() string {
 type Encap struct {
 	Mode     EncapMode
 	Segments []netip.Addr // IPv6
+
+	// Source is the source of the outer header, IPv6; invalid: that of the network
+	// namespace (TunnelSource).
+	Source netip.Addr
 }
 
 func (e *Encap) equal(o *Encap) bool {
 	if e == nil || o == nil {
 		return e == o
 	}
-	return e.Mode == o.Mode && slices.Equal(e.Segments, o.Segments)
+	return e.Mode == o.Mode && e.Source == o.Source && slices.Equal(e.Segments, o.Segments)
 }
 
 func (e *Encap) String() string {
-	return fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, e.segments())
+	s := fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, e.segments())
+	if e.Source.IsValid() {
+		s += " tunsrc " + e.Source.String()
+	}
+	return s
 }
 
 func (e *Encap) segments() string {

@@ -50,6 +50,7 @@ const (
 	FeatureHEncapsL2Red6 Feature = "H.Encaps.L2.Red on IPv6 routes"
 	FeatureHEncapsL2Red4 Feature = "H.Encaps.L2.Red on IPv4 routes"
 	FeatureTunnelSource  Feature = "SRv6 tunnel source"
+	FeatureEncapSource   Feature = "SRv6 tunnel source of a route"
 	FeatureMultipath     Feature = "multipath routes"
 	FeatureGateway6Over4 Feature = "IPv4 routes with an IPv6 next hop"
 	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
@@ -201,8 +202,12 @@ func encapFeatures(e *object.Encap, v4 bool) []Feature {
 	default:
 		return nil
 	}
+	fs := []Feature{f6}
 	if v4 {
-		return []Feature{f4}
+		fs[0] = f4
 	}
-	return []Feature{f6}
+	if e.Source.IsValid() {
+		fs = append(fs, FeatureEncapSource)
+	}
+	return fs
 }

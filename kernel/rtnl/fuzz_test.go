@@ -16,10 +16,12 @@ import (
 // what it makes of it can be printed.
 func FuzzDecode(f *testing.F) {
 	segs := &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr("fc00:1::"), addr("fc00:2::")}}
+	from := &object.Encap{Mode: object.HEncapsRed, Segments: segs.Segments, Source: addr("fc00::9")}
 	enc := encoder{view: view{byName: map[string]*link{"v0": {index: 3, name: "v0"}}}}
 	for _, o := range []object.Object{
 		&object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}}},
 		&object.Route{Table: 1000, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("fe80::1"), Link: "v0", Encap: segs}, {Gateway: addr("fe80::2"), Link: "v0"}}},
+		&object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Link: "v0", Encap: from}}},
 		&object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("fe80::1"), OutLink: "v0", Dev: "v0"},
 		&object.LocalSID{SID: addr("fc00::3"), Table: 254, Behavior: object.EndB6Encaps, Policy: segs, Dev: "v0"},
 		&object.LocalSID{SID: addr("fc00::4"), Table: 254, Behavior: object.EndDX4, NextHop: addr("192.0.2.1"), Dev: "v0"},
@@ -160,6 +162,17 @@ func TestEncodedIsDecoded(t *testing.T) {
 		}
 	}
 	segs := []netip.Addr{addr("fc00:1::"), addr("fc00:2::"), addr("fc00:3::")}
+	from := &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Link: "v0",
+		Encap: &object.Encap{Mode: object.HEncaps, Segments: segs, Source: addr("fc00::9")}}}}
+	var m msgBuf
+	if err := (encoder{view: v}).write(&m, 0, 1, from); err != nil {
+		t.Fatal(err)
+	}
+	msg, _, _ := splitMessage(m.b)
+	r, ok := parseRoute(msg.data)
+	if got, whole := (decoder{view: v}).object(&r); !ok || !whole || !from.Equal(got) {
+		t.Fatalf("wrote %v, read %v", from, got)
+	}
 	for _, want := range []*object.LocalSID{
 		{Behavior: object.End},
 		{Behavior: object.End, Flavors: object.PSP},
@@ -202,12 +215,16 @@ func TestRefusedBeforeSending(t *testing.T) {
 		many[i] = addr("fc00::1")
 	}
 	for name, o := range map[string]object.Object{
-		"IPv4 segment":        &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("192.0.2.1")))},
-		"mapped segment":      &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("::ffff:192.0.2.1")))},
-		"no segment":          &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg())},
-		"too many segments":   &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(many...))},
-		"no next hop":         &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8")},
-		"IPv4 gateway":        &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
+		"IPv4 segment":      &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("192.0.2.1")))},
+		"mapped segment":    &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(addr("::ffff:192.0.2.1")))},
+		"no segment":        &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg())},
+		"too many segments": &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(seg(many...))},
+		"no next hop":       &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8")},
+		"IPv4 gateway":      &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: []object.NextHop{{Gateway: addr("192.0.2.2"), Link: "v0"}}},
+		"IPv4 source": &object.Route{Table: 254, Prefix: prefix("10.0.0.0/8"), NextHops: hop(&object.Encap{Mode: object.HEncaps,
+			Segments: many[:1], Source: addr("192.0.2.1")})},
+		"source without outer header": &object.Route{Table: 254, Prefix: prefix("2001:db8::/32"), NextHops: hop(&object.Encap{Mode: object.HInsert,
+			Segments: many[:1], Source: addr("fc00::1")})},
 		"IPv4 SID":            &object.LocalSID{SID: addr("192.0.2.9"), Table: 254, Behavior: object.End, Dev: "v0"},
 		"IPv4 End.X":          &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndX, NextHop: addr("192.0.2.9"), Dev: "v0"},
 		"IPv6 End.DX4":        &object.LocalSID{SID: addr("fc00::1"), Table: 254, Behavior: object.EndDX4, NextHop: addr("fe80::1"), Dev: "v0"},

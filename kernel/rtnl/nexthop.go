@@ -310,7 +310,7 @@ func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint3
 	if err != nil {
 		err = describe("read back", o.String(), err)
 	} else {
-		err = &DroppedError{Object: o.String(), Dropped: "part of it", Held: is.String()}
+		err = &DroppedError{Object: o.String(), Dropped: droppedFromHop(o.Hop, is.Hop), Held: is.String()}
 	}
 	if op == opCreate {
 		err = errors.Join(err, describe("take back", o.String(), d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)))

@@ -192,7 +192,8 @@ func nextHop(m *msgBuf, n object.NextHop, fam uint8) error {
 // maxSegments is what an SRH's length field, in units of 8 octets, can count.
 const maxSegments = 127
 
-// encap writes SEG6_IPTUNNEL_SRH: the mode and a segment routing header.
+// encap writes SEG6_IPTUNNEL_SRH, the mode and a segment routing header, and
+// SEG6_IPTUNNEL_SRC.
 func encap(m *msgBuf, e *object.Encap) error {
 	off := m.nest(nl.SEG6_IPTUNNEL_SRH)
 	m.b = native.AppendUint32(m.b, uint32(e.Mode))
@@ -200,6 +201,13 @@ func encap(m *msgBuf, e *object.Encap) error {
 		return err
 	}
 	m.unnest(off)
+	switch {
+	case !e.Source.IsValid():
+	case !e.Source.Is6() || e.Source.Is4In6() || e.Mode == object.HInsert:
+		return fmt.Errorf("source %s of encapsulation %s: it is an IPv6 address, and of an outer header", e.Source, e.Mode)
+	default:
+		m.addr(seg6IPTunnelSource, e.Source.WithZone(""))
+	}
 	return nil
 }
 

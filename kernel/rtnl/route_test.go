@@ -152,6 +152,33 @@ func TestRouteForms(t *testing.T) {
 	}
 }
 
+// TestEncapSource: the kernel keeps the source of an encapsulation, or it is refused
+// and nothing is left; of a route and of a next hop that routes share.
+func TestEncapSource(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	hop := object.NextHop{Link: "v0", Encap: &object.Encap{Mode: object.HEncaps, Segments: []netip.Addr{addr("fc00:1::")}, Source: addr("fc00::9")}}
+	for _, o := range []object.Object{
+		&object.Route{Table: object.TableMain, Prefix: prefix("2001:db8:a::/48"), NextHops: []object.NextHop{hop}},
+		&object.Route{Table: object.TableMain, Prefix: prefix("10.0.0.0/8"), NextHops: []object.NextHop{hop}},
+		object.HopByContent(hop),
+	} {
+		r := do(t, d, reconcile.Step{New: o})
+		if r.Err == nil && o.Equal(r.Got) {
+			continue
+		}
+		dropped, drops := errors.AsType[*DroppedError](r.Err)
+		_, refuses := errors.AsType[*KernelError](r.Err)
+		if !drops && !refuses || drops && dropped.Dropped != "tunsrc fc00::9" {
+			t.Errorf("%v: %v, read back %v", o, r.Err, r.Got)
+		}
+		left, err := d.Dump(context.Background(), o.Key().Kind)
+		if err != nil || len(left) != 0 {
+			t.Errorf("%v: left %v, %v", o, left, err)
+		}
+	}
+}
+
 // TestFirstMessage writes each form of route as the first message of a driver,
 // whose buffers are still empty.
 func TestFirstMessage(t *testing.T) {

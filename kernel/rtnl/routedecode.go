@@ -254,17 +254,24 @@ func (d decoder) hop(h *rawHop) (object.NextHop, bool) {
 
 // parseEncap decodes the attributes of a seg6 encapsulation.
 func parseEncap(b []byte) (*object.Encap, bool) {
-	var e *object.Encap
+	e := new(object.Encap)
 	for a := (attrs{rest: b}); a.next(); {
-		if a.typ != nl.SEG6_IPTUNNEL_SRH || len(a.data) < 4 {
+		switch {
+		case a.typ == seg6IPTunnelSource:
+			e.Source = a.addr()
+		case a.typ != nl.SEG6_IPTUNNEL_SRH || len(a.data) < 4:
 			return nil, false
-		}
-		e = &object.Encap{Mode: object.EncapMode(native.Uint32(a.data))}
-		if !parseSRH(a.data[4:], e) {
-			return nil, false
+		default:
+			e.Mode = object.EncapMode(native.Uint32(a.data))
+			if !parseSRH(a.data[4:], e) {
+				return nil, false
+			}
 		}
 	}
-	return e, e != nil
+	if e.Segments == nil {
+		return nil, false
+	}
+	return e, true
 }
 
 // parseSRH decodes the segments of a segment routing header for the mode of e;
@@ -349,7 +356,7 @@ func droppedFromSID(w, held *object.LocalSID, counted bool) string {
 	case w.Dev != held.Dev:
 		return "dev " + w.Dev
 	}
-	return "part of it"
+	return part
 }
 
 func droppedFromRoute(want, got object.Object) string {
@@ -365,9 +372,22 @@ func droppedFromRoute(want, got object.Object) string {
 		return fmt.Sprintf("%d of %d next hops", len(w.NextHops)-len(g.NextHops), len(w.NextHops))
 	}
 	for i, n := range w.NextHops {
-		if n.Encap != nil && g.NextHops[i].Encap == nil {
-			return n.Encap.String()
+		if lost := droppedFromHop(n, g.NextHops[i]); lost != part {
+			return lost
 		}
 	}
-	return "part of it"
+	return part
+}
+
+// part stands for what there are no better words for.
+const part = "part of it"
+
+func droppedFromHop(w, held object.NextHop) string {
+	switch {
+	case w.Encap != nil && held.Encap == nil:
+		return w.Encap.String()
+	case w.Encap != nil && w.Encap.Source != held.Encap.Source:
+		return "tunsrc " + w.Encap.Source.String()
+	}
+	return part
 }

@@ -50,6 +50,8 @@ const (
 	nhProtocolOctet = 2  // of struct nhmsg
 	rtProtocolOctet = 5  // of struct rtmsg
 
+	seg6IPTunnelSource = 2 // linux/seg6_iptunnel.h SEG6_IPTUNNEL_SRC, about Linux 7.1
+
 	seg6LocalIIF      = 6  // linux/seg6_local.h SEG6_LOCAL_IIF
 	seg6LocalOIF      = 7  // SEG6_LOCAL_OIF
 	seg6LocalCounters = 10 // linux/seg6_local.h SEG6_LOCAL_COUNTERS, Linux 5.14

@@ -312,7 +312,7 @@ func encap(v translators.View, nh *translators.NextHop) (*object.Encap, error) {
 	if c == nil || len(c.SegmentList) == 0 {
 		return nil, nil
 	}
-	e := v.Encap(modes[c.Mode], c.SegmentList)
+	e := v.EncapFrom(translators.Addr(c.SourceAddress), modes[c.Mode], c.SegmentList)
 	if e == nil {
 		return nil, fmt.Errorf("a segment of %q is no address", c.SegmentList)
 	}
