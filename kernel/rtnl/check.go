@@ -317,8 +317,8 @@ func (c *checker) sid(s reconcile.Step, o *object.LocalSID) error {
 		if err := c.present(o.OutLink, o); err != nil {
 			return err
 		}
-		if l := c.v.byName[o.OutLink]; o.Behavior == object.EndDX2 && l != nil && !c.drops[o.OutLink] {
-			if err := takesFrames(l); err != nil {
+		if o.Behavior == object.EndDX2 {
+			if err := c.frames(o.OutLink); err != nil {
 				return err
 			}
 		}
@@ -330,13 +330,28 @@ func (c *checker) sid(s reconcile.Step, o *object.LocalSID) error {
 	return nil
 }
 
+// frames checks the link that End.DX2 sends by, as it is or as the plan makes it.
+func (c *checker) frames(name string) error {
+	if made, ok := c.makes[name]; ok && (made.Type == object.LinkGRE || made.Type == object.LinkIP6GRE) {
+		return noFrames(name)
+	}
+	if l := c.v.byName[name]; l != nil && !c.drops[name] {
+		return takesFrames(l)
+	}
+	return nil
+}
+
 // takesFrames reports whether End.DX2 can send by a link: the kernel takes any,
 // and drops every frame for one that is not of Ethernet (input_action_end_dx2).
 func takesFrames(l *link) error {
 	if l.hardware == unix.ARPHRD_ETHER {
 		return nil
 	}
-	return &UnfitError{Named: "link " + l.name, Reason: "is no Ethernet device, so that End.DX2 could not send a frame by it",
+	return noFrames(l.name)
+}
+
+func noFrames(link string) error {
+	return &UnfitError{Named: "link " + link, Reason: "is no Ethernet device, so that End.DX2 could not send a frame by it",
 		Remedy: "name an Ethernet interface"}
 }
 

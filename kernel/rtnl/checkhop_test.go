@@ -59,3 +59,30 @@ func TestNextHopsOfSIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestFramesBy: what End.DX2 sends by carries Ethernet, as it is and as a plan makes
+// it.
+func TestFramesBy(t *testing.T) {
+	d := testDriver(t)
+	wires(t, d)
+	local := prefix("192.0.2.1/24").Addr()
+	gre := object.Link{Name: "g0", Type: object.LinkGRE, Tunnel: object.Tunnel{Local: local, Remote: local.Next()}}
+	tap := gre
+	tap.Type = object.LinkGRETap
+	for _, c := range []struct {
+		link    string
+		made    []reconcile.Step
+		refused bool
+	}{
+		{"v1", nil, false},
+		{"lo", nil, true},
+		{"g0", []reconcile.Step{{New: gre}}, true},
+		{"g0", []reconcile.Step{{New: tap}}, false},
+	} {
+		sid := &object.LocalSID{SID: addr("fc00::1"), Table: object.TableMain, Behavior: object.EndDX2, OutLink: c.link, Dev: "v0"}
+		err := d.Check(context.Background(), append(c.made, reconcile.Step{New: sid}))
+		if _, unfit := errors.AsType[*UnfitError](err); unfit != c.refused || err != nil && !unfit {
+			t.Errorf("%v with %v: %v", sid, c.made, err)
+		}
+	}
+}
