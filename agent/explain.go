@@ -14,10 +14,11 @@ import (
 	"heddle/translators"
 )
 
-// slots reads what the kernel holds at the place of a route or SID, whoever made it;
-// *rtnl.Driver does.
+// slots reads what the kernel holds at the place of a route or SID, and what leads to
+// an address, whoever made it; *rtnl.Driver does.
 type slots interface {
 	Slot(ctx context.Context, o object.Object) (got object.Object, protocol uint8, ok bool, err error)
+	RouteTo(ctx context.Context, a netip.Addr) (got object.Object, protocol uint8, ok bool, err error)
 }
 
 // Places in the model.
@@ -39,10 +40,16 @@ func (a *Agent) ExplainSID(ctx context.Context, sid netip.Addr) (operation.Expla
 	if err != nil {
 		return operation.Explanation{}, err
 	}
-	if _, ok := a.store.Snapshot().Get(path.Entry()); !ok {
-		return operation.Explanation{}, a.noSID(ctx, sid)
+	k := path.Entry()
+	if _, ok := a.store.Snapshot().Get(k); !ok {
+		// A binding SID is part of a policy.
+		s, _ := a.rec.Get(object.LocalSIDKey(sid))
+		if s.Want == nil {
+			return operation.Explanation{}, a.noSID(ctx, sid)
+		}
+		k = schema.EntryKey(s.Origin)
 	}
-	e, err := a.explain(ctx, path.Entry())
+	e, err := a.explain(ctx, k, sid)
 	if err != nil {
 		return e, err
 	}
@@ -57,23 +64,35 @@ func (a *Agent) ExplainSID(ctx context.Context, sid netip.Addr) (operation.Expla
 
 // noSID says that a SID is not there, and what its packets meet in its place.
 func (a *Agent) noSID(ctx context.Context, sid netip.Addr) error {
-	text := fmt.Sprintf("SID %s is not configured", sid)
-	held, protocol, ok, err := a.slots.Slot(ctx, &object.LocalSID{SID: sid, Table: object.TableMain})
-	switch {
-	case err != nil:
+	held, protocol, ok, err := a.slots.RouteTo(ctx, sid)
+	if err != nil {
 		return err
-	case ok && held != nil:
-		return &operation.NotFoundError{What: fmt.Sprintf("%s; the kernel holds %v of protocol %s", text, held, rtnl.ProtocolName(protocol))}
+	}
+	meets := "the kernel has no way to it, or one that rejects"
+	switch {
+	case held != nil && protocol == rtnl.Protocol:
+		meets = fmt.Sprintf("packets to it meet %v%s", held, a.from(held.Key()))
+	case held != nil:
+		meets = fmt.Sprintf("packets to it meet %v of protocol %s", held, rtnl.ProtocolName(protocol))
 	case ok:
-		return &operation.NotFoundError{What: fmt.Sprintf("%s; the kernel holds a route to it of protocol %s", text, rtnl.ProtocolName(protocol))}
+		meets = "packets to it meet a route of protocol " + rtnl.ProtocolName(protocol)
 	}
 	for s := range a.rec.All(object.KindRoute) {
 		r, isRoute := s.Have.(*object.Route)
-		if isRoute && r.Table == object.TableMain && r.Type == object.Blackhole && r.Prefix.Contains(sid) {
-			return &operation.NotFoundError{What: fmt.Sprintf("%s; packets to it are dropped by %s (%s)", text, r, a.rec.OriginText(s.Origin))}
+		if !ok && isRoute && r.Table == object.TableMain && r.Type == object.Blackhole && r.Prefix.Contains(sid) {
+			meets = fmt.Sprintf("packets to it are dropped by %v%s", r, a.from(s.Key))
 		}
 	}
-	return &operation.NotFoundError{What: text + "; it is in no locator of this node"}
+	return &operation.NotFoundError{What: fmt.Sprintf("SID %s is not configured; %s", sid, meets)}
+}
+
+// from is where the configuration asks for an object.
+func (a *Agent) from(k object.Key) string {
+	s, _ := a.rec.Get(k)
+	if s.Origin == "" {
+		return ""
+	}
+	return " (" + a.rec.OriginText(s.Origin) + ")"
 }
 
 // ExplainRoute says what is configured for a prefix, what the kernel holds and what
@@ -101,7 +120,7 @@ func (a *Agent) ExplainRoute(ctx context.Context, instance string, prefix netip.
 	if !ok {
 		return operation.Explanation{}, &operation.NotFoundError{What: fmt.Sprintf("network instance %s has no static route to %s", instance, prefix)}
 	}
-	return a.explain(ctx, k)
+	return a.explain(ctx, k, netip.Addr{})
 }
 
 // staticRoute finds a prefix among the protocols of an instance.
@@ -129,13 +148,22 @@ func (a *Agent) staticRoute(running *datastore.Snapshot, instance schema.EntryKe
 	return found, found != "", nil
 }
 
-// explain is about the routes and SIDs that one list entry asks for.
-func (a *Agent) explain(ctx context.Context, k schema.EntryKey) (operation.Explanation, error) {
+// explain is about the routes and SIDs that one list entry asks for, or one SID of it.
+func (a *Agent) explain(ctx context.Context, k schema.EntryKey, sid netip.Addr) (operation.Explanation, error) {
 	e := operation.Explanation{Path: a.schema.Text(k)}
 	wanted, withheld := a.applier.Of(a.store.Snapshot()).Wanted(k)
 	e.Reason = withheld
 	for _, w := range wanted {
-		if w.Key().Kind != object.KindRoute && w.Key().Kind != object.KindLocalSID {
+		switch o := w.(type) {
+		case *object.Route:
+			if sid.IsValid() {
+				continue
+			}
+		case *object.LocalSID:
+			if sid.IsValid() && o.SID != sid {
+				continue
+			}
+		default:
 			continue
 		}
 		o, err := a.explainObject(ctx, w)

@@ -75,7 +75,7 @@ func TestExplain(t *testing.T) {
 		!cmp.Equal(e.GetObjects()[0].GetPacket(), []string{"it is dropped in silence"}) {
 		t.Errorf("a SID with a route in its place is explained as %v", e)
 	}
-	r.ip("-6 route add blackhole 2001:db8:9::9/128 proto static metric 1024")
+	r.ip("-6 route add 2001:db8:9::9/128 dev far proto static metric 1024")
 
 	for _, c := range []struct {
 		req  *hpb.ExplainRequest
@@ -83,8 +83,9 @@ func TestExplain(t *testing.T) {
 		says string
 	}{
 		{aboutSID("2001:db8:1::77"), codes.NotFound, "SID 2001:db8:1::77 is not configured; packets to it are dropped by route blackhole 2001:db8:1::/48 metric 4278198272 (" + srv6 + "/locators/locator[name=main])"},
-		{aboutSID("2001:db8:9::9"), codes.NotFound, "SID 2001:db8:9::9 is not configured; the kernel holds route blackhole 2001:db8:9::9/128 of protocol static (4)"},
-		{aboutSID("2001:db8:77::1"), codes.NotFound, "SID 2001:db8:77::1 is not configured; it is in no locator of this node"},
+		{aboutSID("2001:db8:9::9"), codes.NotFound, "SID 2001:db8:9::9 is not configured; packets to it meet route 2001:db8:9::9/128 dev far of protocol static (4)"},
+		{aboutSID("2001:db8:77::1"), codes.NotFound, "SID 2001:db8:77::1 is not configured; the kernel has no way to it, or one that rejects"},
+		{aboutSID("2001:db8:5::7"), codes.NotFound, "SID 2001:db8:5::7 is not configured; packets to it meet " + route + " (" + realStatics + "[prefix=2001:db8:5::/48])"},
 		{aboutSID("192.0.2.1"), codes.InvalidArgument, "SID 192.0.2.1: it is not an IPv6 address"},
 		{aboutSID("e1"), codes.InvalidArgument, "SID e1: it is not an IPv6 address"},
 		{aboutRoute("2001:db8:77::/48", ""), codes.NotFound, "network instance DEFAULT has no static route to 2001:db8:77::/48"},

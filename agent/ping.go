@@ -93,11 +93,18 @@ func (a *Agent) probe(ctx context.Context, req *operation.PingRequest) (sidprobe
 			return p, &operation.UnableError{Reason: fmt.Sprintf("%s is an address of this node, on %s", own.Prefix.Addr(), own.Link), Remedy: "name SIDs"}
 		}
 	}
-	if a.ownSID(req.Segments[0]) != nil {
+	first, err := a.ownSID(ctx, req.Segments[0])
+	if err != nil {
+		return p, err
+	}
+	if first != nil {
 		return p, &operation.UnableError{Reason: fmt.Sprintf("%s is a SID of this node, which Linux applies to packets that come in only, not to its own", req.Segments[0]),
 			Remedy: "ping it from another node, or by way of a SID of another node in front of it"}
 	}
-	last := a.ownSID(req.Segments[len(req.Segments)-1])
+	last, err := a.ownSID(ctx, req.Segments[len(req.Segments)-1])
+	if err != nil {
+		return p, err
+	}
 	family := 0
 	if last != nil {
 		if family, err = takenOut(last, req); err != nil {
@@ -124,10 +131,15 @@ func (a *Agent) probe(ctx context.Context, req *operation.PingRequest) (sidprobe
 	return p, err
 }
 
-// ownSID is what the kernel holds for a SID of this node, nil for others.
-func (a *Agent) ownSID(sid netip.Addr) *object.LocalSID {
-	s, _ := a.applier.Have(object.LocalSIDKey(sid)).(*object.LocalSID)
-	return s
+// ownSID is the SID of this node that takes packets to an address, nil for none: the
+// address may be a list of compressed SIDs, of which it is the first.
+func (a *Agent) ownSID(ctx context.Context, at netip.Addr) (*object.LocalSID, error) {
+	if s, ok := a.applier.Have(object.LocalSIDKey(at)).(*object.LocalSID); ok {
+		return s, nil
+	}
+	held, _, _, err := a.slots.RouteTo(ctx, at)
+	s, _ := held.(*object.LocalSID)
+	return s, err
 }
 
 // takenOut is the family, 4 or 6, of the packets that the last segment, a SID of this
@@ -242,7 +254,11 @@ func (a *Agent) source(want, first netip.Addr, addresses []object.AddressState) 
 func (a *Agent) pingHop(ctx context.Context, p sidprobe.Probe, n int) (operation.PingHop, error) {
 	hop := operation.PingHop{Segment: p.Segments[n-1]}
 	if n < len(p.Segments) {
-		if own := a.ownSID(hop.Segment); own != nil {
+		own, err := a.ownSID(ctx, hop.Segment)
+		if err != nil {
+			return hop, err
+		}
+		if own != nil {
 			hop.Unable, hop.Hint = fmt.Sprintf("a probe cannot turn round at %s, %s of this node itself", own.SID, own.Behavior), "look at the hops behind it"
 			return hop, nil
 		}

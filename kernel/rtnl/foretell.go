@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 
@@ -9,8 +10,8 @@ import (
 	"heddle/reconcile"
 )
 
-// What a step is going to do, for those who tell it beforehand (kernel/iproute).
-// Nothing here changes anything.
+// What a step is going to do, for those who tell it beforehand (kernel/iproute), and
+// what a packet would meet. Nothing here changes anything.
 
 // Alias is the alias that marks a link of ours.
 func Alias(l object.Link) string { return aliasOf(l) }
@@ -100,4 +101,35 @@ func (d *Driver) SourceBefore(ctx context.Context) (source netip.Addr, ok bool, 
 	}
 	source, err = parseAddrText(rec.Before[propSource])
 	return source, err == nil, err
+}
+
+// RouteTo is the route that the kernel takes for a packet to a that belongs to no VRF,
+// and its protocol. The object is nil when it is of a form that Heddle has no object
+// for; ok is false where there is no route, or one that rejects: the kernel describes
+// none of these.
+func (d *Driver) RouteTo(ctx context.Context, a netip.Addr) (got object.Object, protocol uint8, ok bool, err error) {
+	v, err := d.links.snapshot(ctx)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dec := decoder{v, &d.hops}
+	c := d.query
+	c.seq++
+	c.out.reset()
+	buildLookup(&c.out, c.seq, dec, slot{table: object.TableMain, prefix: netip.PrefixFrom(a, a.BitLen())})
+	c.out.askAck()
+	err = c.request(ctx, func(m *message) {
+		if r, parsed := parseRoute(m.data); parsed && !ok {
+			ok, protocol = true, r.proto
+			if o, decoded := dec.object(&r); decoded {
+				got = o
+			}
+		}
+	})
+	if _, rejected := errors.AsType[*answer](err); rejected {
+		return nil, 0, false, nil
+	}
+	return got, protocol, ok, err
 }
