@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"heddle/agent/datastore"
@@ -84,5 +85,47 @@ func benchCommit(b *testing.B, at, list string, entry func(i int) string) {
 		b.StopTimer()
 		commit(none)
 		b.StartTimer()
+	}
+}
+
+// BenchmarkPlan is the plan of one SID more among 100 and among 100,000, and that of
+// 100,000 at once.
+func BenchmarkPlan(b *testing.B) {
+	const instance = "/network-instances/network-instance[name=DEFAULT]"
+	sids := func(n int) string {
+		var doc strings.Builder
+		for i := range n {
+			if i > 0 {
+				doc.WriteByte(',')
+			}
+			fmt.Fprintf(&doc, `{"address":"2001:db8:1:%[1]x:%[2]x::1","config":{"address":"2001:db8:1:%[1]x:%[2]x::1","behavior":"heddle-srv6:END"}}`, 0xe000+i>>12, i&0xfff)
+		}
+		return `{"heddle-srv6:sid":[` + doc.String() + `]}`
+	}
+	for _, c := range []struct{ there, more int }{{100, 1}, {100_000, 1}, {0, 100_000}} {
+		b.Run(fmt.Sprintf("%dto%d", c.more, c.there), func(b *testing.B) {
+			a := newAgent(Config{StateDir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
+			fake := kerneltest.NewFake()
+			startOn(b, a, takesAll{fake}, fakeView{fake, []string{"lo"}})
+			a.words = fakeWords{}
+			b.Cleanup(func() { _ = a.Close() })
+			if _, err := a.Commit(context.Background(), datastore.Request{Edits: []schema.Edit{
+				edit(b, a.schema, schema.Update, instance+"/config", `{"type": "DEFAULT_INSTANCE"}`),
+				edit(b, a.schema, schema.Update, instance+"/segment-routing/srv6/locators/locator[name=main]/config", `{"prefix": "2001:db8:1::/48"}`),
+				edit(b, a.schema, schema.Update, instance+"/segment-routing/srv6/sids", sids(c.there)),
+			}}); err != nil {
+				b.Fatal(err)
+			}
+			a.late.wait()
+			more := datastore.Request{Edits: []schema.Edit{edit(b, a.schema, schema.Update, instance+"/segment-routing/srv6/sids/sid[address=2001:db8:1:d000::1]/config", `{"behavior": "END"}`)}}
+			if c.more > 1 {
+				more.Edits[0] = edit(b, a.schema, schema.Update, instance+"/segment-routing/srv6/sids", sids(c.more))
+			}
+			for b.Loop() {
+				if p, err := a.Plan(context.Background(), more); err != nil || p.Entries != c.more {
+					b.Fatalf("%d entries: %v", p.Entries, err)
+				}
+			}
+		})
 	}
 }
