@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the package of the folder it is called in from ../../yang:
 #	ygot.sh PACKAGE [GENERATOR FLAG...]
-# Relative paths, and a header without the place of the generator's source, keep
-# the output the same on every machine.
+# Relative paths, a header without the place of the generator's source, and an order
+# where the generator has none, keep the output the same on every machine.
 set -eu
 export LC_ALL=C
 package=$1
@@ -17,4 +17,5 @@ go tool generator \
 	-include_model_data \
 	"$@" ../../yang/*.yang
 sed -i 's#enerated by [^ ]*/genutil/names\.go#enerated by github.com/openconfig/ygot/generator#' "$package.go"
+go run heddle/internal/schemaorder "$package.go"
 gofmt -w "$package.go"
