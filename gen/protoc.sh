@@ -12,6 +12,7 @@ for plugin in protoc-gen-go protoc-gen-go-grpc; do
 	printf '#!/bin/sh\nexec go tool %s\n' "$plugin" >"$tmp/bin/$plugin"
 	chmod +x "$tmp/bin/$plugin"
 done
+go mod download github.com/openconfig/gnmi
 ln -s "$(go list -m -f '{{.Dir}}' github.com/openconfig/gnmi)" "$tmp/include/github.com/openconfig/gnmi"
 PATH="$tmp/bin:$PATH" protoc -I ../../agent/rpc -I "$tmp/include" \
 	--go_out=. --go_opt=paths=source_relative \
