@@ -356,3 +356,26 @@ func TestSIDOfEachKind(t *testing.T) {
 	w.expect(sidPath(sidA)+"/policy/state", "")
 	w.expect(sidPath(sidA)+"/flavors/state", `{"heddle-srv6:flavor":["heddle-srv6:NEXT_CSID"],"heddle-srv6:locator-block-length":40,"heddle-srv6:locator-node-function-length":88}`)
 }
+
+// TestEveryHeadendMode: the mode and the source of an encapsulation are those of the
+// kernel, and a next hop is shown if the kernel's is the one that is meant.
+func TestEveryHeadendMode(t *testing.T) {
+	w := newWorld(t)
+	static := statics + "/static[prefix=2001:db8:9::/48]"
+	at := static + "/next-hops/next-hop[index=a]/srv6-encapsulation"
+	from := netip.MustParseAddr("2001:db8::5")
+	for mode, name := range map[object.EncapMode]string{
+		object.HEncaps: "H_ENCAPS", object.HEncapsRed: "H_ENCAPS_RED", object.HInsert: "H_INSERT",
+		object.HEncapsL2: "H_ENCAPS_L2", object.HEncapsL2Red: "H_ENCAPS_L2_RED",
+	} {
+		n := hop("", "sr0", "2001:db8:1::1")
+		n.Encap.Mode, n.Encap.Source = mode, from
+		w.wants.hold(static, &object.Route{Table: object.TableMain, Prefix: netip.MustParsePrefix("2001:db8:9::/48"), NextHops: []object.NextHop{n}})
+		w.commit(w.edit(schema.Replace, static, `{"config": {"description": "`+name+`"}, "next-hops": {"next-hop": [{"index": "a",
+			"srv6-encapsulation": {"config": {"mode": "`+name+`", "segment-list": ["2001:db8:1::1"], "source-address": "2001:db8::5"}}}]}}`))
+		w.expect(at+"/state/mode", `"heddle-srv6:`+name+`"`)
+		w.expect(at+"/state/source-address", `"2001:db8::5"`)
+		w.commit(w.edit(schema.Delete, at+"/config/source-address", ""))
+		w.expect(at+"/state/mode", "")
+	}
+}
