@@ -15,7 +15,7 @@ import (
 // everything. ext0, ext1 and lo are there, gone is not, and blue is also the name
 // of a VRF.
 var (
-	worldLinks     = []string{"ext0", "ext1", "ext0", "ext1", "d0", "d1", "sr0", "v0", "v1", "t0", "t1", "x0", "lo", "gone", "blue"}
+	worldLinks     = []string{"ext0", "ext1", "ext0", "ext1", "d0", "d1", "sr0", "v0", "v1", "t0", "t1", "x0", "b0", "lo", "gone", "blue"}
 	worldInstances = []string{"DEFAULT", "DEFAULT", "blue", "red"}
 	worldPrefixes  = []string{"10.1.0.0/16", "10.2.0.0/16", "2001:db8:9::/48", "2001:db8:1::/48", "2001:db8:1::1/128"}
 	worldSIDs      = []string{"2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1", "2001:db8:1::"}
@@ -70,7 +70,7 @@ func (d drawer) edits() []request {
 // together is for references and rules to say.
 func (d drawer) edit() request {
 	kinds := map[string]func() request{
-		"interface": d.interfaceEdit, "veth": d.vethEdit, "vlan": d.vlanEdit, "tunnel": d.tunnelEdit, "address": d.addressEdit, "neighbour": d.neighbourEdit, "instance": d.instanceEdit,
+		"interface": d.interfaceEdit, "veth": d.vethEdit, "vlan": d.vlanEdit, "tunnel": d.tunnelEdit, "bridge": d.bridgeEdit, "address": d.addressEdit, "neighbour": d.neighbourEdit, "instance": d.instanceEdit,
 		"member": d.memberEdit, "protocol": d.protocolEdit, "static": d.staticEdit, "static2": d.staticEdit, "hop": d.hopEdit,
 		"srv6": d.srv6Edit, "locator": d.locatorEdit, "sid": d.sidEdit, "sid2": d.sidEdit,
 		"leaf": d.leafEdit, "many": d.manyEdit, "back": d.backEdit, "wrong": d.wrongEdit,
@@ -160,6 +160,14 @@ func (d drawer) tunnelEdit() request {
 		g += `, "gre-key": ` + d.pick("key", "0", "1")
 	}
 	return request{path: interfacePath(d.pick("name", "g0", "g1")), doc: config + `"` + d.pick("type", "tunnel", "tunnel", "GRETAP") + `"}, "tunnel": {"config": {` + g + `}}}`}
+}
+
+// bridgeEdit is about a bridge, or a port of one.
+func (d drawer) bridgeEdit() request {
+	if d.one(3, "bridge") {
+		return request{path: interfacePath("b0"), doc: `{"config": {"type": "bridge", ` + d.enabled() + `}}`}
+	}
+	return request{path: interfacePath(d.link()) + "/bridge-port/config/bridge", doc: `"` + d.pick("of", "b0", "b0", "b0", "d0") + `"`}
 }
 
 func (d drawer) addressEdit() request {

@@ -72,6 +72,9 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	}
 	if m, ok := v.Get(object.MemberKey(name)); ok {
 		l.Master = m.(object.Member).Master
+		if o, ok := v.Get(object.LinkKey(l.Master)); ok && o.(object.Link).Type == object.LinkBridge {
+			l.Bridge = l.Master
+		}
 	}
 	all, err := v.Dump(ctx, object.KindAddress)
 	var addresses []object.AddressState

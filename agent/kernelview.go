@@ -108,7 +108,7 @@ func linkState(l rtnl.LinkState) object.LinkState {
 	c := l.Counters
 	return object.LinkState{
 		Name: l.Name, Index: l.Index, Kind: l.Kind, Type: l.Type, MTU: l.MTU, Up: l.Up, Oper: object.Oper(l.Oper),
-		Alias: l.Alias, Master: l.Master, Table: l.Table, Peer: l.Peer, Parent: l.Parent, VLAN: l.VLAN, Tunnel: l.Tunnel,
+		Alias: l.Alias, Master: l.Master, Table: l.Table, Peer: l.Peer, Parent: l.Parent, VLAN: l.VLAN, Tunnel: l.Tunnel, Bridge: l.Bridge,
 		Ours: l.Ours,
 		Stats: object.LinkStats{
 			RxOctets: c.InOctets, RxPackets: c.InPackets, RxErrors: c.InErrors, RxDropped: c.InDiscards, RxMulticast: c.InMulticast,

@@ -25,12 +25,13 @@ import (
 // ones; they would refuse a default that is shown where it does not belong.
 func TestGNMI045_RoundTripOfExamples(t *testing.T) {
 	for name, docs := range map[string][]string{
-		"cr1": {"cr1"}, "pe3": {"pe3"}, "pe4": {"pe4"},
-		"tenant-b-pe3": {"pe3", "tenant-b-pe3"}, "tenant-b-pe4": {"pe4", "tenant-b-pe4"},
+		"cr1": {"l3vpn/cr1"}, "pe3": {"l3vpn/pe3"}, "pe4": {"l3vpn/pe4"},
+		"tenant-b-pe3": {"l3vpn/pe3", "l3vpn/tenant-b-pe3"}, "tenant-b-pe4": {"l3vpn/pe4", "l3vpn/tenant-b-pe4"},
+		"links-r1": {"links/r1"}, "links-r2": {"links/r2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := kerneltest.NewFake()
-			links := []string{"e1", "e3", "e4", "e5"}
+			links := []string{"e1", "e2", "e3", "e4", "e5"}
 			for _, l := range links {
 				for _, o := range []object.Object{object.Link{Name: l, Type: object.LinkVeth, Peer: l + "-far"}, object.LinkConfig{Link: l, Admin: object.AdminUp, MTU: 1500}} {
 					if err := fake.Put(o); err != nil {
@@ -46,7 +47,7 @@ func TestGNMI045_RoundTripOfExamples(t *testing.T) {
 				}
 			})
 			for i, doc := range docs {
-				data, err := os.ReadFile("../examples/l3vpn/" + doc + ".json")
+				data, err := os.ReadFile("../examples/" + doc + ".json")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -341,6 +341,9 @@ func interfaceEntry(l link) *state.Interface {
 		}
 	}
 	addTunnel(e, l.LinkState)
+	if l.Bridge != "" {
+		e.BridgePort = &state.Interface_BridgePort{Bridge: ptr(l.Bridge)}
+	}
 	// The loopback's MTU of 65536 is one more than the model's type holds.
 	if l.MTU <= 65535 {
 		e.Mtu = ptr(uint16(l.MTU))
@@ -367,6 +370,8 @@ func interfaceType(l object.LinkState) state.E_HeddleInterfaceTypes_INTERFACE_TY
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_tunnel
 	case l.Kind == "gretap", l.Kind == "ip6gretap":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_GRETAP
+	case l.Kind == "bridge":
+		return state.HeddleInterfaceTypes_INTERFACE_TYPE_bridge
 	case l.Kind == "vxlan":
 		return state.HeddleInterfaceTypes_INTERFACE_TYPE_VXLAN
 	case l.Kind == "vlan":

@@ -40,6 +40,8 @@ func TestLinks(t *testing.T) {
 	e1.Stats = object.LinkStats{RxOctets: 1, RxPackets: 2, RxErrors: 3, RxDropped: 4, TxOctets: 5, TxPackets: 6, TxErrors: 7, TxDropped: 8}
 	w := newWorld(t, lo, e1, veth("e2", "e1"), down, off, blue, dummy("loop1"),
 		object.LinkState{Name: "br0", Kind: "bridge", Type: 1, MTU: 9000},
+		object.LinkState{Name: "e3", Type: 1, MTU: 1500, Master: "br0", Bridge: "br0"},
+		object.LinkState{Name: "tun0", Kind: "tun", Type: 65534, MTU: 1500},
 		object.LinkState{Name: "e1.7", Kind: "vlan", Type: 1, MTU: 1500, Up: true, Parent: "e1", VLAN: object.VLAN{ID: 7}, Ours: true},
 		object.LinkState{Name: "tag0", Kind: "vlan", Type: 1, MTU: 1500, VLAN: object.VLAN{ID: 8, Service: true}},
 		object.LinkState{Name: "g4", Kind: "gre", Type: 778, MTU: 1476, Tunnel: object.Tunnel{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.2"), Key: 7, Keyed: true}},

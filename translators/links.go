@@ -18,6 +18,14 @@ func ParentOf(i *Interface) string {
 	return ""
 }
 
+// BridgeOf is the name of the bridge that an interface is a port of, "" for none.
+func BridgeOf(i *Interface) string {
+	if i.BridgePort == nil {
+		return ""
+	}
+	return Str(i.BridgePort.Bridge)
+}
+
 // Below calls fn for the interfaces that one is on, the nearest first, until fn
 // returns false. Of a ring it reports one round at most.
 func (v View) Below(i *Interface, fn func(name string, below *Interface) bool) {

@@ -23,6 +23,7 @@ const (
 	TypeEthernet         = config.HeddleInterfaceTypes_INTERFACE_TYPE_ethernetCsmacd
 	TypeSoftwareLoopback = config.HeddleInterfaceTypes_INTERFACE_TYPE_softwareLoopback
 	TypeVLAN             = config.HeddleInterfaceTypes_INTERFACE_TYPE_l2vlan
+	TypeBridge           = config.HeddleInterfaceTypes_INTERFACE_TYPE_bridge
 	TypeTunnel           = config.HeddleInterfaceTypes_INTERFACE_TYPE_tunnel
 	TypeGRETap           = config.HeddleInterfaceTypes_INTERFACE_TYPE_GRETAP
 	TypeVXLAN            = config.HeddleInterfaceTypes_INTERFACE_TYPE_VXLAN

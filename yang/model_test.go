@@ -130,7 +130,8 @@ func TestIdentityNames(t *testing.T) {
 	}
 	want := map[string][]string{
 		"INTERFACE_TYPE": {"heddle-interface-types:DUMMY", "heddle-interface-types:GRETAP", "heddle-interface-types:OTHER",
-			"heddle-interface-types:VETH", "heddle-interface-types:VRF", "heddle-interface-types:VXLAN", "heddle-interface-types:ethernetCsmacd", "heddle-interface-types:l2vlan", "heddle-interface-types:softwareLoopback",
+			"heddle-interface-types:VETH", "heddle-interface-types:VRF", "heddle-interface-types:VXLAN", "heddle-interface-types:bridge",
+			"heddle-interface-types:ethernetCsmacd", "heddle-interface-types:l2vlan", "heddle-interface-types:softwareLoopback",
 			"heddle-interface-types:tunnel"},
 		"TPID_TYPES":             {"heddle-vlan-types:TPID_0X8100", "heddle-vlan-types:TPID_0X88A8"},
 		"NETWORK_INSTANCE_TYPE":  {"heddle-network-instance-types:DEFAULT_INSTANCE", "heddle-network-instance-types:L3VRF"},

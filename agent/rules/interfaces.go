@@ -26,6 +26,7 @@ func interfaceRules(m *translators.Model) []rule {
 		{"vlan-mtu", m.Interface, vlanMTU},
 		{"tunnel", m.Interface, tunnel},
 		{"vxlan", m.Interface, vxlan},
+		{"bridge-port", m.Interface, bridgePort},
 		{"mtu-ipv6", m.Interface, mtuForIPv6},
 		{"mtu-ipv6", m.NextHop, mtuOfLink},
 		{"mtu-ipv6", m.SID, mtuOfLink},
@@ -54,6 +55,8 @@ func kindOf(i *translators.Interface) object.LinkType {
 		return object.LinkGRETap
 	case translators.TypeVXLAN:
 		return object.LinkVXLAN
+	case translators.TypeBridge:
+		return object.LinkBridge
 	case translators.TypeSoftwareLoopback:
 		if translators.Str(i.Name) != translators.LoopbackLink {
 			return object.LinkDummy
@@ -67,10 +70,10 @@ func interfaceType(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	switch i.Type {
 	case translators.TypeUnset, translators.TypeEthernet, translators.TypeSoftwareLoopback,
 		translators.TypeDummy, translators.TypeVeth, translators.TypeVLAN,
-		translators.TypeTunnel, translators.TypeGRETap, translators.TypeVXLAN:
+		translators.TypeTunnel, translators.TypeGRETap, translators.TypeVXLAN, translators.TypeBridge:
 	default:
 		c.fail(k, "config/type", translators.EnumName(i.Type), "such an interface is shown in state and cannot be configured",
-			"use DUMMY, VETH, l2vlan, tunnel, GRETAP, VXLAN, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
+			"use DUMMY, VETH, l2vlan, bridge, tunnel, GRETAP, VXLAN, softwareLoopback or ethernetCsmacd; a VRF comes from a network instance of type L3VRF")
 		return
 	}
 	if kindOf(i) != "" && translators.Str(i.Name) == translators.LoopbackLink {

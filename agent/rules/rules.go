@@ -211,13 +211,13 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		}
 	}
 	return map[schema.ListID]recheckFunc{
-		m.Address4.ListID:   recheckGateways,
+		m.Address4.ListID:   all(parent(m.Interface), recheckGateways),
 		m.Address6.ListID:   all(parent(m.Interface), recheckGateways), // its MTU
 		m.Neighbour6.ListID: parent(m.Interface),
 		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks), // at least one, and which share a metric
 		m.Static.ListID:     recheckLeaks,
-		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPolicyLink),
-		m.Member.ListID:     recheckMembers,
+		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
+		m.Member.ListID:     all(recheckMembers, recheckMember),
 		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
 		m.Locator.ListID:    all(recheckSIDs, recheckBindingSIDs),
 

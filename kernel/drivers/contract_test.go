@@ -177,6 +177,8 @@ func newLink(o object.Link) netlink.Link {
 		return &netlink.Dummy{LinkAttrs: attrs}
 	case object.LinkIFB:
 		return &netlink.Ifb{LinkAttrs: attrs}
+	case object.LinkBridge:
+		return &netlink.Bridge{LinkAttrs: attrs}
 	case object.LinkGRE:
 		return &netlink.Gretun{LinkAttrs: attrs, Local: o.Tunnel.Local.AsSlice(), Remote: o.Tunnel.Remote.AsSlice(), PMtuDisc: 1,
 			IKey: o.Tunnel.Key, OKey: o.Tunnel.Key, Ttl: o.Tunnel.TTL}

@@ -91,7 +91,7 @@ func (p *place) run(c iproute.Command) string {
 var (
 	mac = regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`)
 	// What differs by chance, or follows a moment later, as all that waits for carrier.
-	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+|state [A-Z]+|(LOWER_UP|NO-CARRIER|M-DOWN),|,(LOWER_UP|M-DOWN)|linkdown|permaddr \S+`)
+	moving    = regexp.MustCompile(`(?m)^\d+: |@if\d+|qlen \d+|numtxqueues.*$|expires \S+|state [A-Z]+|(LOWER_UP|NO-CARRIER|M-DOWN),|,(LOWER_UP|M-DOWN)|linkdown|permaddr \S+|\w+_timer +\S+|(bridge_id|designated_\w+) \S+`)
 	automatic = regexp.MustCompile(`(?m)^.*\b(inet6 |local |anycast |multicast |^)(fe80:|ff00:)\S* .*\n`)
 )
 
@@ -258,6 +258,7 @@ func stages() []stage {
 			object.Neighbour{Link: "tag7", Addr: netip.MustParseAddr("10.7.0.7"), MAC: object.MAC{2, 0, 0, 0, 0, 8}})},
 		{"vxlan", append(slices.Clone(second), vxlan("vx5", "", object.Tunnel{Local: netip.MustParseAddr("192.0.2.1"), Remote: netip.MustParseAddr("192.0.2.9"), VNI: 5, Port: 4789, Learn: true}),
 			vxlan("vx6", "ext0", object.Tunnel{Remote: netip.MustParseAddr("ff02::77"), VNI: 6, Port: 8472, TTL: 3}), up("vx5"))},
+		{"bridge", append(slices.Clone(second), object.Link{Name: "bridge0", Type: object.LinkBridge}, up("bridge0"), object.Member{Link: "ext1", Master: "bridge0"}, address("10.7.0.1/24", "bridge0"))},
 		{"gre", append(slices.Clone(second), object.Link{Name: "tun0", Type: object.LinkGRE, Tunnel: ends4(0)}, object.Link{Name: "tap0", Type: object.LinkGRETap, Tunnel: ends4(64)},
 			object.Link{Name: "tun6", Type: object.LinkIP6GRE, Tunnel: ends6(7)}, object.Link{Name: "tap6", Type: object.LinkIP6GRETap, Tunnel: ends6(0)}, up("tun0"), address("10.7.0.1/30", "tun0"))},
 		{"vrf", slices.Concat(second, vrf(110), with(address("2001:db8:3::1/64", "ext1"), address("10.0.0.1/24", "ext1")))},

@@ -54,7 +54,7 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		add = gre(add, l.Tunnel)
 	case object.LinkVXLAN:
 		add = vxlan(add, l)
-	case object.LinkDummy, object.LinkIFB:
+	case object.LinkDummy, object.LinkIFB, object.LinkBridge:
 	default:
 		return nil, &UnknownError{l, fmt.Sprintf("links of type %s", l.Type)}
 	}

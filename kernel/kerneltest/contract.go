@@ -89,6 +89,7 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("neighbour/kept", (*contract).neighbourKept)
 	run("vlan/mtu", (*contract).vlanMTU)
 	run("vlan/parent", (*contract).vlanParent)
+	run("bridge/moves", (*contract).bridgeMoves)
 	run("plan", (*contract).planAsAWhole)
 }
 
@@ -215,6 +216,7 @@ var (
 	gre1     = object.Link{Name: "tun0", Type: object.LinkGRE, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, TTL: 64, Key: 70000, Keyed: true}}
 	ends6    = object.Tunnel{Local: addr6.Prefix.Addr(), Remote: neigh6.Addr, Key: 0, Keyed: true}
 	vxlan5   = object.Link{Name: "vx5", Type: object.LinkVXLAN, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, VNI: 5, Port: 4789, Learn: true}}
+	bridge0  = object.Link{Name: "bridge0", Type: object.LinkBridge}
 	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
 )
 

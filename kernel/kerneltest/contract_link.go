@@ -98,3 +98,25 @@ func (k *contract) neighbourKept() {
 		k.Fatal("it is not told apart whose neighbour it is")
 	}
 }
+
+// bridgeMoves: a link goes from a VRF to a bridge and back, what somebody else has on
+// it stays, and a bridge of somebody else keeps its ports.
+func (k *contract) bridgeMoves() {
+	k.need(vrfBlue, bridge0)
+	port := object.Member{Link: "ext0", Master: "bridge0"}
+	k.put(theirs4)
+	k.create(vrfBlue, blueUp, bridge0, inBlue)
+	k.restore(k.carryOut(reconcile.Step{Old: inBlue}, reconcile.Step{New: port}))
+	k.holds(theirs4)
+	k.restore(k.carryOut(reconcile.Step{Old: port}, reconcile.Step{New: inBlue}))
+	k.holds(theirs4)
+	k.remove(inBlue, bridge0)
+
+	theirs, taken := object.Link{Name: "theirs", Type: object.LinkBridge}, object.Member{Link: "ext0", Master: "theirs"}
+	k.put(theirs, taken)
+	k.refused(reconcile.Step{New: inBlue}, "theirs")
+	if r := k.do(reconcile.Step{New: inBlue}); r.Err == nil {
+		k.Fatal("a port was taken out of a bridge of somebody else")
+	}
+	k.holds(taken)
+}

@@ -155,10 +155,10 @@ func (k *fakeKept) refuse() error {
 			continue
 		}
 		target, before := m.Master, ""
-		if s.New == nil {
+		if s.New == nil || k.bridge(m.Master) {
 			target = ""
 		}
-		if kl.master != nil {
+		if kl.master != nil && kl.master.kind == object.LinkVRF {
 			before = kl.master.name
 		}
 		if target == before || before != "" && k.drops(before) && !k.comesAgain(object.LinkKey(before)) {
@@ -171,6 +171,17 @@ func (k *fakeKept) refuse() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// bridge reports whether a link is a bridge, or is to be one.
+func (k *fakeKept) bridge(name string) bool {
+	for _, s := range k.steps {
+		if l, ok := s.New.(object.Link); ok && l.Name == name {
+			return l.Type == object.LinkBridge
+		}
+	}
+	l := k.f.links[name]
+	return l != nil && l.kind == object.LinkBridge
 }
 
 func (k *fakeKept) drops(link string) bool {

@@ -65,7 +65,7 @@ func (l *fakeLink) note() string {
 // routingTable is where the connected routes of l are.
 func (l *fakeLink) routingTable() uint32 {
 	switch {
-	case l.master != nil:
+	case l.master != nil && l.master.kind == object.LinkVRF:
 		return l.master.table
 	case l.kind == object.LinkVRF:
 		return l.table
@@ -119,7 +119,7 @@ func (f *Fake) createLink(o object.Link, ours bool) error {
 			return says("Table is used by another VRF", syscall.EBUSY)
 		}
 		f.newLink(o.Name, o.Type, 65575).table = o.Table
-	case object.LinkDummy, object.LinkIFB:
+	case object.LinkDummy, object.LinkIFB, object.LinkBridge:
 		f.newLink(o.Name, o.Type, 1500)
 	case object.LinkVeth:
 		if o.Peer == "" || o.Peer == o.Name || f.links[o.Peer] != nil {
@@ -272,12 +272,17 @@ func (f *Fake) setUp(l *fakeLink, up bool) {
 	}
 }
 
-// enslave moves l to a VRF, or out of one if there is no name. A link that is up
-// goes down and up for it (cycle_netdev in drivers/net/vrf.c).
+// enslave moves l to a VRF or bridge, or out of one if there is no name. A link that
+// is up goes down and up for a VRF (cycle_netdev in drivers/net/vrf.c).
 func (f *Fake) enslave(l *fakeLink, master string) {
+	from, to := l.master, f.links[master]
+	if (from == nil || from.kind != object.LinkVRF) && (to == nil || to.kind != object.LinkVRF) {
+		l.master = to
+		return
+	}
 	up := l.up
 	f.setUp(l, false)
-	l.master = f.links[master]
+	l.master = to
 	f.setUp(l, up)
 }
 

@@ -209,6 +209,10 @@ func (f *Fake) check(o object.Object) error {
 		switch m := f.links[o.Master]; {
 		case m == nil:
 			return fmt.Errorf("master %s: %w", o.Master, syscall.ENODEV)
+		case m.kind == object.LinkBridge && (l.kind == object.LinkBridge || l.name == "lo" || l.parent == m):
+			return says("Can not enslave a bridge to a bridge", syscall.ELOOP)
+		case m.kind == object.LinkBridge:
+			return nil
 		case m.kind != object.LinkVRF:
 			return fmt.Errorf("master %s is no vrf: %w", o.Master, syscall.EOPNOTSUPP)
 		case l.kind == object.LinkVRF || l.name == "lo":

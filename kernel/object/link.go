@@ -21,6 +21,7 @@ const (
 	LinkIP6GRE    LinkType = "ip6gre"    // IP packets over IPv6
 	LinkIP6GRETap LinkType = "ip6gretap" // Ethernet frames over IPv6
 	LinkVXLAN     LinkType = "vxlan"
+	LinkBridge    LinkType = "bridge"
 
 	// LinkIFB is an intermediate functional block (drivers/net/ifb.c): like a
 	// dummy never without carrier, and it drops what is sent to it unless tc
@@ -174,11 +175,11 @@ func (c LinkConfig) String() string {
 	return b.String()
 }
 
-// Member enslaves a link to a VRF. A link that is enslaved to something else is
-// not ours to move.
+// Member enslaves a link to a VRF, or makes it a port of a bridge. A link that is
+// enslaved to something else is not ours to move.
 type Member struct {
 	Link   string
-	Master string // name of the VRF link
+	Master string // name of the VRF or bridge link
 }
 
 // MemberKey is the key of the membership of the link called name.

@@ -27,7 +27,7 @@ type Kind uint8
 const (
 	KindLink         Kind = iota + 1 // a link that we create
 	KindSysctl                       // one kernel parameter of this network namespace
-	KindMember                       // a link enslaved to a VRF
+	KindMember                       // a link enslaved to a VRF or bridge
 	KindLinkConfig                   // settings of a link, ours or not
 	KindAddress                      // an address on a link
 	KindNeighbour                    // a neighbour with a configured link-layer address

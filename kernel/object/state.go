@@ -13,6 +13,7 @@ type LinkState struct {
 	Oper   Oper
 	Alias  string
 	Master string // name of the link it is enslaved to
+	Bridge string // Master, if that is a bridge
 	Table  uint32 // of a VRF
 	Peer   string // the other end of a veth, empty if it is in another namespace
 	Parent string // the link that it is on, such as that of a VLAN; empty for none here

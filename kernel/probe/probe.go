@@ -243,6 +243,8 @@ func linkTrials() []trial {
 			"load the kernel module 8021q, or use a kernel built with CONFIG_VLAN_8021Q"},
 		{rtnl.FeatureVLANService, object.Link{Name: "hprobev2", Type: object.LinkVLAN, Parent: probeLink, VLAN: object.VLAN{ID: 1, Service: true}},
 			"use a kernel built with CONFIG_VLAN_8021Q, and the tag TPID_0X8100"},
+		{rtnl.FeatureBridge, object.Link{Name: "hprobeb", Type: object.LinkBridge},
+			"load the kernel module bridge, or use a kernel built with CONFIG_BRIDGE"},
 		// GRE is not tried: loading its modules makes devices in the first namespace
 		// (gre0, gretap0, erspan0, ip6gre0).
 		{rtnl.FeatureVXLAN, object.Link{Name: "hprobevx", Type: object.LinkVXLAN, Tunnel: object.Tunnel{VNI: 1, Port: 4789, Learn: true}},

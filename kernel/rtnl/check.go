@@ -235,10 +235,12 @@ func (c *checker) member(m object.Member) error {
 	if err := errors.Join(c.present(m.Link, m), c.present(m.Master, m)); err != nil {
 		return err
 	}
-	if made, ok := c.makes[m.Master]; ok && made.Type != object.LinkVRF {
-		return fmt.Errorf("link %s is a %s: a link can only be a member of a vrf", m.Master, made.Type)
-	} else if l := c.v.byName[m.Master]; !ok && l.kind != string(object.LinkVRF) {
-		return fmt.Errorf("link %s is not a vrf: a link can only be a member of a vrf", m.Master)
+	kind := string(c.makes[m.Master].Type)
+	if master := c.v.byName[m.Master]; kind == "" {
+		kind = master.kind
+	}
+	if !masters(kind) {
+		return fmt.Errorf("link %s is neither a vrf nor a bridge: a link can be a member of these only", m.Master)
 	}
 	l := c.v.byName[m.Link]
 	if l == nil || l.master == 0 || c.drops[m.Link] || c.leaves[m.Link] {
@@ -250,6 +252,11 @@ func (c *checker) member(m object.Member) error {
 	}
 	return &ConflictError{Object: m.String(), Holder: fmt.Sprintf("the membership of %s in %s", m.Link, master.name),
 		Remedy: fmt.Sprintf("release it (ip link set dev %s nomaster) or leave the interface out", m.Link)}
+}
+
+// masters reports whether links of a kind have members.
+func masters(kind string) bool {
+	return kind == string(object.LinkVRF) || kind == string(object.LinkBridge)
 }
 
 func (c *checker) linkConfig(o object.LinkConfig) error {

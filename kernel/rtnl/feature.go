@@ -22,6 +22,7 @@ const (
 	FeatureIP6GRE        Feature = "ip6gre links"
 	FeatureIP6GRETap     Feature = "ip6gretap links"
 	FeatureVXLAN         Feature = "vxlan links"
+	FeatureBridge        Feature = "bridge links"
 	FeatureStrictMode    Feature = "vrf strict mode"
 	FeatureEnd           Feature = "End"
 	FeatureEndPSP        Feature = "flavor PSP of End"
@@ -110,6 +111,8 @@ func linkFeatures(l object.Link) []Feature {
 		return []Feature{FeatureIP6GRETap}
 	case object.LinkVXLAN:
 		return []Feature{FeatureVXLAN}
+	case object.LinkBridge:
+		return []Feature{FeatureBridge}
 	}
 	return nil
 }

@@ -192,7 +192,8 @@ func (k *kept) touch(v view, l *link, s reconcile.Step, reach families) *keptLin
 	return kl
 }
 
-// member: a link that enters or leaves a VRF is taken down and up.
+// member: a link that enters or leaves a VRF is taken down and up; one that becomes a
+// port of a bridge is not.
 func (k *kept) member(v view, s reconcile.Step, o object.Member) {
 	l := v.byName[o.Link]
 	if l == nil {
@@ -201,10 +202,24 @@ func (k *kept) member(v view, s reconcile.Step, o object.Member) {
 	kl := k.touch(v, l, s, both)
 	kl.target = ""
 	if m, ok := s.New.(object.Member); ok {
-		kl.target = m.Master
+		if k.isVRF(v, m.Master) {
+			kl.target = m.Master
+		}
 	} else if rec, ok := k.d.prior.Get(o.Key()); ok && rec.Ifindex == l.index {
 		kl.target = rec.Before[propMaster]
 	}
+}
+
+// isVRF reports whether a link is a VRF, or is to be one: a bridge is no domain of
+// routing.
+func (k *kept) isVRF(v view, name string) bool {
+	for _, s := range k.steps {
+		if l, ok := s.New.(object.Link); ok && l.Name == name {
+			return l.Type == object.LinkVRF
+		}
+	}
+	l := v.byName[name]
+	return l != nil && l.kind == string(object.LinkVRF)
 }
 
 // linkConfig: what a link that goes down loses; and one whose MTU is too small for

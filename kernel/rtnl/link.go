@@ -197,7 +197,7 @@ func (d *Driver) readLink(ctx context.Context, name string) (object.Link, error)
 
 // linkTypes are those that can be created.
 var linkTypes = []object.LinkType{object.LinkVRF, object.LinkDummy, object.LinkIFB, object.LinkVeth, object.LinkVLAN,
-	object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap, object.LinkVXLAN}
+	object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap, object.LinkVXLAN, object.LinkBridge}
 
 // linkObject describes l; false when it is of a type that we do not create.
 func linkObject(v view, l *link) (object.Link, bool) {

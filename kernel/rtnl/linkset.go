@@ -331,7 +331,7 @@ func (d *Driver) setLink(ctx context.Context, l *link, props map[string]string) 
 }
 
 // setMaster enslaves or releases a link, for which the kernel takes it down and up
-// (cycle_netdev in drivers/net/vrf.c).
+// where the master is a VRF (cycle_netdev in drivers/net/vrf.c).
 func (d *Driver) setMaster(ctx context.Context, l *link, master string) error {
 	var index int32
 	if master != "" {

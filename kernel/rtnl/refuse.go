@@ -60,7 +60,7 @@ func (k *kept) underneath(v view, l *keptLink, on []*link) error {
 				Remedy: fmt.Sprintf("delete it first (ip link del %s)", upper.name)}
 		}
 	}
-	if m := v.byIndex[l.master]; m != nil && m.kind != string(object.LinkVRF) {
+	if m := v.byIndex[l.master]; m != nil && m.kind != string(object.LinkVRF) && l.foreign {
 		return &ConflictError{Object: "link " + l.name, Holder: fmt.Sprintf("the membership of %s in %s (%s)", l.name, m.name, m.kind),
 			Remedy: fmt.Sprintf("release it first (ip link set dev %s nomaster)", l.name)}
 	}

@@ -57,6 +57,7 @@ type LinkState struct {
 	MAC    net.HardwareAddr
 	Alias  string
 	Master string // link it is enslaved to, empty for none
+	Bridge string // the same, if that is a bridge
 	Peer   string // other end of a veth in this namespace, empty for none
 	Parent string // link that it is on, empty for none in this namespace
 	VLAN   object.VLAN
@@ -104,6 +105,9 @@ func (v view) state(l *link) LinkState {
 	}
 	if m := v.byIndex[l.master]; l.master != 0 && m != nil {
 		s.Master = m.name
+		if m.kind == string(object.LinkBridge) {
+			s.Bridge = m.name
+		}
 	}
 	if p := v.byIndex[l.linked]; l.kind == "veth" && !l.linkedAbroad && p != nil {
 		s.Peer = p.name

@@ -45,6 +45,7 @@ func features() []feature {
 		{"nexthop-objects", "5.3", []string{probeLink, "ip nexthop add id 9 via 2001:db8:ffff::2 dev p0"}},
 		{"gre", "4.0", []string{"ip link add g0 type gre local 192.0.2.1 remote 192.0.2.2"}},
 		{"ip6gretap", "4.0", []string{"ip link add g0 type ip6gretap local 2001:db8::1 remote 2001:db8::2"}},
+		{"bridge", "4.0", []string{"ip link add b0 type bridge"}},
 		{"vxlan", "4.0", []string{"ip link add x0 type vxlan id 5 dstport 4789"}},
 		{"vlan", "4.0", []string{probeLink, "ip link add link p0 name v0 type vlan id 7"}},
 		{"dummy", "4.0", []string{"ip link add d0 type dummy"}},

@@ -15,7 +15,7 @@ var kernelParts = []struct {
 	script string
 	sorted bool // the order is the kernel's history, which is no state
 }{
-	{"links", "ip -d -o link show", false},
+	{"links", "ip -d -o link show | sed -E 's/[a-z_]+_timer +[0-9.]+//g'", false}, // those of bridges run
 	{"addresses", "ip -o addr show", true},
 	{"IPv4 routes", "ip -4 -o route show table all", true},
 	{"IPv6 routes", "ip -o -6 route show table all", true},

@@ -57,6 +57,9 @@ func translate(v translators.View, key schema.EntryKey, entry schema.GoStruct, o
 		config.MTU = uint32(*mtu)
 	}
 	out.Own(config)
+	if bridge := translators.BridgeOf(i); bridge != "" {
+		out.Own(object.Member{Link: name, Master: bridge})
+	}
 	return nil
 }
 
@@ -71,6 +74,8 @@ func link(i *translators.Interface) (l object.Link, made bool, err error) {
 		return object.Link{Name: name, Type: object.LinkDummy}, name != translators.LoopbackLink, nil
 	case translators.TypeDummy:
 		return object.Link{Name: name, Type: object.LinkDummy}, true, nil
+	case translators.TypeBridge:
+		return object.Link{Name: name, Type: object.LinkBridge}, true, nil
 	case translators.TypeVeth:
 		if i.Veth == nil || i.Veth.Peer == nil {
 			return l, false, errors.New("an interface of type VETH needs veth/config/peer")
