@@ -27,7 +27,8 @@ import (
 //
 // It is a reconcile.Driver, whose records of prior values it keeps, too, and the
 // hand of somebody else (Foreign). Not in it: IPv6 link-local addresses, an MTU
-// below that of IPv6, carrier, recursive gateways, onlink next hops.
+// below that of IPv6, carrier, recursive gateways, onlink next hops, where the next
+// hops of SIDs lead.
 //
 // All methods are safe for concurrent use.
 type Fake struct {
