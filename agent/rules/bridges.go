@@ -17,12 +17,9 @@ func bridgePort(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, bridge, "interface "+bridge+" is not of type bridge", "name one that is")
 		return
 	}
-	switch {
-	case i.Type == translators.TypeBridge || i.Type == translators.TypeTunnel || name == translators.LoopbackLink:
+	if i.Type == translators.TypeBridge || i.Type == translators.TypeTunnel || name == translators.LoopbackLink {
 		c.fail(k, leaf, bridge, "the interface carries no Ethernet frames for a bridge", "use a VETH, VLAN, GRETAP, VXLAN or Ethernet interface as a port")
 		return
-	case name == c.carrier():
-		c.fail(k, leaf, bridge, "this link carries the SIDs", "use another interface, or another sid-interface in instance "+translators.DefaultInstance)
 	}
 	c.Below(i, func(below string, _ *translators.Interface) bool {
 		if below == bridge {

@@ -181,7 +181,7 @@ var (
 // makes sense together is for references and rules to say.
 func (w *world) edit() schema.Edit {
 	kinds := map[string]func() (path, json string){
-		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "address": w.addressEdit, "instance": w.instanceEdit,
+		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "bridge": w.bridgeEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
 		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit,
 		"segments": w.segmentsEdit, "policy": w.policyEdit, "path": w.pathEdit, "path2": w.pathEdit,
@@ -233,6 +233,20 @@ func (w *world) vlanEdit() (string, string) {
 	return "/interfaces/interface[name=" + w.pick("vlan", []string{"t", "u", "w"}) + "]",
 		`{"config": {"type": "l2vlan"` + mtu + `}, "vlan": {"config": {"parent-interface": "` + w.pick("link", []string{"a", "b", "t", "u"}) +
 			`", "vlan-id": ` + w.pick("number", []string{"7", "8"}) + `}}}`
+}
+
+// bridgeEdit is about a bridge, a port of it, or a VXLAN that may be one.
+func (w *world) bridgeEdit() (string, string) {
+	port := `"bridge-port": {"config": {"bridge": "br"}}`
+	switch w.pick("what", []string{"bridge", "port", "vxlan"}) {
+	case "bridge":
+		return "/interfaces/interface[name=br]", `{"config": {"type": "bridge", ` + w.enabled() + `}}`
+	case "port":
+		return "/interfaces/interface[name=" + w.pick("link", links) + "]", `{` + port + `}`
+	}
+	parent := w.pick("parent", []string{"", `, "parent-interface": "a"`, `, "parent-interface": "br"`})
+	return "/interfaces/interface[name=" + w.pick("vxlan", []string{"x", "y"}) + "]",
+		`{"config": {"type": "VXLAN"}, "vxlan": {"config": {"vni": ` + w.pick("vni", []string{"1", "2"}) + parent + `}}, ` + port + `}`
 }
 
 func (w *world) addressEdit() (string, string) {
