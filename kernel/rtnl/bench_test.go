@@ -127,7 +127,7 @@ func benchBulk(b *testing.B, first, steps, peer []reconcile.Step) {
 	b.ReportMetric(float64(d.retried)/n, "retried/op")
 }
 
-func mustAll(b *testing.B, results []reconcile.Result) {
+func mustAll(b testing.TB, results []reconcile.Result) {
 	b.Helper()
 	for _, r := range results {
 		if r.Err != nil {

@@ -71,7 +71,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 		hops:  make(map[string]bool),
 		addrs: make(map[int32][]address), support: make(map[Feature]error)}
 	c.survey()
-	d.repoints = repoints(steps)
+	d.repoints, d.ending = repoints(steps), endings(steps)
 	for _, s := range steps {
 		if s.New == nil {
 			continue

@@ -72,6 +72,9 @@ type Driver struct {
 	// under way: what was there before, by the ID of what has taken its place.
 	repoints, moved map[string]*object.SharedNextHop
 
+	// ending are the links that the plan that was last checked deletes.
+	ending map[string]bool
+
 	stateMu sync.Mutex // guards state, the socket that telemetry reads through
 	state   *conn
 }
@@ -216,7 +219,7 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 	results := make([]reconcile.Result, len(steps))
 	switch kind := steps[0].Key().Kind; kind {
 	case object.KindLink:
-		d.each(ctx, steps, results, d.doLink)
+		d.doLinks(ctx, steps, results)
 	case object.KindMember:
 		d.doMembers(ctx, steps, results)
 	case object.KindLinkConfig:

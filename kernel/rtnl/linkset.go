@@ -90,6 +90,9 @@ func (d *Driver) doLinkProps(ctx context.Context, steps []reconcile.Step, result
 	changes := make([]*linkChange, len(steps))
 	var record []prior.Entry
 	for i, s := range steps {
+		if d.goesAnyway(s) {
+			continue
+		}
 		c, err := d.planLinkChange(ctx, s)
 		if err != nil {
 			results[i].Err = describe(op(s), describeStep(s), err)

@@ -17,7 +17,7 @@ type ring struct {
 	next int
 }
 
-const ringSize = 1024
+const ringSize = 8192
 
 func (r *ring) put(index int32) {
 	if len(r.last) < ringSize {
@@ -40,7 +40,7 @@ func (d *Driver) noteOwn(ctx context.Context, l object.Link, in *ring) {
 }
 
 // Made reports whether the driver has made the link with this index, Ended whether
-// it has deleted it, as far as it remembers: a thousand links back. Both wait for a
+// it has deleted it, as far as it remembers: 8192 links back. Both wait for a
 // change that is under way, so that they know of every event they are asked about.
 func (d *Driver) Made(index int) bool {
 	d.mu.Lock()
