@@ -83,7 +83,16 @@ func (k *kept) Restore(context.Context) error {
 	defer k.d.mu.Unlock()
 	var errs []error
 	err := k.d.inNamespace(func() {
+		gone := "" // the last directory that is not there any more
 		for _, name := range slices.Sorted(maps.Keys(k.values)) {
+			dir := filepath.Dir(name)
+			if dir == gone {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, dir)); err != nil {
+				gone = dir
+				continue
+			}
 			value := k.values[name]
 			now, err := read(name)
 			if _, ours := k.d.record(object.SysctlKey(name)); err != nil || now == value || ours || outgrown(name, value, now) {
