@@ -130,7 +130,8 @@ func (p *place) snapshot() []string {
 }
 
 func (p *place) macName(m string) string {
-	if strings.HasPrefix(m, "02:00:00:00:00:") { // of a neighbour, and not by chance
+	// Of a neighbour, or the group address of bridges: not by chance.
+	if strings.HasPrefix(m, "02:00:00:00:00:") || strings.HasPrefix(m, "01:80:c2:") {
 		return m
 	}
 	if p.model != nil && p.model.macs[m] != "" {
