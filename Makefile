@@ -1,7 +1,7 @@
 # Heddle's tasks. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench fuzz lint generate build clean deps
+.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench fuzz kernels lint generate build clean deps
 
 GO     ?= go
 BUILD  := build
@@ -38,6 +38,9 @@ test: lint generate-check test-race test-lab ## everything: lint, generated code
 
 test-race: deps ## unit and namespace tests on this kernel, with the race detector
 	@scripts/test-host $(BUILD)/test
+
+kernels: build ## ask each of KERNELS what it can do; writes the table of docs/kernels.md
+	@KERNELS="$(KERNELS)" scripts/kernels
 
 test-lab: build ## driver tests and scenarios in the virtual machine, on each of KERNELS
 	@KERNELS="$(KERNELS)" scripts/test-lab $(BUILD)/test
