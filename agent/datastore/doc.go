@@ -13,7 +13,8 @@
 // The unit of storage is the YANG list entry. Entries are immutable, and live
 // in an ordered map whose copies share structure, so that a Snapshot is free to
 // take and to keep, and a commit costs what it touches. References from entry to
-// entry (leafrefs) are a second such map, from target to referrer.
+// entry (leafrefs) are a second such map, from target to referrer, and what the
+// model's user says that entries are found by (Config.Terms) is a third.
 //
 // # What is on disk
 //
