@@ -52,13 +52,14 @@ func sorted(v any) any {
 			x[k] = sorted(x[k])
 		}
 	case []any:
+		// What is inside decides the order of what it is in.
+		for i := range x {
+			x[i] = sorted(x[i])
+		}
 		if len(x) > 0 {
 			if _, ok := x[0].(map[string]any); ok {
 				sort.Slice(x, func(i, j int) bool { return marshal(x[i]) < marshal(x[j]) })
 			}
-		}
-		for i := range x {
-			x[i] = sorted(x[i])
 		}
 	}
 	return v
