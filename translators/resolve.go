@@ -150,6 +150,17 @@ func (v View) LeaksWithin(p netip.Prefix, fn func(schema.EntryKey)) {
 	})
 }
 
+// LeaksWithinSubnets calls fn with those to prefixes that are in a subnet of an
+// interface.
+func (v View) LeaksWithinSubnets(iface schema.EntryKey, fn func(schema.EntryKey)) {
+	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
+		if p := Subnet(e); p.IsValid() {
+			v.LeaksWithin(p, fn)
+		}
+		return true
+	})
+}
+
 // HasSubnet reports whether an address of an instance has just this subnet.
 func (v View) HasSubnet(instance schema.EntryKey, p netip.Prefix) (has bool) {
 	term := prefixTerm(termSubnet, p)

@@ -235,7 +235,8 @@ func all(funcs ...recheckFunc) recheckFunc {
 	}
 }
 
-// recheckGateways: the neighbours that an address had on its link.
+// recheckGateways: the neighbours that an address had on its link, and the lookups
+// that its subnet has kept from going on.
 func recheckGateways(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	link, _, ok := was.InterfaceOf(ch.Key)
 	prefix := translators.Subnet(ch.Old)
@@ -243,6 +244,7 @@ func recheckGateways(was, is translators.View, ch schema.Change, again func(sche
 		return
 	}
 	is.OpenNextHops(prefix, again)
+	is.LeaksWithin(prefix, again)
 	is.Referrers(link, func(k schema.EntryKey) bool {
 		if e, ok := is.Get(k); ok {
 			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(translators.Gateway(nh)) {
@@ -254,7 +256,8 @@ func recheckGateways(was, is translators.View, ch schema.Change, again func(sche
 }
 
 // recheckMembers: the neighbours that an interface had in the instance that it
-// leaves, and the next hops of another instance that leave by it.
+// leaves, the lookups that its subnets have kept from going on there, and the next
+// hops of another instance that leave by it.
 func recheckMembers(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	before, _ := ch.Old.(*translators.Member)
 	after, _ := ch.New.(*translators.Member)
@@ -267,6 +270,7 @@ func recheckMembers(was, is translators.View, ch schema.Change, again func(schem
 			continue
 		}
 		was.OpenNextHopsOf(link, again)
+		is.LeaksWithinSubnets(link, again)
 		is.Referrers(link, func(k schema.EntryKey) bool {
 			e, _ := is.Get(k)
 			if nh, ok := e.(*translators.NextHop); ok && nh.NetworkInstance != nil {
