@@ -195,8 +195,9 @@ type neighbour struct {
 }
 
 // LinkTo finds the link of an instance that a neighbour is on, by the longest
-// subnet of the addresses that are configured; empty: there is none. A link that is
-// up goes before one that is not, else the first by name.
+// subnet of the addresses that are configured, of those on links that are up; of one
+// length the first by name. Where none is up it is found among the others; empty:
+// there is none.
 func (v View) LinkTo(instance schema.EntryKey, addr netip.Addr) string {
 	n := neighbour{instance, addr}
 	link, known := v.links[n]
@@ -208,7 +209,8 @@ func (v View) LinkTo(instance schema.EntryKey, addr netip.Addr) string {
 }
 
 func (v View) linkTo(n neighbour) (found string) {
-	for bits := n.addr.BitLen(); bits >= 0 && found == ""; bits-- {
+	up := false
+	for bits := n.addr.BitLen(); bits >= 0 && !up; bits-- {
 		p, _ := n.addr.Prefix(bits)
 		term := prefixTerm(termSubnet, p)
 		v.Terms(term, term+behind, func(k schema.EntryKey) bool {
@@ -218,7 +220,7 @@ func (v View) linkTo(n neighbour) (found string) {
 				return true
 			}
 			name := Str(i.Name)
-			up := v.InterfaceDown(name) == ""
+			up = v.InterfaceDown(name) == ""
 			if found == "" || up {
 				found = name
 			}
