@@ -209,7 +209,13 @@ func (a *Agent) explainObject(ctx context.Context, w object.Object) (operation.O
 		o.Packet = explain.SID(h)
 	case *object.Route:
 		shared, _ := a.applier.Have(object.SharedHopKey(h.SharedHop)).(*object.SharedNextHop)
-		o.Packet = explain.Route(h, shared)
+		o.Packet = explain.Route(h, shared, a.tableOfVRF)
 	}
 	return o, nil
+}
+
+// tableOfVRF is the routing table of a link if that is a VRF of ours.
+func (a *Agent) tableOfVRF(link string) (table uint32, ok bool) {
+	l, _ := a.applier.Have(object.LinkKey(link)).(object.Link)
+	return l.Table, l.Type == object.LinkVRF
 }

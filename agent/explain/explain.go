@@ -138,8 +138,9 @@ func encapsulated(e *object.Encap, vrf string) []string {
 }
 
 // Route says what becomes of a packet that takes r; shared is the next hop that the
-// route shares with others, nil if it has its own.
-func Route(r *object.Route, shared *object.SharedNextHop) []string {
+// route shares with others, nil if it has its own. vrf finds the routing table of a
+// link that is a VRF: what is sent by it is looked up there.
+func Route(r *object.Route, shared *object.SharedNextHop, vrf func(link string) (table uint32, ok bool)) []string {
 	switch r.Type {
 	case object.Blackhole:
 		return []string{"it is dropped in silence"}
@@ -157,11 +158,11 @@ func Route(r *object.Route, shared *object.SharedNextHop) []string {
 		steps = append(steps, fmt.Sprintf("its flow goes one of %d ways", len(hops)))
 	}
 	for i, n := range hops {
-		var of []string
+		of := []string{"it is sent " + way(n)}
 		if n.Encap != nil {
 			of = encapsulated(n.Encap, r.VRF)
-		} else {
-			of = []string{"it is sent " + way(n)}
+		} else if table, ok := vrf(n.Link); ok && !n.Gateway.IsValid() {
+			of = []string{"it is looked up in " + Table(table, n.Link)}
 		}
 		for _, s := range of {
 			if len(hops) > 1 {

@@ -33,7 +33,7 @@ func TestEveryModeIsExplained(t *testing.T) {
 	for n := range 256 {
 		e := encap(object.EncapMode(n), "fc00::1")
 		known := !strings.HasPrefix(e.Mode.String(), "mode(")
-		if steps := explain.Route(&object.Route{NextHops: []object.NextHop{{Link: "e1", Encap: e}}}, nil); known != (len(steps) > 0) {
+		if steps := explain.Route(&object.Route{NextHops: []object.NextHop{{Link: "e1", Encap: e}}}, nil, noVRF); known != (len(steps) > 0) {
 			t.Errorf("%s is explained as %q", e.Mode, steps)
 		}
 	}
@@ -89,6 +89,10 @@ func TestSID(t *testing.T) {
 	}
 }
 
+func noVRF(string) (uint32, bool) { return 0, false }
+
+func blueVRF(link string) (uint32, bool) { return 110, link == "blue" }
+
 func TestRoute(t *testing.T) {
 	via := object.NextHop{Gateway: netip.MustParseAddr("fe80::2"), Link: "e1"}
 	by := object.NextHop{Link: "e1", Encap: encap(object.HEncaps, "fc00::1", "fc00::2")}
@@ -102,6 +106,7 @@ func TestRoute(t *testing.T) {
 		"throw":       {object.Route{Type: object.Throw, Table: 110, VRF: "vrfA"}, nil, "the lookup in table 110 (VRF vrfA) ends, and goes on in the next table"},
 		"next hop":    {object.Route{NextHops: []object.NextHop{via}}, nil, "it is sent to fe80::2 by e1"},
 		"on link":     {object.Route{NextHops: []object.NextHop{{Link: "e1"}}}, nil, "it is sent by e1 to its destination, a neighbour there"},
+		"leak":        {object.Route{NextHops: []object.NextHop{{Link: "blue"}}}, nil, "it is looked up in table 110 (VRF blue)"},
 		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2", Weight: 3}}}, nil, "its flow goes one of 2 ways; way 1 of weight 1: it is sent to fe80::2 by e1; way 2 of weight 3: it is sent by e2 to its destination, a neighbour there"},
 		"encapsulated in a VRF": {object.Route{VRF: "vrfA", Table: 110, NextHops: []object.NextHop{by}}, nil,
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in the table of VRF vrfA, then in table 254 (main)"},
@@ -112,7 +117,7 @@ func TestRoute(t *testing.T) {
 		"shared": {object.Route{SharedHop: "x"}, object.HopByContent(by),
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in table 254 (main)"},
 	} {
-		if got := strings.Join(explain.Route(&c.route, c.shared), "; "); got != c.want {
+		if got := strings.Join(explain.Route(&c.route, c.shared, blueVRF), "; "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
