@@ -158,7 +158,7 @@ func (s *LocalSID) Mutable(to Object) bool {
 // has counted is found by its address.
 func (s *LocalSID) Claims(into []Claim) []Claim {
 	into = slotClaim(into, s.Table, s.Prefix(), 0)
-	if s.Flavors&NextCSID != 0 {
+	if s.Prefix().Bits() != s.SID.BitLen() {
 		into = slotClaim(into, s.Table, netip.PrefixFrom(s.SID, s.SID.BitLen()), 0)
 	}
 	return into
