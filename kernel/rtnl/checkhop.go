@@ -17,11 +17,15 @@ import (
 type planned struct {
 	prefixes map[netip.Prefix]bool // true: on a link
 	lengths  map[int]bool          // that the prefixes have
+	own      map[netip.Addr]bool   // addresses of this node
 }
 
 func (p *planned) add(prefix netip.Prefix, onLink bool) {
 	if p.prefixes == nil {
-		*p = planned{map[netip.Prefix]bool{}, map[int]bool{}}
+		*p = planned{map[netip.Prefix]bool{}, map[int]bool{}, map[netip.Addr]bool{}}
+	}
+	if onLink {
+		p.own[prefix.Addr()] = true
 	}
 	prefix = prefix.Masked()
 	p.prefixes[prefix] = p.prefixes[prefix] || onLink
@@ -30,6 +34,9 @@ func (p *planned) add(prefix netip.Prefix, onLink bool) {
 
 // reaches reports whether a leads somewhere by the plan; onLink: to a neighbour.
 func (p *planned) reaches(a netip.Addr, onLink bool) bool {
+	if p.own[a] {
+		return false
+	}
 	for bits := range p.lengths {
 		if prefix, err := a.Prefix(bits); err == nil {
 			if neighbours, ok := p.prefixes[prefix]; ok && (neighbours || !onLink) {
@@ -46,10 +53,18 @@ func (c *checker) planned() (p planned) {
 		sid, ok := leads(s)
 		return ok && sid.Behavior != object.EndX
 	})
+	masters := map[string]string{}
+	for _, s := range c.steps {
+		if m, ok := s.New.(object.Member); ok {
+			masters[m.Link] = m.Master
+		}
+	}
 	for _, s := range c.steps {
 		switch o := s.New.(type) {
 		case object.Address:
-			p.add(o.Prefix, true)
+			if !c.inVRF(o.Link, masters) {
+				p.add(o.Prefix, true)
+			}
 		case *object.Route:
 			if dx && o.Table == object.TableMain && o.Type == object.Unicast {
 				p.add(o.Prefix, false)
@@ -57,6 +72,24 @@ func (c *checker) planned() (p planned) {
 		}
 	}
 	return p
+}
+
+// inVRF reports whether a link is in a VRF by the plan, whose memberships are given,
+// or else in the kernel.
+func (c *checker) inVRF(link string, masters map[string]string) bool {
+	master, planned := masters[link]
+	if !planned {
+		l := c.v.byName[link]
+		if l == nil || l.master == 0 || c.leaves[link] || c.v.byIndex[l.master] == nil {
+			return false
+		}
+		master = c.v.byIndex[l.master].name
+	}
+	if made, ok := c.makes[master]; ok {
+		return made.Type == object.LinkVRF
+	}
+	m := c.v.byName[master]
+	return m != nil && m.kind == string(object.LinkVRF)
 }
 
 // leads reports whether a step makes a SID with a next hop that could be of no use.
@@ -90,9 +123,10 @@ func (c *checker) nextHops(ctx context.Context) error {
 			return fmt.Errorf("look for the next hops of SIDs: %w", err)
 		}
 	}
+	p := c.planned()
 	unfit := func(hop netip.Addr) bool {
 		r := routes[hop]
-		return leadsTo(hop, &r, object.EndX) != nil
+		return p.own[hop] || leadsTo(hop, &r, object.EndX) != nil
 	}
 	if !slices.ContainsFunc(hops, unfit) {
 		return nil
@@ -101,13 +135,15 @@ func (c *checker) nextHops(ctx context.Context) error {
 	for _, hop := range hops {
 		asked[hop] = true
 	}
-	p := c.planned()
 	for _, s := range c.steps {
 		sid, ok := leads(s)
 		if !ok || !asked[sid.NextHop] || p.reaches(sid.NextHop, sid.Behavior == object.EndX) {
 			continue
 		}
 		r := routes[sid.NextHop]
+		if p.own[sid.NextHop] {
+			r = rawRoute{family: 1, typ: unix.RTN_LOCAL} // it will be
+		}
 		if err := leadsTo(sid.NextHop, &r, sid.Behavior); err != nil {
 			c.add(s, err)
 		}
