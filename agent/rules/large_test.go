@@ -65,3 +65,30 @@ func TestLarge(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// TestManyWays: policies in layers, each of which leads to both of the next by their
+// binding SIDs. There are 2^40 ways through them, and no policy comes back to itself.
+func TestManyWays(t *testing.T) {
+	const layers = 40
+	sid := func(layer, i int) string { return fmt.Sprintf("2001:db8:f:%x::", 2*layer+i) }
+	var lists, policies []string
+	for l := range layers {
+		lists = append(lists, fmt.Sprintf(`{"name": "%d", "config": {"segment": [%q, %q]}}`, l, sid(l+1, 0), sid(l+1, 1)))
+		for i := range 2 {
+			policies = append(policies, fmt.Sprintf(`{"name": "%d-%d", "config": {"binding-sid": %q},
+				"candidate-paths": {"candidate-path": [{"name": "a", "config": {"segment-list": "%d"}}]}}`, l, i, sid(l, i), l))
+		}
+	}
+	doc := fmt.Sprintf(`{"network-instances": {"network-instance": [{"name": "DEFAULT", "config": {"type": "DEFAULT_INSTANCE"}, "segment-routing": {"srv6": {
+		"locators": {"locator": [{"name": "main", "config": {"prefix": "2001:db8:f::/48"}}]},
+		"segment-lists": {"segment-list": [%s]}, "policies": {"policy": [%s]}}}}]}}`, strings.Join(lists, ","), strings.Join(policies, ","))
+	m := model(t)
+	nothing := modeltest.New(m.Schema, schema.Entries{})
+	config, changes, err := nothing.Apply([]schema.Edit{{Op: schema.Update, Encoding: schema.JSONIETF, JSON: []byte(doc)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if errs := rules.New(m).Check(nothing, config, changes); len(errs) > 0 {
+		t.Error(errs)
+	}
+}

@@ -116,28 +116,30 @@ func bindingSID(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 // path: the packets must not come back to the policy.
 func policyLoop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	p := entry.(*translators.Policy)
-	if way := c.comesBack(k, k, []string{translators.Str(p.Name)}); way != nil {
+	if way := c.comesBack(k, k, []string{translators.Str(p.Name)}, map[schema.EntryKey]bool{}); way != nil {
 		c.fail(k, "config/binding-sid", translators.Str(p.BindingSid), "the policy leads back to itself: "+strings.Join(way, " to "),
 			"take the binding SID out of the segment list")
 	}
 }
 
-func (c *check) comesBack(first, at schema.EntryKey, way []string) []string {
+// comesBack goes on from a policy, and into each one once: seen are those that were
+// gone into, none of which leads to the first.
+func (c *check) comesBack(first, at schema.EntryKey, way []string, seen map[schema.EntryKey]bool) []string {
 	path, ok := c.ActivePath(at)
 	if !ok {
 		return nil
 	}
 	for _, s := range path.Segments {
 		for _, next := range c.PoliciesBound(s) {
-			name := next.Values()[0]
-			on := append(slices.Clone(way), name)
+			on := append(slices.Clone(way), next.Values()[0])
 			if next == first {
 				return on
 			}
-			if slices.Contains(way, name) {
-				continue // a ring that the first is not in
+			if seen[next] {
+				continue
 			}
-			if back := c.comesBack(first, next, on); back != nil {
+			seen[next] = true
+			if back := c.comesBack(first, next, on, seen); back != nil {
 				return back
 			}
 		}
