@@ -12,6 +12,7 @@ import (
 // length of its prefix.
 const (
 	termSubnet  = 's' // an address, by the subnet it makes reachable
+	termAddress = 'a' // an address
 	termGateway = 'g' // a next hop without an interface, by its neighbour
 	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
 )
@@ -60,7 +61,7 @@ func appendSubnet(terms []string, p netip.Prefix) []string {
 	if !p.IsValid() {
 		return terms
 	}
-	return append(terms, prefixTerm(termSubnet, p))
+	return append(terms, prefixTerm(termSubnet, p), string(addressTerm(termAddress, p.Addr())))
 }
 
 func prefixTerm(letter byte, p netip.Prefix) string {
@@ -186,6 +187,24 @@ func (v View) InstanceOfLink(iface schema.EntryKey) schema.EntryKey {
 		return true
 	})
 	return in
+}
+
+// IsOwn reports whether the kernel takes an address for this node's, and not for a
+// neighbour's, on a configured link: an IPv4 address of the link, an IPv6 one of any
+// link in its instance (fib_check_nh in net/ipv4/fib_semantics.c and
+// ip6_validate_gw in net/ipv6/route.c).
+func (v View) IsOwn(addr netip.Addr, link string) (own bool) {
+	on, ok := v.InterfaceKey(link)
+	if !ok {
+		return false
+	}
+	term := string(addressTerm(termAddress, addr))
+	v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+		iface, _, ok := v.InterfaceOf(k)
+		own = ok && (iface == on || addr.Is6() && v.InstanceOfLink(iface) == v.InstanceOfLink(on))
+		return !own
+	})
+	return own
 }
 
 // neighbour is somebody on a link of an instance.

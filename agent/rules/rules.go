@@ -18,6 +18,7 @@ package rules
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -211,8 +212,8 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		}
 	}
 	return map[schema.ListID]recheckFunc{
-		m.Address4.ListID:   all(parent(m.Interface), recheckGateways),
-		m.Address6.ListID:   all(parent(m.Interface), recheckGateways), // its MTU
+		m.Address4.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn),
+		m.Address6.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn), // its MTU
 		m.Neighbour6.ListID: parent(m.Interface),
 		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks), // at least one, and which share a metric
 		m.Static.ListID:     recheckLeaks,
@@ -250,6 +251,24 @@ func recheckGateways(was, is translators.View, ch schema.Change, again func(sche
 			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(translators.Gateway(nh)) {
 				again(k)
 			}
+		}
+		return true
+	})
+}
+
+// recheckOwn: next hops whose neighbour has the address that comes. Of those that
+// name an interface only those by the link of the address.
+func recheckOwn(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	link, _, ok := is.InterfaceOf(ch.Key)
+	p := translators.Subnet(ch.New)
+	if !ok || ch.Old != nil || !p.IsValid() {
+		return
+	}
+	is.OpenNextHops(netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), again)
+	is.Referrers(link, func(k schema.EntryKey) bool {
+		e, _ := is.Get(k)
+		if nh, ok := e.(*translators.NextHop); ok && translators.Gateway(nh) == p.Addr() {
+			again(k)
 		}
 		return true
 	})

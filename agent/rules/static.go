@@ -158,10 +158,19 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, gw.String(), "an IPv6 prefix cannot have an IPv4 next hop", "use an IPv6 address")
 	case gw.Is6() && gw.IsLinkLocalUnicast() && translators.OutLink(nh) == "":
 		c.fail(k, leaf, gw.String(), "a link-local address means something on one link only", "set interface-ref/config/interface")
-	case translators.OutLink(nh) == "":
-		if instance, ok := c.lookupInstance(k, nh); ok && c.LinkTo(instance, gw) == "" {
-			c.fail(k, leaf, gw.String(), "no address of an interface in network instance "+instance.Values()[0]+" reaches it",
-				"configure an address in its subnet, correct it, or set interface-ref/config/interface; change or delete the next hop in the request that takes the address away")
+	default:
+		link := translators.OutLink(nh)
+		if instance, ok := c.lookupInstance(k, nh); ok && link == "" {
+			if link = c.LinkTo(instance, gw); link == "" {
+				c.fail(k, leaf, gw.String(), "no address of an interface in network instance "+instance.Values()[0]+" reaches it",
+					"configure an address in its subnet, correct it, or set interface-ref/config/interface; change or delete the next hop in the request that takes the address away")
+				return
+			}
+		}
+		// The kernel keeps a route whose gateway becomes an address of the node, and
+		// refuses to make it again.
+		if c.IsOwn(gw, link) {
+			c.fail(k, leaf, gw.String(), "it is an address of this node", "use that of a neighbour; change or delete the next hop in the request that configures the address")
 		}
 	}
 }
