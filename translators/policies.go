@@ -113,7 +113,7 @@ func (v View) PoliciesBound(sid string) []schema.EntryKey {
 
 // BoundWithin calls fn with the policies whose binding SID is in a prefix.
 func (v View) BoundWithin(p netip.Prefix, fn func(schema.EntryKey)) {
-	v.Terms(string(addressTerm(termBindingSID, p.Masked().Addr())), string(addressTerm(termBindingSID, lastOf(p)))+behind, func(k schema.EntryKey) bool {
+	v.Terms(string(addressTerm(termBindingSID, p.Masked().Addr())), string(addressTerm(termBindingSID, LastOf(p)))+behind, func(k schema.EntryKey) bool {
 		fn(k)
 		return true
 	})

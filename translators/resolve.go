@@ -13,7 +13,8 @@ import (
 const (
 	termSubnet  = 's' // an address, by the subnet it makes reachable
 	termAddress = 'a' // an address
-	termGateway = 'g' // a next hop without an interface, by its neighbour
+	termNextHop = 'n' // a next hop, by its neighbour
+	termGateway = 'g' // one without an interface, by its neighbour
 	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
 )
 
@@ -45,8 +46,12 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		if e.Srv6Policy != nil {
 			return steeringTerms(terms, k, e)
 		}
-		if gw := Gateway(e); gw.IsValid() && OutLink(e) == "" && !gw.IsLinkLocalUnicast() {
-			return append(terms, string(addressTerm(termGateway, gw)))
+		if gw := Gateway(e); gw.IsValid() && !gw.IsLinkLocalUnicast() {
+			terms = append(terms, string(addressTerm(termNextHop, gw)))
+			if OutLink(e) == "" {
+				terms = append(terms, string(addressTerm(termGateway, gw)))
+			}
+			return terms
 		}
 		if GoesOn(e) {
 			if static, ok := k.Parent(); ok {
@@ -145,7 +150,7 @@ func (v View) Leaks(p netip.Prefix, fn func(schema.EntryKey) bool) {
 
 // LeaksWithin calls fn with those to prefixes that are in p.
 func (v View) LeaksWithin(p netip.Prefix, fn func(schema.EntryKey)) {
-	v.Terms(string(addressTerm(termLeak, p.Masked().Addr())), string(addressTerm(termLeak, lastOf(p)))+behind, func(k schema.EntryKey) bool {
+	v.Terms(string(addressTerm(termLeak, p.Masked().Addr())), string(addressTerm(termLeak, LastOf(p)))+behind, func(k schema.EntryKey) bool {
 		fn(k)
 		return true
 	})
@@ -252,24 +257,43 @@ func (v View) linkTo(n neighbour) (found string) {
 // OpenNextHops calls fn with the next hops without an interface whose neighbour is
 // in a subnet.
 func (v View) OpenNextHops(subnet netip.Prefix, fn func(schema.EntryKey)) {
+	v.nextHopsIn(termGateway, subnet, fn)
+}
+
+// NextHopsIn calls fn with all next hops whose neighbour is in a subnet, but for
+// link-local ones.
+func (v View) NextHopsIn(subnet netip.Prefix, fn func(schema.EntryKey)) {
+	v.nextHopsIn(termNextHop, subnet, fn)
+}
+
+func (v View) nextHopsIn(letter byte, subnet netip.Prefix, fn func(schema.EntryKey)) {
 	if !subnet.IsValid() {
 		return
 	}
 	first := subnet.Masked().Addr()
-	v.Terms(string(addressTerm(termGateway, first)), string(addressTerm(termGateway, lastOf(subnet)))+behind, func(k schema.EntryKey) bool {
+	v.Terms(string(addressTerm(letter, first)), string(addressTerm(letter, LastOf(subnet)))+behind, func(k schema.EntryKey) bool {
 		fn(k)
 		return true
 	})
 }
 
-// lastOf is the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
+// LastOf is the last address of a prefix.
+func LastOf(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()
 	for i := p.Bits(); i < 8*len(b); i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	a, _ := netip.AddrFromSlice(b)
 	return a
+}
+
+// NeighboursOn calls fn with all next hops whose neighbour is in a subnet of an
+// interface.
+func (v View) NeighboursOn(iface schema.EntryKey, fn func(schema.EntryKey)) {
+	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
+		v.NextHopsIn(Subnet(e), fn)
+		return true
+	})
 }
 
 // OpenNextHopsOf calls fn with those whose neighbour is in a subnet of an interface.

@@ -236,42 +236,20 @@ func all(funcs ...recheckFunc) recheckFunc {
 	}
 }
 
-// recheckGateways: the neighbours that an address had on its link, and the lookups
-// that its subnet has kept from going on.
-func recheckGateways(was, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
-	link, _, ok := was.InterfaceOf(ch.Key)
-	prefix := translators.Subnet(ch.Old)
-	if !ok || !prefix.IsValid() {
-		return
+// recheckGateways: the neighbours that an address had, and the lookups that its
+// subnet has kept from going on.
+func recheckGateways(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	if prefix := translators.Subnet(ch.Old); prefix.IsValid() {
+		is.NextHopsIn(prefix, again)
+		is.LeaksWithin(prefix, again)
 	}
-	is.OpenNextHops(prefix, again)
-	is.LeaksWithin(prefix, again)
-	is.Referrers(link, func(k schema.EntryKey) bool {
-		if e, ok := is.Get(k); ok {
-			if nh, ok := e.(*translators.NextHop); ok && prefix.Contains(translators.Gateway(nh)) {
-				again(k)
-			}
-		}
-		return true
-	})
 }
 
-// recheckOwn: next hops whose neighbour has the address that comes. Of those that
-// name an interface only those by the link of the address.
+// recheckOwn: next hops whose neighbour has the address that comes.
 func recheckOwn(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
-	link, _, ok := is.InterfaceOf(ch.Key)
-	p := translators.Subnet(ch.New)
-	if !ok || ch.Old != nil || !p.IsValid() {
-		return
+	if p := translators.Subnet(ch.New); p.IsValid() {
+		is.NextHopsIn(netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), again)
 	}
-	is.OpenNextHops(netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), again)
-	is.Referrers(link, func(k schema.EntryKey) bool {
-		e, _ := is.Get(k)
-		if nh, ok := e.(*translators.NextHop); ok && translators.Gateway(nh) == p.Addr() {
-			again(k)
-		}
-		return true
-	})
 }
 
 // recheckMembers: the neighbours that an interface had in the instance that it
@@ -288,7 +266,7 @@ func recheckMembers(was, is translators.View, ch schema.Change, again func(schem
 		if !ok {
 			continue
 		}
-		was.OpenNextHopsOf(link, again)
+		was.NeighboursOn(link, again)
 		is.LeaksWithinSubnets(link, again)
 		is.Referrers(link, func(k schema.EntryKey) bool {
 			e, _ := is.Get(k)

@@ -169,10 +169,30 @@ func nextHopAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		}
 		// The kernel keeps a route whose gateway becomes an address of the node, and
 		// refuses to make it again.
+		if subnet := c.broadcastOf(gw, link); subnet.IsValid() {
+			c.fail(k, leaf, gw.String(), "the kernel takes it for all nodes of "+subnet.String(), "use the address of a neighbour")
+		}
 		if c.IsOwn(gw, link) {
 			c.fail(k, leaf, gw.String(), "it is an address of this node", "use that of a neighbour; change or delete the next hop in the request that configures the address")
 		}
 	}
+}
+
+// broadcastOf is the subnet on a link of which an IPv4 address is the last one: the
+// kernel takes that for a broadcast (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+func (c *check) broadcastOf(a netip.Addr, link string) (found netip.Prefix) {
+	k, ok := c.InterfaceKey(link)
+	if !ok || !a.Is4() {
+		return found
+	}
+	c.Scan(k, func(_ schema.EntryKey, e schema.GoStruct) bool {
+		p := translators.Subnet(e)
+		if p.IsValid() && p.Addr().Is4() && p.Bits() < 31 && a == translators.LastOf(p) {
+			found = p.Masked()
+		}
+		return !found.IsValid()
+	})
+	return found
 }
 
 // nextHopReached: the kernel keeps a route when the address goes that its gateway
