@@ -27,6 +27,7 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 	}
 	a.commits.begin()
 	late := false
+	unbound := boundGarbage(req.Edits)
 	end := func() {
 		a.commits.end()
 		<-a.turn
@@ -34,6 +35,7 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 	defer func() {
 		if !late {
 			end()
+			unbound()
 		}
 	}()
 	res, err := a.store.Commit(ctx, req)
@@ -45,7 +47,10 @@ func (a *Agent) Commit(ctx context.Context, req datastore.Request) (datastore.Re
 		a.late.run(func() {
 			defer end()
 			a.refreshState(keys)
-		}, debug.FreeOSMemory) // what a large request needed besides is not needed again soon
+		}, func() {
+			unbound()
+			debug.FreeOSMemory() // what a large request needed besides is not needed again soon
+		})
 	} else {
 		a.refreshState(keys)
 	}
