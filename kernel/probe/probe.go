@@ -106,7 +106,7 @@ func Rest(ctx context.Context) (Capabilities, error) {
 			rtnl.FeatureIP6GRE:    {Type: object.LinkIP6GRE, Tunnel: v6},
 			rtnl.FeatureIP6GRETap: {Type: object.LinkIP6GRETap, Tunnel: v6},
 		} {
-			l.Name = "hprobe-" + string(l.Type)
+			l.Name = "hp-" + string(l.Type) // at most 15 octets
 			caps[f] = Support{OK: true}
 			if r := d.Do(ctx, []reconcile.Step{{New: l}})[0]; r.Err != nil {
 				caps[f] = Support{Reason: reason(r.Err), Remedy: "load the kernel module for links of type " + string(l.Type)}
