@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ func (d *Driver) deleteTogether(ctx context.Context, steps []reconcile.Step) err
 		return err
 	}
 	group := rand.Uint32() | 1<<31 // people use small ones
-	var msgs []outMessage
+	var msgs, back []outMessage
 	var links []object.Link
 	for _, s := range steps {
 		l := s.Old.(object.Link)
@@ -55,19 +56,14 @@ func (d *Driver) deleteTogether(ctx context.Context, steps []reconcile.Step) err
 		if have == nil || !have.ours() || !l.Creates() {
 			continue
 		}
-		body := make([]byte, unix.SizeofIfInfomsg)
-		native.PutUint32(body[4:], uint32(have.index))
-		body = native.AppendUint16(native.AppendUint16(body, 8), unix.IFLA_GROUP)
-		msgs = append(msgs, outMessage{unix.RTM_SETLINK, 0, native.AppendUint32(body, group)})
+		msgs, back = append(msgs, groupMessage(have, group)), append(back, groupMessage(have, have.group))
 		links = append(links, l)
 	}
 	if len(links) < togetherFrom {
 		return nil
 	}
-	for _, err := range d.sendEach(ctx, msgs) {
-		if err != nil {
-			return err
-		}
+	if err := errors.Join(d.sendEach(ctx, msgs)...); err != nil {
+		return errors.Join(err, errors.Join(d.sendEach(ctx, back)...))
 	}
 	for _, l := range links {
 		d.noteOwn(ctx, l, &d.own.ended)
@@ -77,12 +73,20 @@ func (d *Driver) deleteTogether(ctx context.Context, steps []reconcile.Step) err
 	c.out.u32(unix.IFLA_GROUP, group)
 	c.out.end()
 	if err := c.request(ctx, nil); err != nil {
-		return err
+		return errors.Join(err, errors.Join(d.sendEach(ctx, back)...))
 	}
 	for _, l := range links {
 		d.restoreOn(ctx, within(l))
 	}
 	return nil
+}
+
+// groupMessage is a request that puts a link into a device group.
+func groupMessage(l *link, group uint32) outMessage {
+	body := make([]byte, unix.SizeofIfInfomsg)
+	native.PutUint32(body[4:], uint32(l.index))
+	body = native.AppendUint16(native.AppendUint16(body, 8), unix.IFLA_GROUP)
+	return outMessage{unix.RTM_SETLINK, 0, native.AppendUint32(body, group)}
 }
 
 // endings are the links of ours that a plan deletes for good or to make anew.
