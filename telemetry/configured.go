@@ -239,7 +239,10 @@ func (t *Telemetry) srv6InterfaceEntry(e *config.NetworkInstance_SegmentRouting_
 
 func (t *Telemetry) locatorEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_Locator) schema.GoStruct {
 	have, ok, reason := t.programmed(k)
-	s := &state.NetworkInstance_SegmentRouting_Srv6_Locator{Name: e.Name, Programmed: ptr(ok), ProgrammedReason: reason}
+	s := &state.NetworkInstance_SegmentRouting_Srv6_Locator{
+		Name: e.Name, FunctionLength: e.FunctionLength, ArgumentLength: ptr(e.GetArgumentLength()),
+		Programmed: ptr(ok), ProgrammedReason: reason,
+	}
 	for _, o := range have {
 		if r, ok := o.(*object.Route); ok {
 			s.Prefix = ptr(r.Prefix.String())

@@ -16,6 +16,7 @@ const (
 	termNextHop = 'n' // a next hop, by its neighbour
 	termGateway = 'g' // one without an interface, by its neighbour
 	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
+	termLocator = 'o' // a locator, see locatorTerm
 )
 
 // Of next hops that are steered into a policy, and of policies, by what identifies
@@ -40,6 +41,8 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return appendSubnet(terms, Subnet(e))
 	case *Address6:
 		return appendSubnet(terms, Subnet(e))
+	case *Locator:
+		return locatorTerms(terms, e)
 	case *Policy:
 		return policyTerms(terms, e)
 	case *NextHop:

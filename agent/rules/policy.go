@@ -101,7 +101,9 @@ func bindingSID(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, *p.BindingSid, "a SID is a global IPv6 unicast address", "use one out of a locator")
 		return
 	}
-	if _, ok := c.locatorOf(sid); !ok {
+	if l, ok := c.locatorOf(sid); ok {
+		c.inStructure(k, leaf, sid, l)
+	} else {
 		c.fail(k, leaf, *p.BindingSid, "it is in no locator", "use an address of a locator, or configure the locator")
 	}
 	for _, other := range c.PoliciesBound(*p.BindingSid) {
@@ -229,7 +231,7 @@ func recheckPolicies(_, is translators.View, ch schema.Change, again func(schema
 func recheckBindingSIDs(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	before, _ := ch.Old.(*translators.Locator)
 	after, _ := ch.New.(*translators.Locator)
-	if before == nil || after != nil && translators.Str(after.Prefix) == translators.Str(before.Prefix) {
+	if before == nil || after != nil && translators.StructureOf(after) == translators.StructureOf(before) {
 		return
 	}
 	if old := translators.Prefix(before.Prefix); old.IsValid() {

@@ -181,9 +181,8 @@ type check struct {
 	before      translators.View // of the snapshot before
 	lostAddress bool             // an address changed or went
 	found       []error
-	rule        string    // that is being checked
-	locators    []located // of the default instance, see locatorOf
-	indexed     bool
+	rule        string          // that is being checked
+	locator     located         // that was found last, see locatorOf
 	small       map[string]bool // see tooSmallForIPv6
 }
 
@@ -302,12 +301,12 @@ func recheckReferrers(_, is translators.View, ch schema.Change, again func(schem
 	})
 }
 
-// recheckSIDs: a locator that goes or moves leaves its SIDs behind. A new one
-// cannot make a SID wrong.
+// recheckSIDs: a locator that goes or moves leaves its SIDs behind, and one with other
+// lengths may have no place for some. A new one cannot make a SID wrong.
 func recheckSIDs(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	before, _ := ch.Old.(*translators.Locator)
 	after, _ := ch.New.(*translators.Locator)
-	if before == nil || (after != nil && translators.Str(after.Prefix) == translators.Str(before.Prefix)) {
+	if before == nil || after != nil && translators.StructureOf(after) == translators.StructureOf(before) {
 		return
 	}
 	old := translators.Prefix(before.Prefix)

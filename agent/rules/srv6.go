@@ -1,11 +1,6 @@
 package rules
 
 import (
-	"fmt"
-	"net/netip"
-	"slices"
-	"sort"
-
 	"heddle/schema"
 	"heddle/translators"
 )
@@ -20,6 +15,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"srv6-default-only", m.Locator, srv6Place},
 		{"srv6-default-only", m.SID, srv6Place},
 		{"locator-prefix", m.Locator, locatorPrefix},
+		{"locator-lengths", m.Locator, locatorLengths},
 		{"locator-overlap", m.Locator, locatorOverlap},
 		{"sid-address", m.SID, sidAddress},
 		{"sid-locator", m.SID, sidLocator},
@@ -126,87 +122,9 @@ func sidInterface(c *check, k schema.EntryKey, _, _ schema.GoStruct) {
 	})
 }
 
-func locatorPrefix(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	l := entry.(*translators.Locator)
-	if l.Prefix == nil {
-		c.fail(k, "config/prefix", "", "a locator is a prefix", "set config/prefix")
-		return
-	}
-	p := translators.Prefix(l.Prefix)
-	switch {
-	case p.Bits() < 1 || p.Bits() > 127:
-		c.fail(k, "config/prefix", *l.Prefix, "a locator leaves bits for functions, and is not everything", "use a length from 1 to 127")
-	case p != p.Masked():
-		c.fail(k, "config/prefix", *l.Prefix, "bits are set beyond the length of the prefix", "use "+p.Masked().String())
-	case p.Addr().IsMulticast() || p.Addr().IsLinkLocalUnicast():
-		c.fail(k, "config/prefix", *l.Prefix, "SIDs are global unicast addresses", "use a prefix that is routed to this node")
-	}
-}
-
-func locatorOverlap(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	p := translators.Prefix(entry.(*translators.Locator).Prefix)
-	instance, ok := k.Parent()
-	if !ok || !p.IsValid() {
-		return
-	}
-	translators.Each(c.View, instance, c.Locator, func(other schema.EntryKey, l *translators.Locator) bool {
-		if q := translators.Prefix(l.Prefix); other != k && q.IsValid() && q.Overlaps(p) {
-			c.fail(k, "config/prefix", p.String(), "it overlaps "+q.String()+" of "+c.Text(other),
-				"make the two disjoint: a SID belongs to one locator")
-			return false
-		}
-		return true
-	})
-}
-
 func sidAddress(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	s := entry.(*translators.SID)
 	if a := translators.Addr(s.Address); !unicast6(a) || a.IsLinkLocalUnicast() {
 		c.fail(k, "config/address", translators.Str(s.Address), "a SID is a global IPv6 unicast address", "use an address of a locator")
-	}
-}
-
-// located is a locator by its prefix.
-type located struct {
-	prefix netip.Prefix
-	name   string
-}
-
-// locatorOf finds the locator that an address is in, among those of the default
-// instance, which do not overlap: if two do, that is reported about them. They
-// are put in order once for all SIDs of a check.
-func (c *check) locatorOf(a netip.Addr) (located, bool) {
-	if !c.indexed {
-		c.indexed = true
-		translators.Each(c.View, c.DefaultKey(), c.Locator, func(_ schema.EntryKey, l *translators.Locator) bool {
-			if p := translators.Prefix(l.Prefix); p.IsValid() {
-				c.locators = append(c.locators, located{p.Masked(), translators.Str(l.Name)})
-			}
-			return true
-		})
-		slices.SortFunc(c.locators, func(a, b located) int { return a.prefix.Addr().Compare(b.prefix.Addr()) })
-	}
-	i := sort.Search(len(c.locators), func(i int) bool { return a.Less(c.locators[i].prefix.Addr()) })
-	if i > 0 && c.locators[i-1].prefix.Contains(a) {
-		return c.locators[i-1], true
-	}
-	return located{}, false
-}
-
-func sidLocator(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	s := entry.(*translators.SID)
-	if parent, _ := k.Parent(); parent != c.DefaultKey() || (s.Standalone != nil && *s.Standalone) {
-		return
-	}
-	l, ok := c.locatorOf(translators.Addr(s.Address))
-	if !ok {
-		c.fail(k, "config/address", translators.Str(s.Address), "the SID is in no locator, so nothing would be routed to it",
-			"use an address of a locator, configure the locator, or set config/standalone to true")
-		return
-	}
-	if block, node := translators.CSIDLengths(s.Flavors); hasFlavor(s, translators.FlavorNextCSID) && l.prefix.Bits() > int(block)+int(node) {
-		c.fail(k, "config/address", translators.Str(s.Address),
-			fmt.Sprintf("block, node and function have %d bits, and locator %s has more: it would drop some of the packets to the SID", int(block)+int(node), l.name),
-			"make the locator's prefix as short, or the SID's lengths greater")
 	}
 }

@@ -333,7 +333,8 @@ func (w *world) srv6Edit() (string, string) {
 
 func (w *world) locatorEdit() (string, string) {
 	n := w.pick("locator", []string{"1", "2"})
-	return srv6 + "/locators/locator[name=l" + n + "]", `{"config": {"prefix": "2001:db8:` + n + `::/48"}}`
+	lengths := w.pick("lengths", []string{"", "", `, "function-length": 16`, `, "argument-length": 16`})
+	return srv6 + "/locators/locator[name=l" + n + "]", `{"config": {"prefix": "2001:db8:` + n + `::/48"` + lengths + `}}`
 }
 
 func (w *world) sidEdit() (string, string) {
