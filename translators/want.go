@@ -152,6 +152,7 @@ func (v *overlay) merge() (errs []error) {
 			errs = append(errs, v.conflict(s.origin, owner, fmt.Sprint(s.obj), removeOne))
 		}
 	}
+	errs = append(errs, v.slotsOfSIDs()...)
 	return append(errs, v.sidsOfLinks()...)
 }
 
