@@ -104,6 +104,7 @@ func New(cfg Config) (_ *Agent, err error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	a := newAgent(cfg)
+	go func() { _, _ = schema.Heddle() }() // compiled while the kernel is asked; wire has the error
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

@@ -56,11 +56,15 @@ func (a *applier) Start(ctx context.Context, old, new *datastore.Snapshot, chang
 	if err := a.loaded(); err != nil {
 		return err
 	}
+	// Nobody asks what is wanted before this is over: it is noted meanwhile.
+	noted := make(chan func(), 1)
+	go func() { noted <- delta.Commit() }()
 	withheld, err := a.kernel.Start(ctx, wanted)
+	undo := <-noted
 	if err != nil {
+		undo()
 		return err
 	}
-	delta.Commit()
 	a.withheld(withheld)
 	return nil
 }

@@ -239,7 +239,7 @@ func (r *Reconciler) settle(p Plan, next func(i int, n *node) (have object.Objec
 		return
 	}
 	r.generation++
-	r.graph.makeRoom(p.touched)
+	makeRoom(r.graph, p.touched, func(t touched) object.Kind { return t.key.Kind })
 	for i := 0; i < len(p.touched); {
 		r.graph.mu.Lock()
 		for end := min(i+chunk, len(p.touched)); i < end; i++ {

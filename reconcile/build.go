@@ -130,7 +130,7 @@ func (b *builder) collect(changes []Change) error {
 	if !slices.IsSortedFunc(changes, byKey) {
 		changes = sorted(changes)
 	}
-	b.items = make([]item, 0, len(changes)+len(b.g.differ))
+	b.items = make([]item, 0, len(changes)+len(b.g.differ.nodes))
 	for i, c := range changes {
 		if i+1 < len(changes) && changes[i+1].Key == c.Key {
 			if err := agree(c, changes[i+1]); err != nil {
@@ -141,7 +141,7 @@ func (b *builder) collect(changes []Change) error {
 		b.add(c.Key, b.g.find(c.Key), c.Want)
 		b.items[len(b.items)-1].asked = true
 	}
-	for n := range b.g.differ {
+	for _, n := range b.g.differ.nodes {
 		if n.item == 0 && !b.waits(n) {
 			b.add(n.key, n, Wanted{n.want, n.origin})
 		}

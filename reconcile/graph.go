@@ -3,7 +3,6 @@ package reconcile
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 	"sync"
 
 	"heddle/kernel/object"
@@ -29,6 +28,10 @@ type node struct {
 	pos   [sides]int32
 
 	dropped bool // from the graph: who holds it has to look again
+
+	// in is the set of nodes that it is in, place its position there.
+	in    setOf
+	place int32
 
 	// item is the position, plus one, among the items of the plan that is being
 	// made; only the writer looks at it.
@@ -71,10 +74,8 @@ type graph struct {
 	kinds [math.MaxUint8 + 1]map[string]*node
 	lists map[string]*needs
 
-	// differ are the nodes whose have is not what is wanted, but for the parked
-	// ones, which have been so for a while: plans would pass over them. Both are
-	// empty when all is well.
-	differ, parked map[*node]struct{}
+	// differ and parked are empty when all is well.
+	differ, parked nodeSet
 
 	last *needs // found last: many objects in a row need the same
 
@@ -83,7 +84,7 @@ type graph struct {
 }
 
 func newGraph() *graph {
-	return &graph{lists: map[string]*needs{}, differ: map[*node]struct{}{}, parked: map[*node]struct{}{}}
+	return &graph{lists: map[string]*needs{}, differ: nodeSet{name: inDiffer}, parked: nodeSet{name: inParked}}
 }
 
 // find returns nil for a key that nothing is known of.
@@ -101,20 +102,20 @@ func (g *graph) ensure(k object.Key) *node {
 	return n
 }
 
-// makeRoom spares the index of a kind that nothing is known of the growing step by
-// step.
-func (g *graph) makeRoom(keys []touched) {
+// makeRoom spares the index of a kind of which nothing is known the growing step by
+// step. What is to come is in the order of its keys.
+func makeRoom[T any](g *graph, coming []T, kindOf func(T) object.Kind) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(keys) > 0 {
-		kind, n := keys[0].key.Kind, 1
-		for n < len(keys) && keys[n].key.Kind == kind {
+	for len(coming) > 0 {
+		kind, n := kindOf(coming[0]), 1
+		for n < len(coming) && kindOf(coming[n]) == kind {
 			n++
 		}
 		if g.kinds[kind] == nil {
 			g.kinds[kind] = make(map[string]*node, n)
 		}
-		keys = keys[n:]
+		coming = coming[n:]
 	}
 }
 
@@ -137,64 +138,14 @@ func (g *graph) set(n *node, have, want object.Object, origin string) {
 	g.leave(alsoLeft, wantSide, alsoAt)
 
 	n.have, n.want, n.origin = have, want, origin
-	if same || have == nil && want == nil {
-		delete(g.differ, n)
-		delete(g.parked, n)
-	} else if _, parked := g.parked[n]; !parked {
-		g.differ[n] = struct{}{}
+	switch {
+	case same || have == nil && want == nil:
+		g.differ.remove(n)
+		g.parked.remove(n)
+	case n.in == inNone:
+		g.differ.add(n)
 	}
 	g.dropIdle(n)
-}
-
-// differs reports whether what n has is not what is wanted.
-func (g *graph) differs(n *node) bool {
-	_, differs := g.differ[n]
-	_, parked := g.parked[n]
-	return differs || parked
-}
-
-// differing goes through all nodes of which that is so.
-func (g *graph) differing(yield func(*node) bool) {
-	for _, set := range []map[*node]struct{}{g.differ, g.parked} {
-		for n := range set {
-			if !yield(n) {
-				return
-			}
-		}
-	}
-}
-
-// park spares plans the nodes that they would pass over.
-func (g *graph) park(waits func(*node) bool) {
-	var nodes []*node
-	for n := range g.differ {
-		if waits(n) {
-			nodes = append(nodes, n)
-		}
-	}
-	g.move(nodes, g.differ, g.parked)
-}
-
-// unpark has plans take up again what does not wait any more.
-func (g *graph) unpark(waits func(*node) bool) {
-	var nodes []*node
-	for n := range g.parked {
-		if !waits(n) {
-			nodes = append(nodes, n)
-		}
-	}
-	g.move(nodes, g.parked, g.differ)
-}
-
-func (g *graph) move(nodes []*node, from, to map[*node]struct{}) {
-	for part := range slices.Chunk(nodes, chunk) {
-		g.mu.Lock()
-		for _, n := range part {
-			delete(from, n)
-			to[n] = struct{}{}
-		}
-		g.mu.Unlock()
-	}
 }
 
 // announce lets n be found by what o needs, which is to be wanted there and is

@@ -112,6 +112,7 @@ func (r *Reconciler) note(now []held) []object.Key {
 	r.generation++
 	slices.SortStableFunc(now, func(a, b held) int { return a.key.Compare(b.key) })
 	keys := make([]object.Key, 0, len(now))
+	makeRoom(r.graph, now, func(h held) object.Kind { return h.key.Kind })
 	for part := range slices.Chunk(now, chunk) {
 		r.graph.mu.Lock()
 		for _, h := range part {
