@@ -45,6 +45,12 @@ type EncodeOptions struct {
 	Indent   bool // for people; default compact. Not streamed
 	// ModuleNames renames modules on output (use_models); nil keeps ours.
 	ModuleNames map[string]string
+	// Depth, if not 0, leaves out what is more than so many levels below the path,
+	// as the depth extension of gNMI has it: with 1 there are the leaves that are
+	// direct children. The entries of a list are one level below what holds it.
+	Depth int
+
+	deepest int // the level of the schema that Depth comes to; 0: no limit
 }
 
 // EncodeJSON writes what trees hold at a path as one JSON value and reports
@@ -78,6 +84,9 @@ func (s *Schema) encode(e *encoder, at Path) (present bool, err error) {
 	}
 	if above.HasWildcard() {
 		return false, &PathError{Path: at.String(), Code: BadKey, Reason: "has wildcards: expand it first"}
+	}
+	if e.o.Depth > 0 && !n.IsLeaf() {
+		e.o.deepest = n.Level() + e.o.Depth
 	}
 	k := above.Entry()
 	ent := e.fetch(k)
@@ -136,7 +145,7 @@ type encoder struct {
 	top   bool  // the entries of the next list are outermost objects
 	err   error
 
-	renamed map[programKey]program // of EncodeOptions.ModuleNames
+	own map[programKey]program // of options that are no part of the key
 }
 
 // output is where an encoder puts what is not taken back any more.

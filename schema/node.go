@@ -77,6 +77,15 @@ func (n *Node) Child(name string) *Node { return n.plan.byName[name] }
 // the nearest enclosing list, or the root.
 func (n *Node) Entry() *Node { return n.plan.entry }
 
+// Level is how many nodes are above n; 0 for the root.
+func (n *Node) Level() int {
+	level := 0
+	for m := n.Parent; m != nil; m = m.Parent {
+		level++
+	}
+	return level
+}
+
 // IsLeaf reports whether n is a leaf or a leaf-list.
 func (n *Node) IsLeaf() bool { return n.Kind == Leaf || n.Kind == LeafList }
 

@@ -51,15 +51,15 @@ type programKey struct {
 // program returns the program for n.
 func (e *encoder) program(n *Node, top bool) program {
 	k := programKey{n, e.o.Encoding, e.o.Filter, e.o.Defaults, top}
-	if e.o.ModuleNames != nil { // hardly anybody renames
-		if p, ok := e.renamed[k]; ok {
+	if e.o.ModuleNames != nil || e.o.deepest > 0 { // hardly anybody wants that
+		if p, ok := e.own[k]; ok {
 			return p
 		}
-		if e.renamed == nil {
-			e.renamed = map[programKey]program{}
+		if e.own == nil {
+			e.own = map[programKey]program{}
 		}
-		e.renamed[k] = e.compile(n, top)
-		return e.renamed[k]
+		e.own[k] = e.compile(n, top)
+		return e.own[k]
 	}
 	return e.s.programs.get(k, func() program { return e.compile(n, top) })
 }
@@ -95,6 +95,9 @@ func (e *encoder) compile(n *Node, top bool) program {
 
 // addMembers adds the ops of n's children.
 func (e *encoder) addMembers(p *program, n *Node, top bool) {
+	if e.o.deepest > 0 && n.Level() >= e.o.deepest {
+		return
+	}
 	for _, c := range n.Children {
 		o := op{node: c, name: e.memberName(c, top)}
 		switch {
@@ -106,7 +109,7 @@ func (e *encoder) addMembers(p *program, n *Node, top bool) {
 				*p = append(*p, o)
 			}
 		case c.Kind == List:
-			if e.o.Filter != Config || c.Config {
+			if (e.o.Filter != Config || c.Config) && (e.o.deepest == 0 || c.Level() < e.o.deepest) {
 				o.kind = opList
 				*p = append(*p, o)
 			}
@@ -147,7 +150,7 @@ func (e *encoder) addContainer(p *program, o op) {
 	*p = append(*p, o)
 	e.addMembers(p, n, false)
 	inner := (*p)[at+1:]
-	wanted := n.Presence && e.o.Filter.wants(n)
+	wanted := n.Presence && e.o.Filter.wants(n) && (e.o.deepest == 0 || n.Level() < e.o.deepest)
 	if len(inner) == 0 && !wanted {
 		*p = (*p)[:at]
 		return

@@ -9,10 +9,10 @@
 //
 // # What is offered
 //
-// gNMI 0.10.0. Encodings JSON, JSON_IETF and PROTO; a Set takes JSON, JSON_IETF
-// and every scalar. No origin and origin "openconfig" are the same tree, other
-// origins are refused. Extensions, union_replace and the BYTES and ASCII
-// encodings are refused by name, not ignored.
+// docs/gnmi.md says it line by line. gNMI 0.10.0. Encodings JSON, JSON_IETF and
+// PROTO; a Set takes JSON, JSON_IETF and every scalar. No origin and origin
+// "openconfig" are the same tree, other origins are refused. What is not offered is
+// refused by name, not ignored.
 //
 // POLL sends the data and a sync_response before the first Poll message too.
 //

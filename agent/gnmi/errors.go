@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
-	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -97,37 +96,14 @@ func noData(format string, args ...any) error {
 // internal is a mistake of ours.
 func internal(err error) error { return status.Error(codes.Internal, err.Error()) }
 
-// refuseExtensions refuses every extension, by name.
-func refuseExtensions(exts []*gnmi_ext.Extension) error {
-	for _, x := range exts {
-		switch e := x.GetExt().(type) {
-		case *gnmi_ext.Extension_Depth:
-			return notOffered("extension depth is not offered: leave it out")
-		case *gnmi_ext.Extension_MasterArbitration:
-			return notOffered("extension master_arbitration is not offered: leave it out")
-		case *gnmi_ext.Extension_History:
-			return notOffered("extension history is not offered: leave it out")
-		case *gnmi_ext.Extension_Commit:
-			return notOffered("extension commit (commit confirmed) is not offered: leave it out")
-		case *gnmi_ext.Extension_ConfigSubscription:
-			return notOffered("extension config_subscription is not offered: subscribe to the paths with ON_CHANGE")
-		case *gnmi_ext.Extension_RegisteredExt:
-			return notOffered("registered extension %v is not offered: leave it out", e.RegisteredExt.GetId())
-		default:
-			return notOffered("an extension that this server does not know is not offered: leave it out")
-		}
-	}
-	return nil
+// denied is a request that somebody else may make.
+func denied(format string, args ...any) error {
+	return status.Errorf(codes.PermissionDenied, format, args...)
 }
 
-// refuseDepth refuses the depth extension where it makes no sense at all.
-func refuseDepth(rpc string, exts []*gnmi_ext.Extension) error {
-	for _, x := range exts {
-		if x.GetDepth() != nil {
-			return invalid("extension depth has no meaning in %s: leave it out", rpc)
-		}
-	}
-	return nil
+// exhausted is a request that asks for more than there is room for.
+func exhausted(format string, args ...any) error {
+	return status.Errorf(codes.ResourceExhausted, format, args...)
 }
 
 // statusOf turns an error of schema, datastore or the subscription engine into

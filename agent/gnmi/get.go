@@ -35,6 +35,7 @@ type reading struct {
 	filter  schema.Filter
 	enc     subscribe.Encoder
 	rename  map[string]string
+	depth   int           // 0: no limit
 	draft   *schema.Draft // of the only path; nil: none, or it is finished
 	answer  *getAnswer
 	updates int          // of the notification that is being made
@@ -66,7 +67,8 @@ func (r *reading) filtered() []schema.Tree {
 
 // get answers a Get: one notification for each path, all of one moment.
 func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, error) {
-	if err := refuseExtensions(req.GetExtension()); err != nil {
+	ext, err := readExtensions("Get", req.GetExtension(), extDepth)
+	if err != nil {
 		return nil, err
 	}
 	if err := checkEncoding(req.GetEncoding()); err != nil {
@@ -96,7 +98,7 @@ func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{server: s, filter: filter, enc: subscribe.Encoder{Encoding: req.GetEncoding()}, rename: rename, answer: &getAnswer{}}
+	r := &reading{server: s, filter: filter, enc: subscribe.Encoder{Encoding: req.GetEncoding()}, rename: rename, depth: ext.depth, answer: &getAnswer{}}
 	r.look()
 	if filter != schema.Config {
 		r.draft = s.drafts.begin(r, queries)
@@ -134,7 +136,7 @@ func (r *reading) read(paths []schema.Path) error {
 	for _, p := range paths {
 		switch {
 		case r.enc.Encoding == gpb.Encoding_PROTO:
-			r.server.engine.Collect(r.trees, p, r.filter, r.enc, func(u *gpb.Update) {
+			r.server.engine.Collect(r.trees, p, r.filter, r.depth, r.enc, func(u *gpb.Update) {
 				if err == nil {
 					err = r.answer.update(u)
 				}
@@ -158,7 +160,7 @@ func (r *reading) read(paths []schema.Path) error {
 // options are those of the request, and the field of a TypedValue that the
 // document goes into.
 func (r *reading) options() (schema.EncodeOptions, protowire.Number) {
-	o := schema.EncodeOptions{Encoding: schema.JSON, Filter: r.filter, Defaults: true}
+	o := schema.EncodeOptions{Encoding: schema.JSON, Filter: r.filter, Defaults: true, Depth: r.depth}
 	if r.enc.Encoding == gpb.Encoding_JSON_IETF {
 		o.Encoding, o.ModuleNames = schema.JSONIETF, r.rename
 		return o, valueJSONIETF

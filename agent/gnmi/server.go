@@ -73,6 +73,7 @@ type Server struct {
 	engine  *subscribe.Engine
 	modules modules
 	drafts  drafts
+	masters masters
 	log     *slog.Logger
 
 	others []otherService
@@ -202,10 +203,7 @@ func stop(srv *grpc.Server) {
 
 // Capabilities implements gNMI.
 func (s *Server) Capabilities(_ context.Context, req *gpb.CapabilityRequest) (*gpb.CapabilityResponse, error) {
-	if err := refuseDepth("Capabilities", req.GetExtension()); err != nil {
-		return nil, err
-	}
-	if err := refuseExtensions(req.GetExtension()); err != nil {
+	if _, err := readExtensions("Capabilities", req.GetExtension(), extNone); err != nil {
 		return nil, err
 	}
 	resp := &gpb.CapabilityResponse{

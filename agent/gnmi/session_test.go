@@ -293,8 +293,9 @@ func TestGNMI005_Extensions(t *testing.T) {
 	}
 	wantCode(t, caps(depth), codes.InvalidArgument)
 	wantCode(t, set(depth), codes.InvalidArgument)
-	wantCode(t, get(depth), codes.Unimplemented)
-	wantCode(t, set(commit), codes.Unimplemented)
+	wantCode(t, get(depth), codes.OK)
+	wantCode(t, get(commit), codes.InvalidArgument)
+	wantCode(t, set(commit), codes.InvalidArgument)
 	wantCode(t, set(other), codes.Unimplemented)
 	wantCode(t, set(&gnmi_ext.Extension{}), codes.Unimplemented)
 	if got := tg.config(ifA); got != "" {

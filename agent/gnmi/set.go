@@ -19,15 +19,19 @@ import (
 
 // set carries out a Set: all of it, or nothing.
 func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
-	edits, resp, err := s.read(req.data)
+	read, err := s.read(req.data)
 	req.release()
 	if err != nil {
 		return nil, err
 	}
-	if len(edits) == 0 {
+	if err := s.masters.admit(read.ext.arbitration); err != nil {
+		return nil, err
+	}
+	resp := read.answer
+	if len(read.edits) == 0 {
 		return resp.end(time.Now()), nil
 	}
-	res, err := s.cfg.Store.Commit(ctx, datastore.Request{Edits: edits, User: user(ctx), Source: "gnmi"})
+	res, err := s.cfg.Store.Commit(ctx, datastore.Request{Edits: read.edits, User: user(ctx), Source: "gnmi"})
 	if err != nil {
 		return nil, s.statusOf(err, set)
 	}
@@ -44,8 +48,11 @@ func (s *Server) Edits(req *gpb.SetRequest) ([]schema.Edit, error) {
 	if err != nil {
 		return nil, malformed(err)
 	}
-	edits, _, err := s.read(mem.BufferSlice{mem.SliceBuffer(octets)})
-	return edits, err
+	read, err := s.read(mem.BufferSlice{mem.SliceBuffer(octets)})
+	if err != nil {
+		return nil, err
+	}
+	return read.edits, nil
 }
 
 // SetStatus gives an error of the store, or of those below it, the status that a Set

@@ -23,17 +23,11 @@ func stockSet(s *Server, octets []byte) ([]schema.Edit, *gpb.SetResponse, error)
 	if err := proto.Unmarshal(octets, req); err != nil {
 		return nil, nil, malformed(err)
 	}
-	if err := refuseDepth("Set", req.GetExtension()); err != nil {
+	if _, err := readExtensions("Set", req.GetExtension(), extArbitration); err != nil {
 		return nil, nil, err
 	}
-	if err := refuseExtensions(req.GetExtension()); err != nil {
-		return nil, nil, err
-	}
-	if len(req.GetUnionReplace()) > 0 {
-		if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) > 0 {
-			return nil, nil, invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
-		}
-		return nil, nil, notOffered("union_replace is not offered: use replace")
+	if len(req.GetUnionReplace()) > 0 && len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) > 0 {
+		return nil, nil, invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
 	}
 	if err := checkPrefix(req.GetPrefix()); err != nil {
 		return nil, nil, err
@@ -65,6 +59,20 @@ func stockSet(s *Server, octets []byte) ([]schema.Edit, *gpb.SetResponse, error)
 		}
 		edits = append(edits, e)
 		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UPDATE})
+	}
+	for _, u := range req.GetUnionReplace() {
+		e, err := s.edit(req.GetPrefix(), u, schema.Replace)
+		if err != nil {
+			return nil, nil, err
+		}
+		edits = append(edits, e)
+		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UNION_REPLACE})
+	}
+	if len(req.GetUnionReplace()) > 0 {
+		var err error
+		if edits, err = s.union(edits); err != nil {
+			return nil, nil, err
+		}
 	}
 	return edits, resp, nil
 }
@@ -148,7 +156,7 @@ func pieces(octets []byte, size int) mem.BufferSlice {
 func (r *rig) compare(t tb, octets []byte, size int) (codes.Code, bool) {
 	t.Helper()
 	data := pieces(octets, size)
-	edits, answer, err := r.server.readParts(data, 1+size%4)
+	read, err := r.server.readParts(data, 1+size%4)
 	// The buffers are used for something else as soon as they are read.
 	for _, b := range data {
 		for i := range b.ReadOnlyData() {
@@ -164,13 +172,13 @@ func (r *rig) compare(t tb, octets []byte, size int) (codes.Code, bool) {
 	}
 	now := time.Now()
 	got := &gpb.SetResponse{}
-	if err := proto.Unmarshal(answer.end(now).octets().Materialize(), got); err != nil {
+	if err := proto.Unmarshal(read.answer.end(now).octets().Materialize(), got); err != nil {
 		t.Fatalf("%x: the answer: %v", octets, err)
 	}
 	if want.Timestamp = now.UnixNano(); !proto.Equal(got, want) {
 		t.Fatalf("%x: answer\ngot  %v\nwant %v", octets, got, want)
 	}
-	g, w := r.outcome(t, edits), r.outcome(t, wantEdits)
+	g, w := r.outcome(t, read.edits), r.outcome(t, wantEdits)
 	if g != w {
 		t.Fatalf("%x:\ngot  %s\nwant %s", octets, g, w)
 	}

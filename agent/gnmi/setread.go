@@ -48,25 +48,37 @@ type setReader struct {
 // partSize is how many octets of a request are worth a goroutine.
 const partSize = 1 << 20
 
-// read makes the edits of a SetRequest, in the order in which they are carried
-// out, and the answer that it gets if they all succeed.
-func (s *Server) read(data mem.BufferSlice) ([]schema.Edit, *setAnswer, error) {
+// setRead is what a SetRequest asks for.
+type setRead struct {
+	edits  []schema.Edit // in the order in which they are carried out
+	answer *setAnswer    // what it gets if they all succeed
+	ext    extensions
+	head   *setHead
+}
+
+// read reads a SetRequest.
+func (s *Server) read(data mem.BufferSlice) (*setRead, error) {
 	return s.readParts(data, max(1, min(runtime.GOMAXPROCS(0), data.Len()/partSize)))
 }
 
 // readParts is read in up to n parts, at the same time.
-func (s *Server) readParts(data mem.BufferSlice, n int) ([]schema.Edit, *setAnswer, error) {
+func (s *Server) readParts(data mem.BufferSlice, n int) (*setRead, error) {
 	all := newFields(data, n)
+	again := all.again()
+	again.mark = -1
 	head, err := readHead(all)
 	if err != nil {
-		return nil, nil, malformed(err)
+		return nil, malformed(err)
 	}
 	answer := newSetAnswer(len(head.prefixOctets))
 	if head.prefix != nil {
 		answer.prefix(head.prefixOctets)
 	}
 	var edits []schema.Edit
-	refused := head.check()
+	ext, refused := head.check()
+	if refused == nil && head.count[requestUnionReplace] > 0 {
+		edits, refused = s.readUnion(head, again, answer)
+	}
 	for _, field := range []protowire.Number{requestDelete, requestReplace, requestUpdate} {
 		if head.count[field] == 0 {
 			continue
@@ -80,7 +92,7 @@ func (s *Server) readParts(data mem.BufferSlice, n int) ([]schema.Edit, *setAnsw
 		wg.Wait()
 		for _, r := range readers {
 			if r.malformed != nil {
-				return nil, nil, malformed(r.malformed)
+				return nil, malformed(r.malformed)
 			}
 			if refused == nil {
 				refused = r.refused
@@ -90,9 +102,9 @@ func (s *Server) readParts(data mem.BufferSlice, n int) ([]schema.Edit, *setAnsw
 		}
 	}
 	if refused != nil {
-		return nil, nil, refused
+		return nil, refused
 	}
-	return edits, answer, nil
+	return &setRead{edits, answer, ext, head}, nil
 }
 
 // readAll reads the operations that are in one field of a request.
@@ -167,20 +179,15 @@ func readHead(f *fields) (*setHead, error) {
 }
 
 // check refuses what is wrong with the request as a whole.
-func (h *setHead) check() error {
-	if err := refuseDepth("Set", h.extensions); err != nil {
-		return err
+func (h *setHead) check() (extensions, error) {
+	ext, err := readExtensions("Set", h.extensions, extArbitration)
+	if err != nil {
+		return ext, err
 	}
-	if err := refuseExtensions(h.extensions); err != nil {
-		return err
+	if h.count[requestUnionReplace] > 0 && h.count[requestDelete]+h.count[requestReplace]+h.count[requestUpdate] > 0 {
+		return ext, invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
 	}
-	if h.count[requestUnionReplace] > 0 {
-		if h.count[requestDelete]+h.count[requestReplace]+h.count[requestUpdate] > 0 {
-			return invalid("union_replace stands beside delete, replace or update: a Set has one or the others")
-		}
-		return notOffered("union_replace is not offered: use replace")
-	}
-	return checkPrefix(h.prefix)
+	return ext, checkPrefix(h.prefix)
 }
 
 // reader makes a reader of a part of so many octets; refused is why the Set is not

@@ -417,7 +417,7 @@ func TestReadAllocatesByEntry(t *testing.T) {
 	const n = 1000
 	data := pieces(leaves(t, n), 16<<10)
 	per := testing.AllocsPerRun(5, func() {
-		if _, _, err := r.server.read(data); err != nil {
+		if _, err := r.server.read(data); err != nil {
 			t.Fatal(err)
 		}
 	}) / n
@@ -452,8 +452,11 @@ func BenchmarkReadSet(b *testing.B) {
 	}
 	data := pieces(octets, 16<<10)
 	run("wire", func(b *testing.B) {
-		edits, _, err := r.server.read(data)
-		apply(b, edits, err)
+		read, err := r.server.read(data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		apply(b, read.edits, nil)
 	})
 	run("protobuf", func(b *testing.B) {
 		edits, resp, err := stockSet(r.server, octets)

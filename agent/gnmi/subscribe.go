@@ -20,7 +20,8 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseExtensions(first.GetExtension()); err != nil {
+	ext, err := readExtensions("Subscribe", first.GetExtension(), extDepth)
+	if err != nil {
 		return err
 	}
 	list := first.GetSubscribe()
@@ -31,6 +32,7 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if err != nil {
 		return err
 	}
+	req.Depth = ext.depth
 	ctx, sink := stream.Context(), &sink{stream: stream}
 	switch list.GetMode() {
 	case gpb.SubscriptionList_ONCE:
@@ -64,7 +66,7 @@ func (s *Server) poll(stream gpb.GNMI_SubscribeServer, req subscribe.Request, si
 		if err != nil {
 			return err
 		}
-		if err := refuseExtensions(m.GetExtension()); err != nil {
+		if _, err := readExtensions("Poll", m.GetExtension(), extNone); err != nil {
 			return err
 		}
 		if m.GetPoll() == nil {

@@ -73,5 +73,8 @@ type Request struct {
 	Subscriptions []Subscription
 	// UpdatesOnly leaves out the initial values.
 	UpdatesOnly bool
-	Encoder     Encoder
+	// Depth, if not 0, leaves out leaves that are more than so many levels below
+	// their path.
+	Depth   int
+	Encoder Encoder
 }

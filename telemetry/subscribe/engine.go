@@ -118,9 +118,10 @@ func (e *Engine) Once(ctx context.Context, req Request, sink Sink) error {
 }
 
 // Collect returns what one path holds in the given trees, leaf by leaf, for a
-// Get in PROTO encoding. Paths in the result are absolute.
-func (e *Engine) Collect(trees []schema.Tree, path schema.Path, filter schema.Filter, enc Encoder, fn func(*gnmi.Update)) {
+// Get in PROTO encoding; depth is that of a Request. Paths in the result are absolute.
+func (e *Engine) Collect(trees []schema.Tree, path schema.Path, filter schema.Filter, depth int, enc Encoder, fn func(*gnmi.Update)) {
 	p := e.pattern(path)
+	p.limit(depth)
 	sel := newSelection(e.opts.Schema, []*pattern{p})
 	sc := e.opts.Schema
 	for _, t := range trees {
@@ -196,6 +197,7 @@ func (e *Engine) patterns(req Request, fn func(*pattern, Subscription)) []*patte
 		for _, path := range s.Paths {
 			p := e.pattern(path)
 			p.mode, p.order = s.Mode, len(all)
+			p.limit(req.Depth)
 			all = append(all, p)
 			if fn != nil {
 				fn(p, s)

@@ -16,11 +16,26 @@ type pattern struct {
 	// Which leaves are reported when they change: those of a mode.
 	mode      Mode
 	isCounter func(*schema.Node) bool
+
+	// deepest is the level of the schema below which nothing is reported; 0: there
+	// is none.
+	deepest int
+}
+
+// limit leaves out what is more than depth levels below the path; 0 leaves out
+// nothing.
+func (p *pattern) limit(depth int) {
+	if depth > 0 && !p.last.IsLeaf() {
+		p.deepest = p.last.Level() + depth
+	}
 }
 
 // covers reports whether node n of an entry that the pattern matches is at or
 // under the path. list is the node of that entry.
 func (p *pattern) covers(n, list *schema.Node) bool {
+	if p.deepest > 0 && n.IsLeaf() && n.Level() > p.deepest {
+		return false
+	}
 	if p.last == list || p.last.Entry() != list {
 		return true // the path ends at the entry or above it
 	}
