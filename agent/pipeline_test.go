@@ -172,8 +172,8 @@ func (p *pipeline) judgeAnew(whole leaves) verdict {
 	return v
 }
 
-// becomesOther is the one rule that is about a change and not about a
-// configuration: a link that is there does not become one of another kind.
+// becomesOther is a rule that is about a change and not about a configuration, like
+// leavesBehind: a link that is there does not become one of another kind.
 func becomesOther(before, after leaves) bool {
 	kind := func(l leaves, name string) string {
 		switch l[interfacePath(name)+"/config/type"] {
@@ -362,6 +362,8 @@ func (p *pipeline) step(t *rapid.T) string {
 	case wrong != nil:
 	case becomesOther(p.want, next):
 		v.err = errors.New("an interface would become another")
+	case leavesBehind(p.want, next):
+		v.err = errors.New("the next hop of a SID would be left behind")
 	default:
 		v = p.judge(next)
 	}

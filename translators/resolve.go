@@ -13,11 +13,16 @@ import (
 const (
 	termSubnet  = 's' // an address, by the subnet it makes reachable
 	termAddress = 'a' // an address
-	termNextHop = 'n' // a next hop, by its neighbour
+	termNextHop = 'n' // a next hop of a route or a SID, by its neighbour
 	termGateway = 'g' // one without an interface, by its neighbour
 	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
 	termLocator = 'o' // a locator, see locatorTerm
+	termSIDHop  = 'd' // a SID, by its next hop
 )
+
+// termProtocol is of a source of routes, by its instance: the length of the name, and
+// the name.
+const termProtocol = 'q'
 
 // Of next hops that are steered into a policy, and of policies, by what identifies
 // those: the length of the name and the name, or color and endpoint. Next hops in a
@@ -45,6 +50,12 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return locatorTerms(terms, e)
 	case *Policy:
 		return policyTerms(terms, e)
+	case *SID:
+		return sidHopTerms(terms, e)
+	case *Protocol:
+		if instance, ok := k.Parent(); ok {
+			return append(terms, namedTerm(termProtocol, instance.Values()[0]))
+		}
 	case *NextHop:
 		if e.Srv6Policy != nil {
 			return steeringTerms(terms, k, e)
@@ -63,6 +74,16 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		}
 	}
 	return terms
+}
+
+// sidHopTerms is what the next hop of a SID can be found by. A link-local one depends
+// on no address.
+func sidHopTerms(terms []string, s *SID) []string {
+	hop := Addr(s.NextHop)
+	if !hop.IsValid() || hop.IsLinkLocalUnicast() {
+		return terms
+	}
+	return append(terms, string(addressTerm(termNextHop, hop)), string(addressTerm(termSIDHop, hop)))
 }
 
 func appendSubnet(terms []string, p netip.Prefix) []string {
@@ -162,12 +183,7 @@ func (v View) LeaksWithin(p netip.Prefix, fn func(schema.EntryKey)) {
 // LeaksWithinSubnets calls fn with those to prefixes that are in a subnet of an
 // interface.
 func (v View) LeaksWithinSubnets(iface schema.EntryKey, fn func(schema.EntryKey)) {
-	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
-		if p := Subnet(e); p.IsValid() {
-			v.LeaksWithin(p, fn)
-		}
-		return true
-	})
+	v.SubnetsOf(iface, func(p netip.Prefix) { v.LeaksWithin(p, fn) })
 }
 
 // HasSubnet reports whether an address of an instance has just this subnet.
@@ -206,13 +222,26 @@ func (v View) IsOwn(addr netip.Addr, link string) (own bool) {
 	if !ok {
 		return false
 	}
-	term := string(addressTerm(termAddress, addr))
-	v.Terms(term, term+behind, func(k schema.EntryKey) bool {
-		iface, _, ok := v.InterfaceOf(k)
-		own = ok && (iface == on || addr.Is6() && v.InstanceOfLink(iface) == v.InstanceOfLink(on))
+	v.AddressesAt(addr, func(iface schema.EntryKey) bool {
+		own = iface == on || addr.Is6() && v.InstanceOfLink(iface) == v.InstanceOfLink(on)
 		return !own
 	})
 	return own
+}
+
+// AddressesAt calls fn with the interfaces that have an address, until it returns
+// false.
+func (v View) AddressesAt(addr netip.Addr, fn func(iface schema.EntryKey) bool) {
+	term := string(addressTerm(termAddress, addr))
+	v.Terms(term, term+behind, func(k schema.EntryKey) bool {
+		iface, _, ok := v.InterfaceOf(k)
+		return !ok || fn(iface)
+	})
+}
+
+// ProtocolsOf lists the sources of routes of an instance.
+func (v View) ProtocolsOf(instance schema.EntryKey) []schema.EntryKey {
+	return v.withTerm(nil, namedTerm(termProtocol, instance.Values()[0]))
 }
 
 // neighbour is somebody on a link of an instance.
@@ -257,16 +286,22 @@ func (v View) linkTo(n neighbour) (found string) {
 	return found
 }
 
-// OpenNextHops calls fn with the next hops without an interface whose neighbour is
-// in a subnet.
+// OpenNextHops calls fn with the next hops of routes without an interface whose
+// neighbour is in a subnet.
 func (v View) OpenNextHops(subnet netip.Prefix, fn func(schema.EntryKey)) {
 	v.nextHopsIn(termGateway, subnet, fn)
 }
 
-// NextHopsIn calls fn with all next hops whose neighbour is in a subnet, but for
-// link-local ones.
+// NextHopsIn calls fn with all next hops, of routes and of SIDs, whose neighbour is in
+// a subnet, but for link-local ones.
 func (v View) NextHopsIn(subnet netip.Prefix, fn func(schema.EntryKey)) {
 	v.nextHopsIn(termNextHop, subnet, fn)
+}
+
+// SIDHopsIn calls fn with the SIDs whose next hop is in a prefix, but for link-local
+// ones.
+func (v View) SIDHopsIn(p netip.Prefix, fn func(schema.EntryKey)) {
+	v.nextHopsIn(termSIDHop, p, fn)
 }
 
 func (v View) nextHopsIn(letter byte, subnet netip.Prefix, fn func(schema.EntryKey)) {
@@ -290,19 +325,12 @@ func LastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// NeighboursOn calls fn with all next hops whose neighbour is in a subnet of an
-// interface.
-func (v View) NeighboursOn(iface schema.EntryKey, fn func(schema.EntryKey)) {
+// SubnetsOf calls fn with the subnets of the addresses of an interface.
+func (v View) SubnetsOf(iface schema.EntryKey, fn func(netip.Prefix)) {
 	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
-		v.NextHopsIn(Subnet(e), fn)
-		return true
-	})
-}
-
-// OpenNextHopsOf calls fn with those whose neighbour is in a subnet of an interface.
-func (v View) OpenNextHopsOf(iface schema.EntryKey, fn func(schema.EntryKey)) {
-	v.Scan(iface, func(_ schema.EntryKey, e schema.GoStruct) bool {
-		v.OpenNextHops(Subnet(e), fn)
+		if p := Subnet(e); p.IsValid() {
+			fn(p)
+		}
 		return true
 	})
 }

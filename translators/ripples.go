@@ -1,6 +1,10 @@
 package translators
 
-import "heddle/schema"
+import (
+	"net/netip"
+
+	"heddle/schema"
+)
 
 // An entry that comes or goes needs no ripple to what is below it nor to what
 // refers to it: the entries below it come and go with it, and a reference to
@@ -28,6 +32,42 @@ func (m *Model) OnInterface(affected func(v View, name string, key schema.EntryK
 			}
 		}},
 	}
+}
+
+// OnSubnet makes the ripples of what is on a link by the addresses that are configured:
+// affected is called with a subnet when an address with it comes, changes or goes, when
+// its interface moves to another instance, or is enabled or disabled.
+func (m *Model) OnSubnet(affected func(v View, subnet netip.Prefix, redo func(schema.EntryKey))) []Ripple {
+	address := func(v View, c schema.Change, redo func(schema.EntryKey)) {
+		before, after := Subnet(c.Old), Subnet(c.New)
+		if before == after {
+			return
+		}
+		for _, p := range []netip.Prefix{before, after} {
+			if p.IsValid() {
+				affected(v, p, redo)
+			}
+		}
+	}
+	of := func(v View, iface schema.EntryKey, redo func(schema.EntryKey)) {
+		v.SubnetsOf(iface, func(p netip.Prefix) { affected(v, p, redo) })
+	}
+	member := func(v View, c schema.Change, redo func(schema.EntryKey)) {
+		before, _ := c.Old.(*Member)
+		after, _ := c.New.(*Member)
+		for _, i := range []*Member{before, after} {
+			if i == nil || before != nil && after != nil && Str(before.Interface) == Str(after.Interface) {
+				continue
+			}
+			if k, ok := v.InterfaceKey(Str(i.Interface)); ok {
+				of(v, k, redo)
+			}
+		}
+	}
+	return append(m.OnInterface(func(v View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) { of(v, key, redo) }),
+		Ripple{List: m.Address4, Affected: address},
+		Ripple{List: m.Address6, Affected: address},
+		Ripple{List: m.Member, Affected: member})
 }
 
 // OnInstance makes the ripple of what is in an instance or refers to it: affected

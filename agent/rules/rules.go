@@ -91,14 +91,10 @@ func (r *Rules) Names() []string {
 // the order of their keys.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
 	was, is := translators.NewView(r.model, before), translators.NewView(r.model, after)
-	lostAddress := false
 	subjects := make([]subject, 0, len(changes))
 	for _, ch := range changes {
 		if ch.New != nil {
-			subjects = append(subjects, subject{ch.Key, ch.New, ch.Old})
-		}
-		if list := ch.Key.List(); ch.Old != nil && (list == r.model.Address4.ListID || list == r.model.Address6.ListID) {
-			lostAddress = true
+			subjects = append(subjects, subject{key: ch.Key, entry: ch.New, was: ch.Old})
 		}
 	}
 	direct := len(subjects)
@@ -108,7 +104,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 			return
 		}
 		if e, ok := is.Get(k); ok {
-			subjects = append(subjects, subject{key: k, entry: e})
+			subjects = append(subjects, subject{key: k, entry: e, again: true})
 		}
 	}
 	for _, ch := range changes {
@@ -123,7 +119,7 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
 		subjects = unique(subjects)
 	}
-	found := r.checkAll(before, after, lostAddress, subjects)
+	found := r.checkAll(before, after, subjects)
 	return found[:min(len(found), schema.MaxErrors)]
 }
 
@@ -131,24 +127,26 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 const parallelShare = 4096
 
 // checkAll checks subjects; many are spread over the processors.
-func (r *Rules) checkAll(before, after translators.Reader, lostAddress bool, subjects []subject) []error {
+func (r *Rules) checkAll(before, after translators.Reader, subjects []subject) []error {
 	workers := min(runtime.GOMAXPROCS(0), len(subjects)/parallelShare)
 	if workers < 2 {
-		return r.checkShare(before, after, lostAddress, subjects)
+		return r.checkShare(before, after, subjects)
 	}
 	found := make([][]error, workers)
 	var wg sync.WaitGroup
 	for i := range found {
 		share := subjects[i*len(subjects)/workers : (i+1)*len(subjects)/workers]
-		wg.Go(func() { found[i] = r.checkShare(before, after, lostAddress, share) })
+		wg.Go(func() { found[i] = r.checkShare(before, after, share) })
 	}
 	wg.Wait()
 	return slices.Concat(found...)
 }
 
-func (r *Rules) checkShare(before, after translators.Reader, lostAddress bool, subjects []subject) []error {
-	c := &check{View: translators.NewView(r.model, after), before: translators.NewView(r.model, before), lostAddress: lostAddress}
+func (r *Rules) checkShare(before, after translators.Reader, subjects []subject) []error {
+	c := &check{View: translators.NewView(r.model, after), before: translators.NewView(r.model, before),
+		wasReached: reached{}, isReached: reached{}}
 	for _, s := range subjects {
+		c.again = s.again
 		for _, rule := range r.table[s.key.List()] {
 			c.rule = rule.name
 			rule.check(c, s.key, s.entry, s.was)
@@ -165,25 +163,37 @@ type subject struct {
 	key   schema.EntryKey
 	entry schema.GoStruct
 	was   schema.GoStruct // nil: new, or not itself changed
+	again bool            // something that it depends on changed
 }
 
 func compareSubjects(a, b subject) int { return cmp.Compare(a.key, b.key) }
 
-// unique sorts the subjects and keeps one of each, the changed one if there is.
+// unique sorts the subjects and keeps one of each, the changed one if there is, which
+// notes that there was another.
 func unique(subjects []subject) []subject {
 	slices.SortStableFunc(subjects, compareSubjects)
-	return slices.CompactFunc(subjects, func(a, b subject) bool { return a.key == b.key })
+	kept := subjects[:0]
+	for _, s := range subjects {
+		if last := len(kept) - 1; last >= 0 && kept[last].key == s.key {
+			kept[last].again = true
+			continue
+		}
+		kept = append(kept, s)
+	}
+	return kept
 }
 
 // check is one run, by one goroutine.
 type check struct {
 	translators.View
-	before      translators.View // of the snapshot before
-	lostAddress bool             // an address changed or went
-	found       []error
-	rule        string          // that is being checked
-	locator     located         // that was found last, see locatorOf
-	small       map[string]bool // see tooSmallForIPv6
+	before  translators.View // of the snapshot before
+	again   bool             // something that the entry at hand depends on changed
+	found   []error
+	rule    string          // that is being checked
+	locator located         // that was found last, see locatorOf
+	small   map[string]bool // see tooSmallForIPv6
+
+	wasReached, isReached reached // by snapshot
 }
 
 // fail records a violation at a node below an entry, "" for the entry itself.
@@ -214,8 +224,8 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		m.Address4.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn),
 		m.Address6.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn), // its MTU
 		m.Neighbour6.ListID: parent(m.Interface),
-		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks), // at least one, and which share a metric
-		m.Static.ListID:     recheckLeaks,
+		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks, recheckSIDHops), // at least one, and which share a metric
+		m.Static.ListID:     all(recheckLeaks, recheckSIDHops),
 		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
 		m.Member.ListID:     all(recheckMembers, recheckMember),
 		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
@@ -265,7 +275,7 @@ func recheckMembers(was, is translators.View, ch schema.Change, again func(schem
 		if !ok {
 			continue
 		}
-		was.NeighboursOn(link, again)
+		was.SubnetsOf(link, func(p netip.Prefix) { is.NextHopsIn(p, again) })
 		is.LeaksWithinSubnets(link, again)
 		is.Referrers(link, func(k schema.EntryKey) bool {
 			e, _ := is.Get(k)

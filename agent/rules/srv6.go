@@ -22,6 +22,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-fields", m.SID, sidFields},
 		{"sid-instance", m.SID, sidInstance},
 		{"sid-next-hop", m.SID, sidNextHop},
+		{"sid-reached", m.SID, sidReached},
 		{"sid-policy", m.SID, sidPolicy},
 		{"sid-flavors", m.SID, sidFlavors},
 		{"sid-lengths", m.SID, sidLengths},

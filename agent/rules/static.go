@@ -89,7 +89,7 @@ func staticNextHops(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 func (h hop) alone(other hop) string { return cmp.Or(h.single, other.single) }
 
 func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
-	h := hop{key: k, metric: translators.Metric(p, nh)}
+	h := hop{key: k, metric: kernelMetric(p, nh)}
 	switch {
 	case nh.NextHop == translators.NextHopDrop:
 		h.single = "DROP"
@@ -97,9 +97,6 @@ func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
 		h.single = "a policy"
 	case translators.GoesOnInMain(nh):
 		h.single = "a lookup that goes on in instance " + translators.DefaultInstance
-	}
-	if p.Addr().Is6() && h.metric == 0 {
-		h.metric = 1024 // what the kernel makes of none, and of 0
 	}
 	var segments []string
 	if e := nh.Srv6Encapsulation; e != nil && len(e.SegmentList) > 0 {
@@ -109,6 +106,16 @@ func hopOf(p netip.Prefix, k schema.EntryKey, nh *translators.NextHop) hop {
 	}
 	h.way = fmt.Sprint(translators.Gateway(nh), " ", translators.OutLink(nh), " ", translators.Str(nh.NetworkInstance), " ", segments)
 	return h
+}
+
+// kernelMetric is what the kernel makes of the metric of a route: of none, and of 0,
+// 1024 where it is IPv6.
+func kernelMetric(p netip.Prefix, nh *translators.NextHop) uint32 {
+	metric := translators.Metric(p, nh)
+	if p.Addr().Is6() && metric == 0 {
+		return 1024
+	}
+	return metric
 }
 
 func encapsulates(nh *translators.NextHop) bool {
@@ -202,7 +209,7 @@ func (c *check) broadcastOf(a netip.Addr, link string) (found netip.Prefix) {
 func nextHopReached(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
 	gw := translators.Gateway(nh)
-	if !c.lostAddress || !gw.IsValid() || gw.IsLinkLocalUnicast() || translators.OutLink(nh) == "" || reaches(c.View, translators.OutLink(nh), gw) {
+	if !c.again || !gw.IsValid() || gw.IsLinkLocalUnicast() || translators.OutLink(nh) == "" || reaches(c.View, translators.OutLink(nh), gw) {
 		return
 	}
 	if reaches(c.before, translators.OutLink(nh), gw) && !c.withheld(k, translators.OutLink(nh)) {

@@ -15,33 +15,57 @@ import (
 // planned are the prefixes that a plan makes reachable in the main table: those of
 // addresses, whose neighbours are on the link, and of routes.
 type planned struct {
-	prefixes map[netip.Prefix]bool // true: on a link
-	lengths  map[int]bool          // that the prefixes have
-	own      map[netip.Addr]bool   // addresses of this node
+	prefixes map[netip.Prefix][]string // the links; of a route none
+	lengths  map[int]bool              // that the prefixes have
+	own      map[netip.Addr]bool       // addresses of this node
 }
 
-func (p *planned) add(prefix netip.Prefix, onLink bool) {
+// add notes a prefix that is on a link, or if that is empty behind a gateway.
+func (p *planned) add(prefix netip.Prefix, link string) {
 	if p.prefixes == nil {
-		*p = planned{map[netip.Prefix]bool{}, map[int]bool{}, map[netip.Addr]bool{}}
+		*p = planned{map[netip.Prefix][]string{}, map[int]bool{}, map[netip.Addr]bool{}}
 	}
-	if onLink {
+	if link != "" {
 		p.own[prefix.Addr()] = true
 	}
 	prefix = prefix.Masked()
-	p.prefixes[prefix] = p.prefixes[prefix] || onLink
 	p.lengths[prefix.Bits()] = true
+	if links := p.prefixes[prefix]; link != "" {
+		p.prefixes[prefix] = append(links, link)
+	} else {
+		p.prefixes[prefix] = links
+	}
 }
 
-// reaches reports whether a leads somewhere by the plan; onLink: to a neighbour.
-func (p *planned) reaches(a netip.Addr, onLink bool) bool {
-	if p.own[a] {
+// way is what the next hop of a SID is about.
+type way struct {
+	hop    netip.Addr
+	onLink bool   // it has to be a neighbour
+	link   string // and on this link, unless that is empty
+}
+
+func wayOf(s *object.LocalSID) way {
+	onLink := s.Behavior == object.EndX
+	w := way{hop: s.NextHop, onLink: onLink}
+	if onLink {
+		w.link = s.OutLink
+	}
+	return w
+}
+
+// reaches reports whether the plan leads that way.
+func (p *planned) reaches(w way) bool {
+	if p.own[w.hop] {
 		return false
 	}
 	for bits := range p.lengths {
-		if prefix, err := a.Prefix(bits); err == nil {
-			if neighbours, ok := p.prefixes[prefix]; ok && (neighbours || !onLink) {
-				return true
-			}
+		prefix, err := w.hop.Prefix(bits)
+		if err != nil {
+			continue
+		}
+		links, ok := p.prefixes[prefix]
+		if ok && (!w.onLink || len(links) > 0 && w.link == "" || w.link != "" && slices.Contains(links, w.link)) {
+			return true
 		}
 	}
 	return false
@@ -63,11 +87,11 @@ func (c *checker) planned() (p planned) {
 		switch o := s.New.(type) {
 		case object.Address:
 			if !c.inVRF(o.Link, masters) {
-				p.add(o.Prefix, true)
+				p.add(o.Prefix, o.Link)
 			}
 		case *object.Route:
 			if dx && o.Table == object.TableMain && o.Type == object.Unicast {
-				p.add(o.Prefix, false)
+				p.add(o.Prefix, "")
 			}
 		}
 	}
@@ -102,17 +126,16 @@ func leads(s reconcile.Step) (*object.LocalSID, bool) {
 // nextHops asks the kernel, in batches, where the next hops of SIDs lead that the
 // plan does not reach: it takes any, and drops the packets.
 func (c *checker) nextHops(ctx context.Context) error {
-	hops := c.hopsToAsk()
-	if len(hops) == 0 {
+	ways := c.waysToAsk()
+	if len(ways) == 0 {
 		return nil
 	}
-	dec := decoder{c.v, &c.d.hops}
-	routes := make(map[netip.Addr]rawRoute, len(hops)) // none: nothing leads there
-	for rest := hops; len(rest) > 0; {
+	routes := make(map[way]rawRoute, len(ways)) // none: nothing leads there
+	for rest := ways; len(rest) > 0; {
 		batch := rest[:min(batchSize, len(rest))]
 		rest = rest[len(batch):]
 		err := c.d.query.pipeline(ctx, len(batch), func(m *msgBuf, i int, seq uint32) error {
-			buildLookup(m, seq, dec, slot{table: object.TableMain, prefix: netip.PrefixFrom(batch[i], batch[i].BitLen())})
+			buildWay(m, seq, batch[i].hop, c.indexOf(batch[i].link))
 			return nil
 		}, func(i int, m *message) {
 			if r, ok := parseRoute(m.data); ok && m.typ == unix.RTM_NEWROUTE {
@@ -124,77 +147,100 @@ func (c *checker) nextHops(ctx context.Context) error {
 		}
 	}
 	p := c.planned()
-	unfit := func(hop netip.Addr) bool {
-		r := routes[hop]
-		return p.own[hop] || leadsTo(hop, &r, object.EndX) != nil
+	unfit := func(w way) bool {
+		r := routes[w]
+		return p.own[w.hop] || c.leadsTo(w, &r) != nil
 	}
-	if !slices.ContainsFunc(hops, unfit) {
+	if !slices.ContainsFunc(ways, unfit) {
 		return nil
 	}
-	asked := make(map[netip.Addr]bool, len(hops))
-	for _, hop := range hops {
-		asked[hop] = true
+	asked := make(map[way]bool, len(ways))
+	for _, w := range ways {
+		asked[w] = true
 	}
 	for _, s := range c.steps {
 		sid, ok := leads(s)
-		if !ok || !asked[sid.NextHop] || p.reaches(sid.NextHop, sid.Behavior == object.EndX) {
+		if !ok {
 			continue
 		}
-		r := routes[sid.NextHop]
-		if p.own[sid.NextHop] {
+		w := wayOf(sid)
+		if !asked[w] || p.reaches(w) {
+			continue
+		}
+		r := routes[w]
+		if p.own[w.hop] {
 			r = rawRoute{family: 1, typ: unix.RTN_LOCAL} // it will be
 		}
-		if err := leadsTo(sid.NextHop, &r, sid.Behavior); err != nil {
+		if err := c.leadsTo(w, &r); err != nil {
 			c.add(s, err)
 		}
 	}
 	return nil
 }
 
-// hopsToAsk lists the next hops, each once, that the plan does not reach by itself.
-func (c *checker) hopsToAsk() (hops []netip.Addr) {
+// waysToAsk lists the ways, each once, that the plan does not lead by itself.
+func (c *checker) waysToAsk() (ways []way) {
 	var p planned
-	type looked struct{ onLink, routed, asked bool }
-	seen := map[netip.Addr]looked{}
+	seen := map[way]bool{}
 	for _, s := range c.steps {
 		sid, ok := leads(s)
 		if !ok {
 			continue
 		}
-		onLink := sid.Behavior == object.EndX
-		l := seen[sid.NextHop]
-		if onLink && l.onLink || !onLink && l.routed {
-			continue
-		}
 		if len(seen) == 0 {
 			p = c.planned()
 		}
-		l.onLink, l.routed = l.onLink || onLink, l.routed || !onLink
-		if !l.asked && !p.reaches(sid.NextHop, onLink) {
-			l.asked = true
-			hops = append(hops, sid.NextHop)
+		if w := wayOf(sid); !seen[w] {
+			seen[w] = true
+			if !p.reaches(w) {
+				ways = append(ways, w)
+			}
 		}
-		seen[sid.NextHop] = l
 	}
-	return hops
+	return ways
+}
+
+// indexOf is the index of a link, 0 for none and for one that the plan makes.
+func (c *checker) indexOf(link string) int32 {
+	if l := c.v.byName[link]; l != nil {
+		return l.index
+	}
+	return 0
+}
+
+// buildWay asks which route of the main table leads to an address: by a link, or if
+// that is 0 by any.
+func buildWay(m *msgBuf, seq uint32, a netip.Addr, link int32) {
+	h := m.begin(unix.RTM_GETROUTE, 0, seq, unix.SizeofRtMsg)
+	h[0], h[1] = family(a), uint8(a.BitLen())
+	native.PutUint32(h[8:], unix.RTM_F_FIB_MATCH)
+	m.addr(unix.RTA_DST, a)
+	if link != 0 {
+		m.u32(unix.RTA_OIF, uint32(link))
+	}
+	m.end()
 }
 
 // leadsTo checks the kernel's route to the next hop of a SID; one of family 0 is
 // none.
-func leadsTo(hop netip.Addr, r *rawRoute, b object.Behavior) error {
+func (c *checker) leadsTo(w way, r *rawRoute) error {
 	unfit := func(reason, remedy string) error {
-		return &UnfitError{Named: "next hop " + hop.String(), Reason: reason, Remedy: remedy}
+		return &UnfitError{Named: "next hop " + w.hop.String(), Reason: reason, Remedy: remedy}
 	}
 	switch {
+	case r.family == 0 && w.link != "":
+		return unfit("is not on "+w.link+": no route of the main table leads to it by that link", "use the address of a neighbour on "+w.link+", or leave the interface out")
 	case r.family == 0:
 		return unfit("is reached by no route of the main table", "use an address that is, or configure an address of its subnet on an interface")
 	case r.typ == unix.RTN_LOCAL:
 		return unfit("is an address of this node", "use that of a neighbour")
 	case r.typ != unix.RTN_UNICAST || r.isSID():
 		return unfit(fmt.Sprintf("is reached by route %s, which does not forward", r.dst), "use the address of a neighbour")
-	case b == object.EndX && (r.hop.gateway.IsValid() || r.multipath != nil || r.hop.encapType != 0):
+	case w.onLink && (r.hop.gateway.IsValid() || r.multipath != nil || r.hop.encapType != 0):
 		return unfit(fmt.Sprintf("is on no link: route %s leads to it by other nodes, and End.X sends to a neighbour", r.dst),
 			"use the address of a neighbour, or a segment list")
+	case w.link != "" && r.hop.oif != c.indexOf(w.link):
+		return unfit(fmt.Sprintf("is not on %s: route %s leads to it by another link", w.link, r.dst), "use the address of a neighbour on "+w.link+", or leave the interface out")
 	}
 	return nil
 }

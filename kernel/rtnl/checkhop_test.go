@@ -23,7 +23,7 @@ func TestNextHopsOfSIDs(t *testing.T) {
 		&object.Route{Table: object.TableMain, Prefix: prefix("2001:db8:b::/48"), Type: object.Blackhole})
 	for _, c := range []struct {
 		behavior object.Behavior
-		hop      string
+		hop      string // LINK after a %
 		plan     []object.Object
 		refused  string
 	}{
@@ -40,6 +40,14 @@ func TestNextHopsOfSIDs(t *testing.T) {
 		{object.EndX, "2001:db8:c::1", []object.Object{object.Link{Name: "br", Type: object.LinkBridge},
 			object.Member{Link: "v1", Master: "br"}, object.Address{Link: "v1", Prefix: prefix("2001:db8:c::7/64")}}, ""},
 		{object.EndX, "2001:db8:c::1", []object.Object{route("2001:db8:c::/48", "2001:db8:1::2")}, "reached by no route"},
+		{object.EndX, "2001:db8:1::2%v0", nil, ""},
+		{object.EndX, "2001:db8:1::2%v1", nil, "is not on v1"},
+		{object.EndX, "2001:db8:a::1%v1", nil, "is not on v1"},
+		{object.EndX, "2001:db8:1::2%v1", []object.Object{object.Address{Link: "v1", Prefix: prefix("2001:db8:1::7/64")}}, ""},
+		{object.EndX, "2001:db8:c::1%v0", []object.Object{object.Address{Link: "v1", Prefix: prefix("2001:db8:c::7/64")}}, "is not on v0"},
+		{object.EndX, "2001:db8:c::1%new", []object.Object{object.Link{Name: "new", Type: object.LinkDummy},
+			object.Address{Link: "new", Prefix: prefix("2001:db8:c::7/64")}}, ""},
+		{object.EndX, "2001:db8:1::2%new", []object.Object{object.Link{Name: "new", Type: object.LinkDummy}}, "is not on new"},
 		{object.EndDX6, "2001:db8:a::1", nil, ""},
 		{object.EndDX6, "2001:db8:b::1", nil, "reached by no route"},
 		{object.EndDX6, "2001:db8:c::1", nil, "reached by no route"},
@@ -52,7 +60,8 @@ func TestNextHopsOfSIDs(t *testing.T) {
 	} {
 		sid := &object.LocalSID{SID: addr("fc00::1"), Table: object.TableMain, Behavior: c.behavior, Dev: "v0"}
 		if c.hop != "" {
-			sid.NextHop = netip.MustParseAddr(c.hop)
+			hop, link, _ := strings.Cut(c.hop, "%")
+			sid.NextHop, sid.OutLink = netip.MustParseAddr(hop), link
 		}
 		var steps []reconcile.Step
 		for _, o := range append(c.plan, sid) {

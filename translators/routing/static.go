@@ -77,9 +77,8 @@ func Ripples(m *translators.Model) []translators.Ripple {
 	ripples := m.OnInterface(
 		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
 			referrers(v, key, redo)
-			v.OpenNextHopsOf(key, redo)
 		})
-	ripples = append(ripples, onNeighbours(m)...)
+	ripples = append(ripples, m.OnSubnet(translators.View.OpenNextHops)...)
 	ripples = append(ripples, m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
 		inInstance(v, v.DefaultKey(), redo)
 	})...)
@@ -95,36 +94,6 @@ func Ripples(m *translators.Model) []translators.Ripple {
 				below(v, c.Key, redo)
 			}
 		}})
-}
-
-// onNeighbours are the ripples of next hops whose link is found by the addresses
-// that are configured: an address comes, changes or goes, or its interface moves to
-// another instance.
-func onNeighbours(m *translators.Model) []translators.Ripple {
-	address := func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
-		before, after := translators.Subnet(c.Old), translators.Subnet(c.New)
-		if before != after {
-			v.OpenNextHops(before, redo)
-			v.OpenNextHops(after, redo)
-		}
-	}
-	member := func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
-		before, _ := c.Old.(*translators.Member)
-		after, _ := c.New.(*translators.Member)
-		for _, i := range []*translators.Member{before, after} {
-			if i == nil || before != nil && after != nil && translators.Str(before.Interface) == translators.Str(after.Interface) {
-				continue
-			}
-			if k, ok := v.InterfaceKey(translators.Str(i.Interface)); ok {
-				v.OpenNextHopsOf(k, redo)
-			}
-		}
-	}
-	return []translators.Ripple{
-		{List: m.Address4, Affected: address},
-		{List: m.Address6, Affected: address},
-		{List: m.Member, Affected: member},
-	}
 }
 
 // place is where the routes of a prefix go.

@@ -41,8 +41,8 @@ func Units(m *translators.Model) []translators.Unit {
 	}
 }
 
-// Ripples: a SID depends on its instance and interface and on the link that
-// carries it; all of SRv6 on the default instance.
+// Ripples: a SID depends on its instance and interface, on the link that its next hop
+// is on and on the one that carries it; all of SRv6 on the default instance.
 func Ripples(m *translators.Model) []translators.Ripple {
 	ripples := m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
 		translators.Each(v, v.DefaultKey(), m.SID, redoEach[*translators.SID](redo))
@@ -51,6 +51,7 @@ func Ripples(m *translators.Model) []translators.Ripple {
 		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
 			v.Referrers(key, redoSID(m, redo))
 		})...)
+	ripples = append(ripples, m.OnSubnet(translators.View.SIDHopsIn)...)
 	return append(ripples, m.OnInstance(
 		func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {
 			v.Referrers(key, redoSID(m, redo))
@@ -178,9 +179,14 @@ func flavors(f *translators.Flavors, local *object.LocalSID) {
 func parameters(v translators.View, s *translators.SID, local *object.LocalSID) (down string, err error) {
 	switch local.Behavior {
 	case object.EndX, object.EndDX2, object.EndDX4, object.EndDX6:
-		local.NextHop = translators.Addr(s.NextHop)
-		if local.OutLink = translators.Str(s.Interface); local.OutLink != "" {
-			down = v.InterfaceDown(local.OutLink)
+		local.NextHop, local.OutLink = translators.Addr(s.NextHop), translators.Str(s.Interface)
+		link := local.OutLink
+		if link == "" && local.Behavior == object.EndX {
+			// The kernel finds it for each packet, so that the SID follows by itself.
+			link = v.LinkTo(v.DefaultKey(), local.NextHop)
+		}
+		if link != "" {
+			down = v.InterfaceDown(link)
 		}
 	case object.EndT, object.EndDT4, object.EndDT6, object.EndDT46:
 		ni, ok := v.InstanceNamed(translators.Str(s.NetworkInstance))
