@@ -145,7 +145,7 @@ func (d *dirty) addEntries(delta *translators.Delta) {
 	for _, c := range delta.Changes {
 		d.entries = append(d.entries, c.Origin)
 		// What is shown of a route into a policy is the policy, whatever its path.
-		if _, policy := object.PolicyOfHop(c.Key.ID); c.Key.Kind == object.KindNextHop && !policy {
+		if c.Key.Kind == object.KindNextHop && !object.OfPolicy(c.Key.ID) {
 			d.keys = append(d.keys, c.Key)
 		}
 	}

@@ -208,10 +208,24 @@ func (a *Agent) explainObject(ctx context.Context, w object.Object) (operation.O
 	case *object.LocalSID:
 		o.Packet = explain.SID(h)
 	case *object.Route:
-		shared, _ := a.applier.Have(object.SharedHopKey(h.SharedHop)).(*object.SharedNextHop)
-		o.Packet = explain.Route(h, shared, a.tableOfVRF)
+		o.Packet = explain.Route(h, a.sharedHops(h.SharedHop, 0), a.tableOfVRF)
 	}
 	return o, nil
+}
+
+// sharedHops are the ways out of a shared next hop, or of the members of a group.
+func (a *Agent) sharedHops(id string, weight uint16) (hops []object.NextHop) {
+	switch o := a.applier.Have(object.SharedHopKey(id)).(type) {
+	case *object.SharedNextHop:
+		hop := o.Hop
+		hop.Weight = weight
+		hops = append(hops, hop)
+	case *object.NextHopGroup:
+		for _, m := range o.Members {
+			hops = append(hops, a.sharedHops(m.Hop, m.Weight)...)
+		}
+	}
+	return hops
 }
 
 // tableOfVRF is the routing table of a link if that is a VRF of ours.

@@ -28,8 +28,8 @@ func newSteered(b *testing.B, n int) *steered {
 		`{"segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:2:1::1", "2001:db8:3::1"]}},`+
 			`{"name": "two", "config": {"name": "two", "segment": ["2001:db8:2:2::1", "2001:db8:3::1"]}}]},`+
 			`"policies": {"policy": [{"name": "p", "config": {"name": "p"}, "candidate-paths": {"candidate-path": [`+
-			`{"name": "one", "config": {"name": "one", "preference": 10, "segment-list": "one"}},`+
-			`{"name": "two", "config": {"name": "two", "preference": 5, "segment-list": "two"}}]}}]}}`)))}})
+			`{"name": "one", "config": {"name": "one", "preference": 10}, "segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one"}}]}},`+
+			`{"name": "two", "config": {"name": "two", "preference": 5}, "segment-lists": {"segment-list": [{"name": "two", "config": {"name": "two"}}]}}]}}]}}`)))}})
 	s.p.timed("Set", replaceRequest(b, staticsPath, steeredJSON(n)))
 	for i, preference := range []string{"20", "5"} {
 		s.reqs[i] = &gpb.SetRequest{Update: []*gpb.Update{update(b, srv6Path+

@@ -75,7 +75,7 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 		t.addDescribed(b, k)
 		return
 	}
-	if list == t.nodes.nextHops || list == t.nodes.candidatePaths {
+	if list == t.nodes.nextHops || list == t.nodes.candidatePaths || list == t.nodes.pathLists {
 		// Its route is that of the prefix, which sees to all of its next hops; so does
 		// a policy to its paths.
 		if above, ok := k.Parent(); ok {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"slices"
+	"strings"
 
 	"heddle/gen/config"
 	"heddle/gen/state"
@@ -12,89 +13,157 @@ import (
 type (
 	policyConfig = config.NetworkInstance_SegmentRouting_Srv6_Policy
 	pathConfig   = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath
+	listConfig   = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList
 )
 
 // addPolicy makes the state of a policy and of its candidate paths. The active one
-// is the one whose segments are in the kernel's nexthop object.
+// is the one whose segment lists are in the kernel's group.
 func (t *Telemetry) addPolicy(b *batch, k schema.EntryKey, e *policyConfig) {
 	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Policy{
 		Name: e.Name, Description: e.Description, Enabled: ptr(e.GetEnabled()), Color: e.Color, Endpoint: e.Endpoint,
 		Programmed: ptr(ok), ProgrammedReason: reason,
 	}
-	var segments []string
 	for _, o := range have {
 		switch o := o.(type) {
 		case *object.SharedNextHop:
 			if o.Hop.Encap != nil {
-				segments, s.Mode = addressTexts(o.Hop.Encap.Segments), encapMode(o.Hop.Encap.Mode)
+				s.Mode = encapMode(o.Hop.Encap.Mode)
 			}
 		case *object.LocalSID:
 			s.BindingSid = ptr(o.SID.String())
 		}
 	}
-	active := t.activePath(k, segments)
-	if active != "" {
-		s.ActiveCandidatePath = &active
+	held := heldLists(have)
+	paths := t.pathsOf(k)
+	var active *path
+	for i := range paths {
+		if p := &paths[i]; p.leads(held) && (active == nil || p.better(active)) {
+			active = p
+		}
+	}
+	if active != nil {
+		s.ActiveCandidatePath = active.Name
 	}
 	b.add(k, s)
-	t.eachPath(k, func(key schema.EntryKey, p *pathConfig) {
-		b.add(key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath{
-			Name: p.Name, Preference: ptr(p.GetPreference()), Enabled: ptr(p.GetEnabled()), SegmentList: p.SegmentList,
-			Active: ptr(active != "" && *p.Name == active),
+	for i := range paths {
+		p := &paths[i]
+		b.add(p.key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath{
+			Name: p.Name, Preference: ptr(p.GetPreference()), Enabled: ptr(p.GetEnabled()), Active: ptr(p == active),
 		})
-	})
-}
-
-// activePath is the candidate path with some segments; of several the one that is
-// preferred.
-func (t *Telemetry) activePath(policy schema.EntryKey, segments []string) (name string) {
-	if segments == nil {
-		return ""
-	}
-	var best *pathConfig
-	better := func(p *pathConfig) bool {
-		return best == nil || p.GetEnabled() && !best.GetEnabled() ||
-			p.GetEnabled() == best.GetEnabled() && p.GetPreference() > best.GetPreference()
-	}
-	t.eachPath(policy, func(_ schema.EntryKey, p *pathConfig) {
-		l, ok := t.segmentList(p)
-		if ok && slices.Equal(l.Segment, segments) && better(p) {
-			best = p
+		for _, l := range p.lists {
+			b.add(l.key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList{Name: l.Name, Weight: ptr(l.GetWeight())})
 		}
-	})
-	if best == nil {
-		return ""
 	}
-	return *best.Name
 }
 
-func (t *Telemetry) eachPath(policy schema.EntryKey, fn func(schema.EntryKey, *pathConfig)) {
+// path is a candidate path with its segment lists.
+type path struct {
+	key schema.EntryKey
+	*pathConfig
+	lists []pathList
+}
+
+type pathList struct {
+	key schema.EntryKey
+	*listConfig
+	segments []string
+}
+
+// share is a segment list, as text, with its weight.
+type share struct {
+	segments string
+	weight   uint32
+}
+
+// heldLists are the segment lists of the kernel's group; empty where a member or the
+// group is missing.
+func heldLists(have []object.Object) (held []share) {
+	members := map[string]string{}
+	for _, o := range have {
+		if h, ok := o.(*object.SharedNextHop); ok && h.Hop.Encap != nil {
+			members[h.ID] = strings.Join(addressTexts(h.Hop.Encap.Segments), " ")
+		}
+	}
+	for _, o := range have {
+		g, ok := o.(*object.NextHopGroup)
+		if !ok {
+			continue
+		}
+		for _, m := range g.Members {
+			if members[m.Hop] == "" {
+				return nil
+			}
+			held = append(held, share{members[m.Hop], uint32(m.Weight)})
+		}
+	}
+	return held
+}
+
+// leads reports whether the lists of a path are those that the kernel holds, with
+// weights in the same proportion.
+func (p *path) leads(held []share) bool {
+	if len(held) == 0 || len(held) != len(p.lists) {
+		return false
+	}
+	var of, all uint32
+	for _, h := range held {
+		all += h.weight
+	}
+	for _, l := range p.lists {
+		of += l.GetWeight()
+	}
+	rest := slices.Clone(held)
+	for _, l := range p.lists {
+		text := strings.Join(l.segments, " ")
+		i := slices.IndexFunc(rest, func(h share) bool { return h.segments == text && h.weight*of == l.GetWeight()*all })
+		if i < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return true
+}
+
+func (p *path) better(than *path) bool {
+	return p.GetEnabled() && !than.GetEnabled() || p.GetEnabled() == than.GetEnabled() && p.GetPreference() > than.GetPreference()
+}
+
+// pathsOf lists the candidate paths of a policy by name.
+func (t *Telemetry) pathsOf(policy schema.EntryKey) (paths []path) {
 	t.cfg.Scan(policy, func(k schema.EntryKey, e schema.GoStruct) bool {
-		if p, ok := e.(*pathConfig); ok {
-			fn(k, p)
+		switch e := e.(type) {
+		case *pathConfig:
+			paths = append(paths, path{key: k, pathConfig: e})
+		case *listConfig: // behind the path that it is of
+			p := &paths[len(paths)-1]
+			p.lists = append(p.lists, pathList{k, e, t.segments(e)})
 		}
 		return true
 	})
+	return paths
 }
 
-func (t *Telemetry) segmentList(p *pathConfig) (*config.NetworkInstance_SegmentRouting_Srv6_SegmentList, bool) {
-	if p.SegmentList == nil {
-		return nil, false
+func (t *Telemetry) segments(l *listConfig) []string {
+	if l.Name == nil {
+		return nil
 	}
-	k, err := t.schema.Key(t.nodes.defaultInstance, t.nodes.segmentLists, *p.SegmentList)
+	k, err := t.schema.Key(t.nodes.defaultInstance, t.nodes.segmentLists, *l.Name)
 	if err != nil {
-		return nil, false
+		return nil
 	}
 	e, _ := t.cfg.Get(k)
-	l, ok := e.(*config.NetworkInstance_SegmentRouting_Srv6_SegmentList)
-	return l, ok
+	list, ok := e.(*config.NetworkInstance_SegmentRouting_Srv6_SegmentList)
+	if !ok {
+		return nil
+	}
+	return list.Segment
 }
 
 // steeringState is the policy that a route leaves by; nil if it is none, or not the
 // one that is asked for.
 func steeringState(e *config.NetworkInstance_Protocol_Static_NextHop, r *object.Route) *state.NetworkInstance_Protocol_Static_NextHop_Srv6Policy {
-	name, ok := object.PolicyOfHop(r.SharedHop)
+	name, ok := object.PolicyOfGroup(r.SharedHop)
 	if !ok || e.Srv6Policy.Policy != nil && *e.Srv6Policy.Policy != name {
 		return nil
 	}

@@ -33,7 +33,8 @@ func (t *Telemetry) addStatic(b *batch, k schema.EntryKey, e *config.NetworkInst
 	})
 }
 
-// way is one way out of a route of the kernel; hop is nil for one that drops.
+// way is one way out of a route of the kernel; hop is nil for one that drops, and for
+// one by the group of a policy.
 type way struct {
 	route *object.Route
 	hop   *object.NextHop
@@ -58,7 +59,12 @@ func (t *Telemetry) findWays(b *batch, have []object.Object) (astray string) {
 		if r.SharedHop == "" {
 			continue
 		}
-		h, ok := t.actual.Have(object.SharedHopKey(r.SharedHop)).(*object.SharedNextHop)
+		by := t.actual.Have(object.SharedHopKey(r.SharedHop))
+		if _, group := by.(*object.NextHopGroup); group {
+			b.ways = append(b.ways, way{route: r}) // the policy shows where it leads
+			continue
+		}
+		h, ok := by.(*object.SharedNextHop)
 		if !ok {
 			astray = "the kernel does not hold nexthop " + r.SharedHop
 			continue

@@ -82,6 +82,7 @@ type (
 	SegmentList   = config.NetworkInstance_SegmentRouting_Srv6_SegmentList
 	Policy        = config.NetworkInstance_SegmentRouting_Srv6_Policy
 	CandidatePath = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath
+	WeightedList  = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList
 
 	Flavors     = config.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors
 	Behavior    = config.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR
@@ -100,6 +101,7 @@ type Model struct {
 	Protocol, Static, NextHop                   *schema.Node
 	SRv6Interface, Locator, SID                 *schema.Node
 	SegmentList, Policy, CandidatePath          *schema.Node
+	WeightedList                                *schema.Node
 
 	defaultKey schema.EntryKey
 	kernel     Kernel
@@ -156,6 +158,7 @@ func NewModel(s *schema.Schema) (*Model, error) {
 	m.SegmentList = list(m.Instance, "segment-routing", "srv6", "segment-lists", "segment-list")
 	m.Policy = list(m.Instance, "segment-routing", "srv6", "policies", "policy")
 	m.CandidatePath = list(m.Policy, "candidate-paths", "candidate-path")
+	m.WeightedList = list(m.CandidatePath, "segment-lists", "segment-list")
 	if err != nil {
 		return nil, err
 	}

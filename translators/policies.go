@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"heddle/kernel/object"
 	"heddle/schema"
 )
 
@@ -161,50 +160,72 @@ func PolicyDown(p *Policy) string {
 	return "policy " + Str(p.Name) + " is disabled"
 }
 
-// Path is a candidate path with its segments.
+// Path is a candidate path with its segment lists, those of more weight first.
 type Path struct {
 	*CandidatePath
-	Segments []string
+	Lists []PathList
+}
+
+// PathList is a segment list of a candidate path.
+type PathList struct {
+	Name     string
+	Segments []string // none: there is no such list, or it is empty
+	Weight   uint32
+}
+
+// usable reports whether packets can be put on the path by configuration.
+func (p *Path) usable() bool {
+	return On(p.Enabled) && len(p.Lists) > 0 &&
+		!slices.ContainsFunc(p.Lists, func(l PathList) bool { return len(l.Segments) == 0 })
 }
 
 // PathsOf lists the candidate paths of a policy, the best first: those that are
 // enabled by descending preference and name (RFC 9256 section 2.9), then the rest.
 func (v View) PathsOf(policy schema.EntryKey) []Path {
 	var paths []Path
-	Each(v, policy, v.Model.CandidatePath, func(_ schema.EntryKey, c *CandidatePath) bool {
-		paths = append(paths, Path{c, v.segments(c)})
+	v.Scan(v.ListPrefix(policy, v.Model.CandidatePath), func(_ schema.EntryKey, e schema.GoStruct) bool {
+		switch e := e.(type) {
+		case *CandidatePath:
+			paths = append(paths, Path{CandidatePath: e})
+		case *WeightedList: // behind the path that it is of
+			p := &paths[len(paths)-1]
+			p.Lists = append(p.Lists, PathList{Str(e.Name), v.segments(e), e.GetWeight()})
+		}
 		return true
 	})
+	for _, p := range paths {
+		slices.SortFunc(p.Lists, func(a, b PathList) int {
+			return cmp.Or(cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Name, b.Name))
+		})
+	}
 	slices.SortFunc(paths, comparePaths)
 	return paths
 }
 
-func (v View) segments(c *CandidatePath) []string {
-	if c.SegmentList == nil {
+func (v View) segments(l *WeightedList) []string {
+	if l.Name == nil {
 		return nil
 	}
-	k, err := v.Key(v.defaultKey, v.Model.SegmentList, *c.SegmentList)
+	k, err := v.Key(v.defaultKey, v.Model.SegmentList, *l.Name)
 	if err != nil {
 		return nil
 	}
-	l, ok := get[*SegmentList](v, k)
+	list, ok := get[*SegmentList](v, k)
 	if !ok {
 		return nil
 	}
-	return l.Segment
+	return list.Segment
 }
 
-// ActivePath is the candidate path that is used; ok is false if none is enabled.
+// ActivePath is the candidate path that is used; ok is false if none can be.
 func (v View) ActivePath(policy schema.EntryKey) (p Path, ok bool) {
-	paths := v.PathsOf(policy)
-	if len(paths) == 0 || !On(paths[0].Enabled) || len(paths[0].Segments) == 0 {
-		return p, false
+	for _, p := range v.PathsOf(policy) {
+		if p.usable() {
+			return p, true
+		}
 	}
-	return paths[0], true
+	return p, false
 }
-
-// PolicyHop is the ID of the next hop that the routes of a policy share.
-func PolicyHop(name string) string { return object.PolicyHop(name, object.NextHop{}).ID }
 
 // comparePaths puts the better path first.
 func comparePaths(a, b Path) int {

@@ -137,10 +137,10 @@ func encapsulated(e *object.Encap, vrf string) []string {
 	return []string{does, first + " is looked up by the first segment in " + where}
 }
 
-// Route says what becomes of a packet that takes r; shared is the next hop that the
-// route shares with others, nil if it has its own. vrf finds the routing table of a
+// Route says what becomes of a packet that takes r; shared are the next hops that the
+// route shares with others, none if it has its own. vrf finds the routing table of a
 // link that is a VRF: what is sent by it is looked up there.
-func Route(r *object.Route, shared *object.SharedNextHop, vrf func(link string) (table uint32, ok bool)) []string {
+func Route(r *object.Route, shared []object.NextHop, vrf func(link string) (table uint32, ok bool)) []string {
 	switch r.Type {
 	case object.Blackhole:
 		return []string{"it is dropped in silence"}
@@ -150,8 +150,8 @@ func Route(r *object.Route, shared *object.SharedNextHop, vrf func(link string) 
 		return []string{"the lookup in " + Table(r.Table, r.VRF) + " ends, and goes on in the next table"}
 	}
 	hops := r.NextHops
-	if shared != nil {
-		hops = []object.NextHop{shared.Hop}
+	if len(shared) > 0 {
+		hops = shared
 	}
 	var steps []string
 	if len(hops) > 1 {

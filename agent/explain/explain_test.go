@@ -98,7 +98,7 @@ func TestRoute(t *testing.T) {
 	by := object.NextHop{Link: "e1", Encap: encap(object.HEncaps, "fc00::1", "fc00::2")}
 	for name, c := range map[string]struct {
 		route  object.Route
-		shared *object.SharedNextHop
+		shared []object.NextHop
 		want   string
 	}{
 		"blackhole":   {object.Route{Type: object.Blackhole}, nil, "it is dropped in silence"},
@@ -114,8 +114,11 @@ func TestRoute(t *testing.T) {
 			Segments: by.Encap.Segments, Source: netip.MustParseAddr("fc00::9")}}}}, nil,
 			"the Ethernet frame that it came in by is put into an IPv6 packet (reduced: the first segment is its destination only) by fc00::1, then fc00::2, from fc00::9; " +
 				"the outer packet is looked up by the first segment in table 254 (main)"},
-		"shared": {object.Route{SharedHop: "x"}, object.HopByContent(by),
+		"shared": {object.Route{SharedHop: "x"}, []object.NextHop{by},
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in table 254 (main)"},
+		"group": {object.Route{SharedHop: "x"}, []object.NextHop{{Encap: by.Encap, Weight: 3}, {Encap: encap(object.HEncaps, "fc00::3")}},
+			"its flow goes one of 2 ways; way 1 of weight 3: it is put into an IPv6 packet by fc00::1, then fc00::2; way 1 of weight 3: the outer packet is looked up by the first segment in table 254 (main); " +
+				"way 2 of weight 1: it is put into an IPv6 packet by fc00::3; way 2 of weight 1: the outer packet is looked up by the first segment in table 254 (main)"},
 	} {
 		if got := strings.Join(explain.Route(&c.route, c.shared, blueVRF), "; "); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -76,7 +76,7 @@ func TestManyWays(t *testing.T) {
 		lists = append(lists, fmt.Sprintf(`{"name": "%d", "config": {"segment": [%q, %q]}}`, l, sid(l+1, 0), sid(l+1, 1)))
 		for i := range 2 {
 			policies = append(policies, fmt.Sprintf(`{"name": "%d-%d", "config": {"binding-sid": %q},
-				"candidate-paths": {"candidate-path": [{"name": "a", "config": {"segment-list": "%d"}}]}}`, l, i, sid(l, i), l))
+				"candidate-paths": {"candidate-path": [{"name": "a", "config": {}, "segment-lists": {"segment-list": [{"name": "%d"}]}}]}}`, l, i, sid(l, i), l))
 		}
 	}
 	doc := fmt.Sprintf(`{"network-instances": {"network-instance": [{"name": "DEFAULT", "config": {"type": "DEFAULT_INSTANCE"}, "segment-routing": {"srv6": {

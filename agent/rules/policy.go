@@ -1,9 +1,7 @@
 package rules
 
 import (
-	"slices"
-	"strings"
-
+	"heddle/kernel/object"
 	"heddle/schema"
 	"heddle/translators"
 )
@@ -19,7 +17,9 @@ func policyRules(m *translators.Model) []rule {
 		{"policy-link", m.Policy, policyLink},
 		{"binding-sid", m.Policy, bindingSID},
 		{"policy-loop", m.Policy, policyLoop},
-		{"path-list", m.CandidatePath, pathList},
+		{"policy-loop", m.SID, sidLoop},
+		{"path-lists", m.CandidatePath, pathLists},
+		{"path-weight", m.WeightedList, pathWeight},
 		{"steering", m.NextHop, steering},
 	}
 }
@@ -46,9 +46,25 @@ func listSegments(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 }
 
-func pathList(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	if entry.(*translators.CandidatePath).SegmentList == nil {
-		c.fail(k, "config/segment-list", "", "a candidate path is a segment list", "name one")
+func pathLists(c *check, k schema.EntryKey, _, _ schema.GoStruct) {
+	n := 0
+	translators.Each(c.View, k, c.Model.WeightedList, func(schema.EntryKey, *translators.WeightedList) bool {
+		n++
+		return true
+	})
+	switch _, p, ok := c.PolicyAbove(k); {
+	case n == 0:
+		c.fail(k, "segment-lists", "", "a candidate path is a segment list, or several", "name one")
+	case n > 1 && ok && p.BindingSid != nil:
+		c.fail(k, "segment-lists", text(n)+" lists", "the policy has a binding SID, to which the kernel gives one segment list",
+			"leave one list here, or delete config/binding-sid of the policy")
+	}
+}
+
+func pathWeight(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	if w := entry.(*translators.WeightedList).GetWeight(); w < 1 || w > object.MaxGroupWeight {
+		c.fail(k, "config/weight", text(w), "a weight is "+text(1)+" to "+text(object.MaxGroupWeight)+", as the kernel has it",
+			"divide the weights of the path by the same number, or delete the list")
 	}
 }
 
@@ -114,41 +130,6 @@ func bindingSID(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 }
 
-// policyLoop follows the binding SIDs of this node in the segment list of the active
-// path: the packets must not come back to the policy.
-func policyLoop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
-	p := entry.(*translators.Policy)
-	if way := c.comesBack(k, k, []string{translators.Str(p.Name)}, map[schema.EntryKey]bool{}); way != nil {
-		c.fail(k, "config/binding-sid", translators.Str(p.BindingSid), "the policy leads back to itself: "+strings.Join(way, " to "),
-			"take the binding SID out of the segment list")
-	}
-}
-
-// comesBack goes on from a policy, and into each one once: seen are those that were
-// gone into, none of which leads to the first.
-func (c *check) comesBack(first, at schema.EntryKey, way []string, seen map[schema.EntryKey]bool) []string {
-	path, ok := c.ActivePath(at)
-	if !ok {
-		return nil
-	}
-	for _, s := range path.Segments {
-		for _, next := range c.PoliciesBound(s) {
-			on := append(slices.Clone(way), next.Values()[0])
-			if next == first {
-				return on
-			}
-			if seen[next] {
-				continue
-			}
-			seen[next] = true
-			if back := c.comesBack(first, next, on, seen); back != nil {
-				return back
-			}
-		}
-	}
-	return nil
-}
-
 // steering: what a next hop that is a policy needs.
 func steering(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	nh := entry.(*translators.NextHop)
@@ -182,10 +163,16 @@ func steering(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 }
 
 // recheckSteered: those who are steered into a policy that goes or gets another
-// color, and the policies that lead to its binding SID.
+// color, and the paths of one that has a binding SID.
 func recheckSteered(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
 	before, _ := ch.Old.(*translators.Policy)
 	after, _ := ch.New.(*translators.Policy)
+	if after != nil && after.BindingSid != nil { // its paths have one segment list
+		translators.Each(is, ch.Key, is.Model.CandidatePath, func(k schema.EntryKey, _ *translators.CandidatePath) bool {
+			again(k)
+			return true
+		})
+	}
 	if before != nil && (after == nil || before.GetColor() != after.GetColor() || translators.Str(before.Endpoint) != translators.Str(after.Endpoint)) {
 		is.Steered(before, false, again)
 	}

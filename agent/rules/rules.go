@@ -233,6 +233,7 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 
 		m.Policy.ListID:        recheckSteered,
 		m.CandidatePath.ListID: parent(m.Policy),
+		m.WeightedList.ListID:  all(parent(m.CandidatePath), parent(m.Policy)),
 		m.SegmentList.ListID:   recheckPolicies,
 	}
 }

@@ -130,6 +130,8 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 		return w.tunnelSource(ctx, s, o)
 	case *object.SharedNextHop:
 		return w.sharedNextHop(ctx, s, o)
+	case *object.NextHopGroup:
+		return w.group(ctx, s, o)
 	case *object.Route:
 		return w.route(ctx, s, o)
 	case *object.LocalSID:

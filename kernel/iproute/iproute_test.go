@@ -130,6 +130,8 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.Address{}, "Link Prefix"},
 		{object.TunnelSource{}, "Source"},
 		{object.SharedNextHop{}, "ID Hop"},
+		{object.NextHopGroup{}, "ID Members"},
+		{object.GroupMember{}, "Hop Weight"},
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments Source"},

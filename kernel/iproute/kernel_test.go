@@ -180,6 +180,22 @@ func shared(hop *object.SharedNextHop, prefixes ...string) []object.Object {
 	return objects
 }
 
+// grouped are routes of both families by the group of a policy, with a member for each
+// of the segments.
+func grouped(weights []uint16, segments ...string) []object.Object {
+	g := object.PolicyGroup("gold", weights)
+	objects := []object.Object{g}
+	for i, s := range segments {
+		objects = append(objects, object.PolicyMember("gold", i, object.NextHop{Link: "sr0", Encap: encap(object.HEncaps, s)}))
+	}
+	for _, p := range []string{"2001:db8:8::/48", "198.18.9.0/24"} {
+		r := route(object.TableMain, p)
+		r.SharedHop = g.ID
+		objects = append(objects, r)
+	}
+	return objects
+}
+
 func kind(t object.RouteType, r *object.Route) *object.Route {
 	r.Type = t
 	return r
@@ -237,6 +253,10 @@ func stages() []stage {
 		{"shared", append(slices.Clone(second), shared(sharedHop, "2001:db8:8::/48", "198.18.9.0/24")...)},
 		{"shared moves", append(slices.Clone(second), shared(otherHop, "2001:db8:8::/48", "198.18.9.0/24")...)},
 		{"shared apart", slices.Concat(second, shared(otherHop, "2001:db8:8::/48"), shared(sharedHop, "198.18.9.0/24"))},
+		{"group", append(slices.Clone(second), grouped([]uint16{1}, "fc00:1::")...)},
+		{"another member", append(slices.Clone(second), grouped([]uint16{1}, "fc00:2::")...)},
+		{"more members", append(slices.Clone(second), grouped([]uint16{3, object.MaxGroupWeight}, "fc00:2::", "fc00:1::")...)},
+		{"less members", append(slices.Clone(second), grouped([]uint16{2}, "fc00:1::")...)},
 		{"outgoing link", append(slices.Clone(second), sid("fc00::e2", object.LocalSID{Behavior: object.EndX, NextHop: netip.MustParseAddr("fe80::9"), OutLink: "ext0"}))},
 		{"behaviours", append(slices.Clone(second), sid("fc00::7", object.LocalSID{Behavior: object.EndT, VRFTable: object.TableMain}),
 			sid("fc00::d2", object.LocalSID{Behavior: object.EndDX2, OutLink: "ext0"}),

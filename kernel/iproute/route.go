@@ -161,6 +161,25 @@ func (w *writer) sharedNextHop(ctx context.Context, s reconcile.Step, o *object.
 	return []Command{append(c, "proto", protocol)}, nil
 }
 
+func (w *writer) group(ctx context.Context, s reconcile.Step, g *object.NextHopGroup) ([]Command, error) {
+	id, err := w.hopID(ctx, g.ID)
+	if err != nil {
+		return nil, err
+	}
+	if s.New == nil {
+		return one("ip", "nexthop", "del", "id", number(id)), nil
+	}
+	members := make([]string, len(g.Members))
+	for i, m := range g.Members {
+		member, err := w.hopID(ctx, m.Hop)
+		if err != nil {
+			return nil, err
+		}
+		members[i] = number(member) + "," + number(uint32(m.Weight))
+	}
+	return one("ip", "nexthop", verb(s), "id", number(id), "group", strings.Join(members, "/"), "proto", protocol), nil
+}
+
 func sid(s reconcile.Step, o *object.LocalSID) ([]Command, error) {
 	c := slot(s, o, object.Unicast)
 	if s.New == nil {

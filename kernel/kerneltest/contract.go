@@ -85,6 +85,7 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 	run("address/last", (*contract).lastAddress)
 	run("nexthop/shared", (*contract).sharedHop)
 	run("nexthop/gone", (*contract).sharedHopGoes)
+	run("nexthop/group", (*contract).group)
 	run("veth", (*contract).vethPair)
 	run("neighbour/kept", (*contract).neighbourKept)
 	run("vlan/mtu", (*contract).vlanMTU)

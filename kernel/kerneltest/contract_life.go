@@ -99,6 +99,9 @@ func lifeCases() []lifeCase {
 			route(main, "2001:db8:16::/48", encap(via("", "ext1"), object.HEncaps, segments...))},
 		{"nexthop/ipv4-from-own", append(addrs, hopA), route(main, "10.11.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...)),
 			byHop(main, "10.11.0.0/16", hopA)},
+		{"nexthop/group", append(addrs, memberA, memberB), groupAB, groupA},
+		{"nexthop/group-ipv6", append(addrs, memberA, groupA, hopA), byHop(main, "2001:db8:16::/48", groupA), byHop(main, "2001:db8:16::/48", hopA)},
+		{"nexthop/group-ipv4", append(addrs, memberA, groupA, hopA), byHop(main, "10.11.0.0/16", hopA), byHop(main, "10.11.0.0/16", groupA)},
 		{"nexthop/vrf-ipv4", append(blue, hopBlue), byHop(vrfBlue.Table, "10.12.0.0/16", hopBlue), nil},
 		{"nexthop/vrf-ipv6", append(blue, hopBlue), byHop(vrfBlue.Table, "2001:db8:17::/48", hopBlue), nil},
 
@@ -190,6 +193,7 @@ func orphanCases() []orphanCase {
 		{"route", route(main, "10.1.0.0/16", via("", "nowhere")), "nowhere"},
 		{"route-gateway", route(main, "10.1.0.0/16", via("198.51.100.1", "")), ""},
 		{"nexthop", object.HopByContent(encap(via("", "nowhere"), object.HEncaps, segments...)), "nowhere"},
+		{"group-member", groupA, memberA.ID},
 		{"route-nexthop", byHop(main, "2001:db8:16::/48", hopA), hopA.ID},
 		{"sid", sid("fc00:9::1", object.End, onNowhere), "nowhere"},
 		{"sid-out-link", sid("fc00:9::1", object.EndDX2, outBy("nowhere")), "nowhere"},

@@ -285,8 +285,8 @@ func (f *Fake) put(old, o object.Object, ours bool) error {
 		return f.addAddress(o, ours)
 	case object.Neighbour:
 		return f.putNeighbour(old, o, ours)
-	case *object.SharedNextHop:
-		return f.putHop(old, o, ours)
+	case *object.SharedNextHop, *object.NextHopGroup:
+		return f.putNextHop(old, o, ours)
 	case *object.Route:
 		return f.putRoute(old, o, ours)
 	case *object.LocalSID:
@@ -326,11 +326,12 @@ func (f *Fake) remove(o object.Object) error {
 				delete(l.neighbours, o.Addr)
 			}
 		}
-	case *object.SharedNextHop:
-		h := f.hops[o.ID]
+	case *object.SharedNextHop, *object.NextHopGroup:
+		id := o.Key().ID
+		h := f.hops[id]
 		if there = h != nil; there && h.ours {
 			ours = true
-			f.deleteHop(o.ID)
+			f.deleteHop(id)
 		}
 	case *object.Route, *object.LocalSID:
 		s := object.SlotOf(o)
@@ -425,8 +426,8 @@ func (f *Fake) Delete(k object.Key) error {
 		f.deleteAddress(f.links[o.Link], o.Prefix)
 	case object.Neighbour:
 		delete(f.links[o.Link].neighbours, o.Addr)
-	case *object.SharedNextHop:
-		f.deleteHop(o.ID)
+	case *object.SharedNextHop, *object.NextHopGroup:
+		f.deleteHop(o.Key().ID)
 	case *object.Route, *object.LocalSID:
 		delete(f.routes, object.SlotOf(o))
 	case object.Member:

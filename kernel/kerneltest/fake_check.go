@@ -37,13 +37,10 @@ func (f *Fake) Check(ctx context.Context, steps []reconcile.Step) error {
 }
 
 func (p *preview) check(s reconcile.Step) error {
-	if n, ok := s.New.(*object.SharedNextHop); ok {
-		p.hops[n.ID] = true
+	if k := s.Key(); k.Kind == object.KindNextHop {
+		p.hops[k.ID] = s.New != nil
 	}
 	if s.New == nil {
-		if n, ok := s.Old.(*object.SharedNextHop); ok {
-			p.hops[n.ID] = false
-		}
 		if l, ok := s.Old.(object.Link); ok {
 			p.links[l.Name] = nil
 			if l.Creates() && l.Peer != "" {
@@ -67,10 +64,10 @@ func (p *preview) check(s reconcile.Step) error {
 			return err
 		}
 	}
-	if r, ok := s.New.(*object.Route); ok && r.SharedHop != "" {
-		made, planned := p.hops[r.SharedHop]
-		if planned && !made || !planned && p.f.hops[r.SharedHop] == nil {
-			return fmt.Errorf("nexthop %s does not exist: %w", r.SharedHop, syscall.ENOENT)
+	for _, id := range hopsOf(s.New) {
+		made, planned := p.hops[id]
+		if planned && !made || !planned && p.f.hops[id] == nil {
+			return fmt.Errorf("nexthop %s does not exist: %w", id, syscall.ENOENT)
 		}
 	}
 	if s.Old == nil {
@@ -88,6 +85,21 @@ func (p *preview) link(name string) *object.Link {
 		return &o
 	}
 	return nil
+}
+
+// hopsOf are the nexthop objects that have to be there for o.
+func hopsOf(o object.Object) (ids []string) {
+	switch o := o.(type) {
+	case *object.Route:
+		if o.SharedHop != "" {
+			ids = append(ids, o.SharedHop)
+		}
+	case *object.NextHopGroup:
+		for _, m := range o.Members {
+			ids = append(ids, m.Hop)
+		}
+	}
+	return ids
 }
 
 // linksOf are the links that have to be there for o.

@@ -128,7 +128,7 @@ func (k *fakeKept) note() {
 		return kept, loose
 	}
 	for id, h := range k.f.hops {
-		if kept, loose := over([]int{h.out}); kept && (!h.ours || loose && !k.planned(h.object)) {
+		if kept, loose := over(k.f.outOf(id)); kept && (!h.ours || loose && !k.planned(h.object)) {
 			k.hops[id] = h
 		}
 	}
@@ -243,8 +243,15 @@ func (k *fakeKept) putBack(early bool) error {
 		}
 	}
 	for id, h := range k.hops {
-		if f.hops[id] == nil && k.open(h.object.Hop.Link) {
-			lose(h.object, f.putHop(nil, h.object, h.ours))
+		if o, ok := h.object.(*object.SharedNextHop); ok && f.hops[id] == nil && k.open(o.Hop.Link) {
+			lose(o, f.putHop(o, h.ours))
+		}
+	}
+	for id, h := range k.hops {
+		now := f.hops[id]
+		if g := h.group(); g != nil && (now == nil || !now.object.Equal(g)) &&
+			!slices.ContainsFunc(g.Members, func(m object.GroupMember) bool { return f.hops[m.Hop] == nil }) {
+			lose(g, f.putGroup(g, h.ours))
 		}
 	}
 	for s, r := range k.routes {

@@ -124,10 +124,12 @@ func (f *Fake) putRoute(old object.Object, o *object.Route, ours bool) error {
 		case len(o.NextHops) > 0:
 			return says("Nexthop specification and nexthop id are mutually exclusive", syscall.EINVAL)
 		}
-		if err := checkEncap(o, h.object.Hop.Encap); err != nil {
-			return err
+		for _, e := range f.encapsOf(o.SharedHop) {
+			if err := checkEncap(o, e); err != nil {
+				return err
+			}
 		}
-		r.out = []int{h.out}
+		r.out = f.outOf(o.SharedHop)
 	}
 	for _, n := range o.NextHops {
 		l, err := f.wayOut(o, n)

@@ -1,6 +1,9 @@
 package object
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // SharedNextHop is a way out that any number of routes of both families share: a
 // nexthop object of the kernel (Linux 5.3), of the IPv6 family. Changing it
@@ -35,22 +38,51 @@ func HopByName(name string, hop NextHop) *SharedNextHop {
 	return &SharedNextHop{byName + name, hop}
 }
 
-// ofPolicy is what the name of the next hop of a policy starts with.
-const ofPolicy = byName + "policy/"
+// What the names of the group and of the members of a policy start with.
+const (
+	ofPolicy = byName + "policy/"
+	ofMember = byName + "member/"
+)
 
-// PolicyHop is the next hop that the routes of a segment routing policy share.
-func PolicyHop(policy string, hop NextHop) *SharedNextHop {
-	return &SharedNextHop{ofPolicy + policy, hop}
+// PolicyGroup is what the routes of a segment routing policy leave by: PolicyMember
+// makes its members, the first of which is number 0.
+func PolicyGroup(policy string, weights []uint16) *NextHopGroup {
+	g := &NextHopGroup{ID: PolicyGroupID(policy), Members: make([]GroupMember, len(weights))}
+	for i, w := range weights {
+		g.Members[i] = GroupMember{memberID(policy, i), w}
+	}
+	return g
 }
 
-// PolicyOfHop is the policy whose next hop has an ID; ok is false for other ones.
-func PolicyOfHop(id string) (policy string, ok bool) { return strings.CutPrefix(id, ofPolicy) }
+// PolicyGroupID is the ID of the group of a policy.
+func PolicyGroupID(policy string) string { return ofPolicy + policy }
 
-// SharedHopKey is the key of a shared next hop.
+// PolicyMember is a member of the group of a policy.
+func PolicyMember(policy string, number int, hop NextHop) *SharedNextHop {
+	return &SharedNextHop{memberID(policy, number), hop}
+}
+
+func memberID(policy string, number int) string {
+	return ofMember + strconv.Itoa(number) + "/" + policy
+}
+
+// PolicyOfGroup is the policy whose group has an ID; ok is false for other ones.
+func PolicyOfGroup(id string) (policy string, ok bool) { return strings.CutPrefix(id, ofPolicy) }
+
+// OfPolicy reports whether an ID is that of the group of a policy, or of a member.
+func OfPolicy(id string) bool {
+	return strings.HasPrefix(id, ofPolicy) || strings.HasPrefix(id, ofMember)
+}
+
+// SharedHopKey is the key of a shared next hop, or of a group.
 func SharedHopKey(id string) Key { return Key{KindNextHop, id} }
 
+// NamedHop reports whether the ID of a shared next hop or a group is a name, and not
+// the way out in words.
+func NamedHop(id string) bool { return strings.HasPrefix(id, byName) }
+
 // Named reports whether the object was made by HopByName.
-func (n *SharedNextHop) Named() bool { return strings.HasPrefix(n.ID, byName) }
+func (n *SharedNextHop) Named() bool { return NamedHop(n.ID) }
 
 // Intact reports whether an object without a name leads where its ID says:
 // somebody else may have changed it.
@@ -67,8 +99,11 @@ func (n *SharedNextHop) Equal(o Object) bool {
 	return ok && n.ID == t.ID && n.Hop.equal(t.Hop)
 }
 
-// Mutable is true: NLM_F_REPLACE swaps it under its routes.
-func (n *SharedNextHop) Mutable(Object) bool { return true }
+// Mutable: NLM_F_REPLACE swaps it under its routes, but for a group.
+func (n *SharedNextHop) Mutable(to Object) bool {
+	_, ok := to.(*SharedNextHop)
+	return ok
+}
 
 func (n *SharedNextHop) String() string {
 	if n.ID == n.Hop.String() {

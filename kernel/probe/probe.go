@@ -197,10 +197,13 @@ func run(ctx context.Context) (Capabilities, error) {
 		"use Linux 5.9 or later with the module vrf"})
 	hop := sharedHop(dev)
 	try(links, trial{rtnl.FeatureSharedHop6, hop, sharedRemedy})
-	caps[rtnl.FeatureSharedHop4] = caps[rtnl.FeatureSharedHop6]
+	caps[rtnl.FeatureSharedHop4], caps[rtnl.FeatureHopGroup] = caps[rtnl.FeatureSharedHop6], caps[rtnl.FeatureSharedHop6]
 	if caps[rtnl.FeatureSharedHop6].OK {
 		try(links, sharedTrial(rtnl.FeatureSharedHop6, hop, "2001:db8:5::/48"))
 		try(links, sharedTrial(rtnl.FeatureSharedHop4, hop, "198.18.5.0/24"))
+		try(links, trial{rtnl.FeatureHopGroup, object.PolicyMember("probe", 0, hop.Hop), groupRemedy})
+		try(links, trial{rtnl.FeatureHopGroup, object.PolicyMember("probe", 1, hop.Hop), groupRemedy})
+		try(links, trial{rtnl.FeatureHopGroup, object.PolicyGroup("probe", []uint16{1, object.MaxGroupWeight}), groupRemedy})
 	}
 	for _, t := range append(sidTrials(dev), routeTrials(dev)...) {
 		try(links, t)
@@ -300,6 +303,8 @@ func sidTrials(dev string) []trial {
 }
 
 const sharedRemedy = "use Linux 5.3 or later; until then each route carries the encapsulation itself"
+
+const groupRemedy = "use Linux 5.3 or later: policies are groups of nexthop objects"
 
 // sharedHop is what the routes share that show whether they can.
 func sharedHop(dev string) *object.SharedNextHop {

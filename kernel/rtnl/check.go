@@ -97,16 +97,15 @@ func (c *checker) survey() {
 		if l, ok := s.New.(object.Link); ok {
 			c.makes[l.Name] = l
 		}
-		if n, ok := s.New.(*object.SharedNextHop); ok {
-			c.hops[n.ID] = true
+		if s.Key().Kind == object.KindNextHop {
+			id := s.Key().ID
+			c.hops[id] = c.hops[id] || s.New != nil
 		}
 		switch o := s.Old.(type) {
 		case object.Link:
 			c.drops[o.Name] = true
 		case object.Member:
 			c.leaves[o.Link] = true
-		case *object.SharedNextHop:
-			c.hops[o.ID] = c.hops[o.ID] || s.New != nil
 		}
 	}
 }
@@ -130,6 +129,8 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 		return c.sid(s, o)
 	case *object.SharedNextHop:
 		return c.nextHop(o)
+	case *object.NextHopGroup:
+		return c.group(o)
 	case *object.Route:
 		return c.route(s, o)
 	}
@@ -141,6 +142,25 @@ func (c *checker) nextHop(o *object.SharedNextHop) error {
 		return fmt.Errorf("gateway %s of a shared next hop is not an IPv6 address", gw)
 	}
 	return c.present(o.Hop.Link, o)
+}
+
+func (c *checker) group(o *object.NextHopGroup) error {
+	for _, m := range o.Members {
+		if err := c.hop(m.Hop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hop refuses what leaves by a nexthop object that is not there when the plan comes
+// to it.
+func (c *checker) hop(id string) error {
+	made, planned := c.hops[id]
+	if _, there := c.d.hops.id(id); planned && !made || !planned && !there {
+		return &MissingNextHopError{NextHop: id}
+	}
+	return nil
 }
 
 func (c *checker) features(ctx context.Context, o object.Object) error {
@@ -388,9 +408,8 @@ func (c *checker) route(s reconcile.Step, r *object.Route) error {
 		return err
 	}
 	if r.SharedHop != "" {
-		made, planned := c.hops[r.SharedHop]
-		if _, there := c.d.hops.id(r.SharedHop); planned && !made || !planned && !there {
-			return &MissingNextHopError{NextHop: r.SharedHop}
+		if err := c.hop(r.SharedHop); err != nil {
+			return err
 		}
 	}
 	for i, n := range r.NextHops {

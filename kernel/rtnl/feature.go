@@ -56,6 +56,7 @@ const (
 	FeatureGateway6Over4 Feature = "IPv4 routes with an IPv6 next hop"
 	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
 	FeatureSharedHop4    Feature = "encapsulation shared by IPv4 routes"
+	FeatureHopGroup      Feature = "group of nexthop objects with weights"
 )
 
 // Support tells what the kernel can do. kernel/probe has the real one.
@@ -80,6 +81,8 @@ func Features(o object.Object) []Feature {
 		return sidFeatures(o)
 	case *object.SharedNextHop:
 		return append(encapFeatures(o.Hop.Encap, false), FeatureSharedHop6)
+	case *object.NextHopGroup:
+		return []Feature{FeatureHopGroup}
 	case *object.Route:
 		return routeFeatures(o)
 	}

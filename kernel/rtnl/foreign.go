@@ -169,12 +169,8 @@ func keepHop(b []byte) (h keptHop, ok bool) {
 		return h, false
 	}
 	h = keptHop{id: r.id, ours: r.ours(), index: r.hop.oif}
-	for a := (attrs{rest: b[sizeofNhmsg:]}); a.next(); {
-		if a.typ == nhaGroup {
-			for g := a.data; len(g) >= 8; g = g[8:] { // struct nexthop_grp
-				h.members = append(h.members, native.Uint32(g))
-			}
-		}
+	for _, g := range r.group {
+		h.members = append(h.members, g.id)
 	}
 	var m msgBuf
 	hopMessage(&m, b, nil)

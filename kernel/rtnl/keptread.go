@@ -147,7 +147,11 @@ func (k *kept) chooseHops(groups []keptHop) {
 		}
 	}
 	for _, g := range groups {
-		if !g.ours && slices.ContainsFunc(g.members, func(id uint32) bool { return gone[id] }) {
+		name, known := k.d.hops.known(g.id)
+		if g.ours && (!known || k.isPlanned(object.SharedHopKey(name))) {
+			continue
+		}
+		if slices.ContainsFunc(g.members, func(id uint32) bool { return gone[id] }) {
 			kept = append(kept, g)
 		}
 	}

@@ -106,8 +106,15 @@ func (t *hopTable) replace(names map[uint32]string) {
 type rawNextHop struct {
 	id            uint32
 	family, proto uint8
-	other         bool // a group, or one that drops
+	other         bool // one that drops
 	hop           rawHop
+	group         []rawMember
+}
+
+// rawMember is a member of a group.
+type rawMember struct {
+	id     uint32
+	weight uint16
 }
 
 func (r *rawNextHop) ours() bool {
@@ -132,30 +139,70 @@ func parseNextHop(b []byte) (r rawNextHop, ok bool) {
 			r.hop.encapType = a.u16()
 		case nhaEncap:
 			r.hop.encap = a.data
-		case nhaGroup, nhaBlackhole:
+		case nhaGroup:
+			for g := a.data; len(g) >= sizeofNhGrp; g = g[sizeofNhGrp:] {
+				r.group = append(r.group, rawMember{native.Uint32(g), (uint16(g[5])<<8 | uint16(g[4])) + 1})
+			}
+		case nhaBlackhole:
 			r.other = true
 		}
 	}
 	return r, r.id != 0
 }
 
-// nextHop decodes a nexthop object; false when it is of a form that a shared
-// next hop does not have.
-func (d decoder) nextHop(r *rawNextHop) (object.NextHop, bool) {
-	n, ok := d.hop(&r.hop)
-	return n, ok && !r.other && r.family == unix.AF_INET6
+// nextHop makes r the object of a name; whole is false when it is of a form that no
+// object of ours has.
+func (d decoder) nextHop(name string, r *rawNextHop) (o object.Object, whole bool) {
+	if len(r.group) > 0 {
+		g := &object.NextHopGroup{ID: name, Members: make([]object.GroupMember, len(r.group))}
+		for i, m := range r.group {
+			g.Members[i] = object.GroupMember{Hop: d.hops.name(m.id), Weight: m.weight}
+		}
+		return g, !r.other
+	}
+	n, whole := d.hop(&r.hop)
+	if whole = whole && !r.other && r.family == unix.AF_INET6; !whole {
+		n = object.NextHop{}
+	}
+	return &object.SharedNextHop{ID: name, Hop: n}, whole
 }
 
 // nextHop writes a message that creates or replaces a nexthop object.
-func (e encoder) nextHop(m *msgBuf, flags uint16, seq, id uint32, o *object.SharedNextHop) error {
+func (e encoder) nextHop(m *msgBuf, flags uint16, seq, id uint32, o object.Object) (err error) {
 	h := m.begin(unix.RTM_NEWNEXTHOP, flags|unix.NLM_F_ACK, seq, sizeofNhmsg)
-	h[0], h[nhProtocolOctet] = unix.AF_INET6, Protocol
-	err := e.nextHopAttrs(m, id, o)
+	h[nhProtocolOctet] = Protocol
+	switch o := o.(type) {
+	case *object.SharedNextHop:
+		h[0] = unix.AF_INET6
+		err = e.nextHopAttrs(m, id, o)
+	case *object.NextHopGroup:
+		err = e.groupAttrs(m, id, o)
+	default:
+		err = wrongType(o)
+	}
 	if err != nil {
 		m.abort()
 		return err
 	}
 	m.end()
+	return nil
+}
+
+func (e encoder) groupAttrs(m *msgBuf, id uint32, g *object.NextHopGroup) error {
+	grp := make([]byte, 0, sizeofNhGrp*len(g.Members))
+	for _, n := range g.Members {
+		member, ok := e.hops.id(n.Hop)
+		if !ok {
+			return &MissingNextHopError{NextHop: n.Hop}
+		}
+		if n.Weight < 1 || n.Weight > object.MaxGroupWeight {
+			return fmt.Errorf("weight %d of %s is not one of 1 to %d", n.Weight, n.Hop, object.MaxGroupWeight)
+		}
+		grp = native.AppendUint32(grp, member)
+		grp = append(grp, byte(n.Weight-1), 0, 0, 0)
+	}
+	m.u32(nhaID, id)
+	m.bytes(nhaGroup, grp)
 	return nil
 }
 
@@ -184,30 +231,23 @@ func (e encoder) nextHopAttrs(m *msgBuf, id uint32, o *object.SharedNextHop) err
 	return nil
 }
 
-// doNextHop carries out one step on a shared next hop.
+// doNextHop carries out one step on a shared next hop or a group.
 func (d *Driver) doNextHop(ctx context.Context, s reconcile.Step) (object.Object, error) {
 	v, err := d.links.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.New == nil {
-		o, ok := s.Old.(*object.SharedNextHop)
-		if !ok {
-			return nil, wrongType(s.Old)
-		}
-		if done, err := d.endMove(ctx, v, o); done {
+	o := s.New
+	if o == nil {
+		if done, err := d.endMove(ctx, v, s.Old.Key().ID); done {
 			return nil, err
 		}
-		return nil, d.deleteNextHop(ctx, o)
-	}
-	o, ok := s.New.(*object.SharedNextHop)
-	if !ok {
-		return nil, wrongType(s.New)
+		return nil, d.deleteNextHop(ctx, s.Old)
 	}
 	if s.Old != nil {
 		return d.changeNextHop(ctx, v, s.Old, o)
 	}
-	if from := d.repoints[o.ID]; from != nil {
+	if from := d.repoints[o.Key().ID]; from != nil {
 		if got, err := d.takePlace(ctx, v, from, o); got != nil || err != nil {
 			return got, err
 		}
@@ -217,14 +257,15 @@ func (d *Driver) doNextHop(ctx context.Context, s reconcile.Step) (object.Object
 
 // createNextHop looks for an id that is free, from one that follows from the
 // name, so that a restart finds the same ids in use for the same things.
-func (d *Driver) createNextHop(ctx context.Context, v view, o *object.SharedNextHop) (object.Object, error) {
-	if id, ok := d.hops.id(o.ID); ok {
+func (d *Driver) createNextHop(ctx context.Context, v view, o object.Object) (object.Object, error) {
+	name := o.Key().ID
+	if id, ok := d.hops.id(name); ok {
 		if held, there, err := d.readNextHop(ctx, id); err != nil || there && held.ours() {
-			return nil, errors.Join(err, describe(opCreate, o.String(), &answer{errno: unix.EEXIST}))
+			return nil, errors.Join(err, describe(opCreate, fmt.Sprint(o), &answer{errno: unix.EEXIST}))
 		}
-		d.hops.drop(o.ID)
+		d.hops.drop(name)
 	}
-	for n := hopHash(o.ID); ; n++ {
+	for n := hopHash(name); ; n++ {
 		id := hopID(n)
 		if _, used := d.hops.known(id); used {
 			continue
@@ -239,7 +280,7 @@ func (d *Driver) createNextHop(ctx context.Context, v view, o *object.SharedNext
 		if err != nil {
 			return nil, errors.Join(err, d.forgetHop(o))
 		}
-		d.hops.set(o.ID, id)
+		d.hops.set(name, id)
 		return got, nil
 	}
 }
@@ -253,29 +294,25 @@ func hopHash(name string) uint32 {
 
 func hopID(n uint32) uint32 { return hopIDFirst + n%hopIDs }
 
-func (d *Driver) changeNextHop(ctx context.Context, v view, old object.Object, o *object.SharedNextHop) (object.Object, error) {
-	id, ok := d.hops.id(o.ID)
+func (d *Driver) changeNextHop(ctx context.Context, v view, old, o object.Object) (object.Object, error) {
+	id, ok := d.hops.id(o.Key().ID)
 	if !ok {
-		return nil, describe(opChange, o.String(), &answer{errno: unix.ENOENT})
+		return nil, describe(opChange, fmt.Sprint(o), &answer{errno: unix.ENOENT})
 	}
-	was, ok := old.(*object.SharedNextHop)
-	if !ok {
-		return nil, wrongType(old)
-	}
-	return d.changeTo(ctx, v, id, was, o)
+	return d.changeTo(ctx, v, id, old, o)
 }
 
 // sendNextHop writes one nexthop object and reads it back by a query of its own:
 // the echo of a change is one of every route that leaves by the object, too, as
 // long as net.ipv4.nexthop_compat_mode is on.
-func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint32, o *object.SharedNextHop) (object.Object, error) {
-	enc, dec := encoder{v, &d.hops}, decoder{v, &d.hops}
+func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint32, o object.Object) (object.Object, error) {
+	enc, dec, text := encoder{v, &d.hops}, decoder{v, &d.hops}, fmt.Sprint(o)
 	op := opCreate
 	if flags&unix.NLM_F_REPLACE != 0 {
 		op = opChange
 	}
 	c := d.query
-	var got object.NextHop
+	var is object.Object
 	var held, whole bool
 	var err error
 	for try, delay := 0, retryFirst; ; try, delay = try+1, min(2*delay, retryMost) {
@@ -293,34 +330,43 @@ func (d *Driver) sendNextHop(ctx context.Context, v view, flags uint16, id uint3
 	}
 	if err != nil {
 		if uerr := d.unsupported(ctx, o); uerr != nil && (isErrno(err, unix.EOPNOTSUPP) || isErrno(err, unix.EINVAL)) {
-			return nil, because(uerr, describe(op, o.String(), err))
+			return nil, because(uerr, describe(op, text, err))
 		}
-		return nil, describe(op, o.String(), err)
+		return nil, describe(op, text, err)
 	}
 	err = d.requestNextHop(ctx, unix.RTM_GETNEXTHOP, id, func(m *message) {
 		if r, ok := parseNextHop(m.data); ok && m.typ == unix.RTM_NEWNEXTHOP && r.id == id {
-			got, whole = dec.nextHop(&r)
+			is, whole = dec.nextHop(o.Key().ID, &r)
 			held = r.ours()
 		}
 	})
-	is := &object.SharedNextHop{ID: o.ID, Hop: got}
 	if err == nil && held && whole && o.Equal(is) {
 		return is, nil
 	}
 	if err != nil {
-		err = describe("read back", o.String(), err)
+		err = describe("read back", text, err)
 	} else {
-		err = &DroppedError{Object: o.String(), Dropped: droppedFromHop(o.Hop, is.Hop), Held: is.String()}
+		err = &DroppedError{Object: text, Dropped: droppedFromShared(o, is), Held: fmt.Sprint(is)}
 	}
 	if op == opCreate {
-		err = errors.Join(err, describe("take back", o.String(), d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)))
+		err = errors.Join(err, describe("take back", text, d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)))
 	}
 	return nil, err
 }
 
+// droppedFromShared names what was asked of a nexthop object and is not held.
+func droppedFromShared(want, is object.Object) string {
+	w, hop := want.(*object.SharedNextHop)
+	h, held := is.(*object.SharedNextHop)
+	if hop && held {
+		return droppedFromHop(w.Hop, h.Hop)
+	}
+	return "members of the group, or their weights"
+}
+
 // deleteNextHop deletes what is ours: the kernel takes any protocol for an id.
-func (d *Driver) deleteNextHop(ctx context.Context, o *object.SharedNextHop) error {
-	id, ok := d.hops.id(o.ID)
+func (d *Driver) deleteNextHop(ctx context.Context, o object.Object) error {
+	id, ok := d.hops.id(o.Key().ID)
 	if !ok {
 		return d.forgetHop(o)
 	}
@@ -329,9 +375,9 @@ func (d *Driver) deleteNextHop(ctx context.Context, o *object.SharedNextHop) err
 		err = d.requestNextHop(ctx, unix.RTM_DELNEXTHOP, id, nil)
 	}
 	if err != nil && !isErrno(err, unix.ENOENT) {
-		return describe(opDelete, o.String(), err)
+		return describe(opDelete, fmt.Sprint(o), err)
 	}
-	d.hops.drop(o.ID)
+	d.hops.drop(o.Key().ID)
 	return d.forgetHop(o)
 }
 
@@ -358,15 +404,15 @@ func (d *Driver) requestNextHop(ctx context.Context, typ uint16, id uint32, fn f
 }
 
 // recordHop notes the id of an object with a name before the object is made.
-func (d *Driver) recordHop(o *object.SharedNextHop, id uint32) error {
-	if !o.Named() {
+func (d *Driver) recordHop(o object.Object, id uint32) error {
+	if !object.NamedHop(o.Key().ID) {
 		return nil
 	}
 	return d.prior.Put(prior.Entry{Key: o.Key(), Set: map[string]string{propID: strconv.FormatUint(uint64(id), 10)}})
 }
 
-func (d *Driver) forgetHop(o *object.SharedNextHop) error {
-	if !o.Named() {
+func (d *Driver) forgetHop(o object.Object) error {
+	if !object.NamedHop(o.Key().ID) {
 		return nil
 	}
 	return d.prior.Delete(o.Key())
@@ -381,49 +427,64 @@ func (d *Driver) readHops(ctx context.Context) ([]object.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec := decoder{view: v}
-	found := map[uint32]object.NextHop{}
-	c := d.query
-	err = c.dump(ctx, func() {
-		c.begin(unix.RTM_GETNEXTHOP, unix.NLM_F_DUMP, sizeofNhmsg)
-		c.out.end()
-	}, func() { clear(found) }, func(m *message) {
-		if r, ok := parseNextHop(m.data); ok && m.typ == unix.RTM_NEWNEXTHOP && r.ours() {
-			hop, whole := dec.nextHop(&r)
-			if !whole {
-				hop = object.NextHop{}
-			}
-			found[r.id] = hop
-		}
-	})
-	if err != nil && !isErrno(err, unix.EOPNOTSUPP) { // before Linux 5.3
-		return nil, fmt.Errorf("list nexthop objects: %w", err)
+	found, err := d.dumpHops(ctx)
+	if err != nil {
+		return nil, err
 	}
-	recorded := map[uint32]string{}
-	for _, e := range d.prior.Kind(object.KindNextHop) {
-		if id, err := strconv.ParseUint(e.Set[propID], 10, 32); err == nil {
-			recorded[uint32(id)] = e.Key.ID
-		}
-	}
+	dec := decoder{v, &d.hops}
+	recorded := d.recordedHops()
 	names := make(map[uint32]string, len(found))
 	taken := make(map[string]bool, len(found))
-	objects := make([]object.Object, 0, len(found))
 	for _, id := range slices.Sorted(maps.Keys(found)) {
-		hop := found[id]
 		name, ok := d.hops.known(id)
 		if !ok {
 			name, ok = recorded[id]
 		}
-		if !ok {
-			name = object.HopByContent(hop).ID
+		if !ok && len(found[id].group) == 0 {
+			way, _ := dec.nextHop("", found[id])
+			name = object.HopByContent(way.(*object.SharedNextHop).Hop).ID
 		}
 		if name == "" || taken[name] {
 			name = numbered(id)
 		}
 		names[id], taken[name] = name, true
-		objects = append(objects, &object.SharedNextHop{ID: name, Hop: hop})
 	}
 	d.hops.replace(names)
 	d.moved = nil // each object has one name again
+	objects := make([]object.Object, 0, len(found))
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		o, _ := dec.nextHop(names[id], found[id]) // groups by the new names of their members
+		objects = append(objects, o)
+	}
 	return objects, nil
+}
+
+// dumpHops lists the nexthop objects of ours by id.
+func (d *Driver) dumpHops(ctx context.Context) (map[uint32]*rawNextHop, error) {
+	found := map[uint32]*rawNextHop{}
+	c := d.query
+	err := c.dump(ctx, func() {
+		c.begin(unix.RTM_GETNEXTHOP, unix.NLM_F_DUMP, sizeofNhmsg)
+		c.out.end()
+	}, func() { clear(found) }, func(m *message) {
+		if r, ok := parseNextHop(m.data); ok && m.typ == unix.RTM_NEWNEXTHOP && r.ours() {
+			r.hop.encap = slices.Clone(r.hop.encap)
+			found[r.id] = &r
+		}
+	})
+	if err != nil && !isErrno(err, unix.EOPNOTSUPP) { // before Linux 5.3
+		return nil, fmt.Errorf("list nexthop objects: %w", err)
+	}
+	return found, nil
+}
+
+// recordedHops are the names of nexthop objects in the record, by id.
+func (d *Driver) recordedHops() map[uint32]string {
+	names := map[uint32]string{}
+	for _, e := range d.prior.Kind(object.KindNextHop) {
+		if id, err := strconv.ParseUint(e.Set[propID], 10, 32); err == nil {
+			names[uint32(id)] = e.Key.ID
+		}
+	}
+	return names
 }

@@ -22,8 +22,9 @@ func hopTo(segments ...string) object.NextHop {
 	return object.NextHop{Link: "v0", Encap: e}
 }
 
-func byHop(p string, h *object.SharedNextHop) *object.Route {
-	return &object.Route{Table: object.TableMain, Prefix: prefix(p), SharedHop: h.ID}
+// byHop is a route by a shared next hop or a group.
+func byHop(p string, h object.Object) *object.Route {
+	return &object.Route{Table: object.TableMain, Prefix: prefix(p), SharedHop: h.Key().ID}
 }
 
 // inKernel is what iproute2 says of all nexthop objects or routes of ours.
@@ -104,7 +105,9 @@ func TestNextHopsAfterRestart(t *testing.T) {
 	d := testDriver(t)
 	wires(t, d)
 	a, named := object.HopByContent(hopTo("fc00:1::")), object.HopByName("policy", hopTo("fc00:1::"))
-	mustDo(t, d, a, named, byHop("2001:db8:5::/48", a), byHop("2001:db8:6::/48", named))
+	first, second := object.PolicyMember("gold", 0, hopTo("fc00:1::")), object.PolicyMember("gold", 1, hopTo("fc00:1::"))
+	group := object.PolicyGroup("gold", []uint16{7, object.MaxGroupWeight})
+	mustDo(t, d, a, named, byHop("2001:db8:5::/48", a), byHop("2001:db8:6::/48", named), first, second, group, byHop("2001:db8:7::/48", group))
 	inKernel(t, "-6", "nexthop", "add", "id", "7", "dev", "v0", "protocol", "72")
 	inKernel(t, "-6", "nexthop", "add", "id", "1207959999", "dev", "v0", "protocol", "4")
 	// Somebody has put a twin of ours beside it.
@@ -117,18 +120,18 @@ func TestNextHopsAfterRestart(t *testing.T) {
 	defer again.Close()
 	ctx := context.Background()
 	hops, err := again.Dump(ctx, object.KindNextHop)
-	if err != nil || len(hops) != 3 {
+	if err != nil || len(hops) != 6 {
 		t.Fatal(hops, err)
 	}
 	routes, err := again.Dump(ctx, object.KindRoute)
-	if err != nil || len(routes) != 2 {
+	if err != nil || len(routes) != 3 {
 		t.Fatal(routes, err)
 	}
 	found := map[object.Key]object.Object{}
 	for _, o := range append(hops, routes...) {
 		found[o.Key()] = o
 	}
-	for _, o := range []object.Object{a, named, byHop("2001:db8:5::/48", a), byHop("2001:db8:6::/48", named)} {
+	for _, o := range []object.Object{a, named, first, second, group, byHop("2001:db8:5::/48", a), byHop("2001:db8:6::/48", named), byHop("2001:db8:7::/48", group)} {
 		if got := found[o.Key()]; got == nil || !o.Equal(got) {
 			t.Errorf("found %v for %v", got, o)
 		}

@@ -3,6 +3,7 @@ package rtnl
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -75,9 +76,10 @@ func movesOnly(a, b *object.Route) bool {
 
 // takePlace makes o by replacing the object of another one; got is nil where that is
 // not there, and nothing has happened then.
-func (d *Driver) takePlace(ctx context.Context, v view, from, o *object.SharedNextHop) (got object.Object, err error) {
+func (d *Driver) takePlace(ctx context.Context, v view, from *object.SharedNextHop, o object.Object) (got object.Object, err error) {
+	name := o.Key().ID
 	id, ok := d.hops.id(from.ID)
-	if _, there := d.hops.id(o.ID); !ok || there {
+	if _, there := d.hops.id(name); !ok || there {
 		return nil, nil
 	}
 	if held, there, err := d.readNextHop(ctx, id); err != nil || !there || !held.ours() {
@@ -86,30 +88,30 @@ func (d *Driver) takePlace(ctx context.Context, v view, from, o *object.SharedNe
 	if got, err = d.changeTo(ctx, v, id, from, o); err != nil {
 		return nil, err
 	}
-	d.hops.set(o.ID, id)
+	d.hops.set(name, id)
 	if d.moved == nil {
 		d.moved = map[string]*object.SharedNextHop{}
 	}
-	d.moved[o.ID] = from
+	d.moved[name] = from
 	return got, nil
 }
 
 // endMove carries out the deletion of a next hop that has taken the place of
 // another one, or of one that has lost it; done is false for others.
-func (d *Driver) endMove(ctx context.Context, v view, o *object.SharedNextHop) (done bool, err error) {
-	if from := d.moved[o.ID]; from != nil { // back
-		id, _ := d.hops.id(o.ID)
+func (d *Driver) endMove(ctx context.Context, v view, name string) (done bool, err error) {
+	if from := d.moved[name]; from != nil { // back
+		id, _ := d.hops.id(name)
 		if _, err := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, from); err != nil {
 			return true, err
 		}
-		d.hops.forget(o.ID)
+		d.hops.forget(name)
 		d.hops.set(from.ID, id)
-		delete(d.moved, o.ID)
+		delete(d.moved, name)
 		return true, nil
 	}
 	for to, from := range d.moved {
-		if from.ID == o.ID {
-			d.hops.forget(o.ID)
+		if from.ID == name {
+			d.hops.forget(name)
 			delete(d.moved, to)
 			return true, nil
 		}
@@ -134,11 +136,11 @@ func (d *Driver) moves(s reconcile.Step) bool {
 
 // changeTo gives the object with an id another way out; what is not read back as
 // asked is given the way of before.
-func (d *Driver) changeTo(ctx context.Context, v view, id uint32, from, o *object.SharedNextHop) (object.Object, error) {
+func (d *Driver) changeTo(ctx context.Context, v view, id uint32, from, o object.Object) (object.Object, error) {
 	got, err := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, o)
 	if _, refused := errors.AsType[*KernelError](err); err != nil && !refused {
 		_, back := d.sendNextHop(ctx, v, unix.NLM_F_REPLACE, id, from)
-		err = errors.Join(err, describe("take back", o.String(), back))
+		err = errors.Join(err, describe("take back", fmt.Sprint(o), back))
 	}
 	return got, err
 }

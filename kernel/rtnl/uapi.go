@@ -31,6 +31,7 @@ const (
 	// linux/nexthop.h NHA_*, Linux 5.3; struct nhmsg is family, scope, protocol, a
 	// reserved octet and u32 flags.
 	sizeofNhmsg  = 8
+	sizeofNhGrp  = 8 // struct nexthop_grp: u32 id, u8 weight less 1, u8 its high octet (Linux 6.12), u16
 	nhaID        = 1
 	nhaGroup     = 2
 	nhaGroupType = 3

@@ -78,7 +78,7 @@ const begin = `{"interfaces": {"interface": [{"name": "a", "config": {"name": "a
    "segment-routing": {"srv6": {"locators": {"locator": [{"name": "l1", "config": {"name": "l1", "prefix": "2001:db8:1::/48"}}]},
      "segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:2::1"]}}, {"name": "two", "config": {"name": "two", "segment": ["2001:db8:2::2"]}}]},
      "policies": {"policy": [{"name": "gold", "config": {"name": "gold", "color": 1, "endpoint": "2001:db8:4::1"},
-       "candidate-paths": {"candidate-path": [{"name": "a", "config": {"name": "a", "segment-list": "one"}}]}}]}}},
+       "candidate-paths": {"candidate-path": [{"name": "a", "config": {"name": "a"}, "segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one"}}]}}]}}]}}},
    "protocols": {"protocol": [{"identifier": "STATIC", "name": "p", "config": {"identifier": "STATIC", "name": "p"}, "static-routes": {"static": [
      {"prefix": "10.1.0.0/16", "next-hops": {"next-hop": [{"index": "0", "srv6-policy": {"config": {"policy": "gold"}}}]}},
      {"prefix": "10.2.0.0/16", "next-hops": {"next-hop": [{"index": "0", "config": {"next-hop": "192.0.2.9"}}]}}]}}]}},
@@ -368,7 +368,14 @@ func (w *world) segmentsEdit() (string, string) {
 
 // pathConfig is a candidate path of one of few shapes.
 func (w *world) pathConfig() string {
-	return `"config": {"segment-list": "` + w.pick("list", lists) + `", "preference": ` + w.pick("preference", []string{"1", "2"}) + `, ` + w.enabled() + `}`
+	list := func() string {
+		return `{"name": "` + w.pick("list", lists) + `", "config": {"weight": ` + w.pick("weight", []string{"1", "2", "3"}) + `}}`
+	}
+	both := list()
+	if rapid.Bool().Draw(w.t, "two lists") {
+		both += ", " + list()
+	}
+	return `"config": {"preference": ` + w.pick("preference", []string{"1", "2"}) + `, ` + w.enabled() + `}, "segment-lists": {"segment-list": [` + both + `]}`
 }
 
 func (w *world) policyEdit() (string, string) {

@@ -1,11 +1,17 @@
 // Package policy translates segment routing policies (RFC 9256).
 //
-// The unit is a policy with its candidate paths. It is one nexthop object of the
-// kernel, with the segments of the active path, on the link that carries the SIDs.
-// The routes that are steered into it, in any instance, hold the object's id, so
-// that another path costs one message whatever their number and loses no packet.
+// The unit is a policy with its candidate paths. It is a group of nexthop objects of
+// the kernel, one for each segment list of the active path, on the link that carries
+// the SIDs, which never loses its carrier: the kernel takes a nexthop object along with
+// that, and with the last member the group and all routes by it. The routes that are
+// steered into the policy, in any instance, hold the id of the group.
 //
-// A binding SID is a SID with the same segments.
+// The members are numbered, and keep their number when they get another way out. So
+// another path with as many segment lists and the same weights is one message for each
+// of them, whatever the number of routes, and loses no packet. A group of one member is
+// a group, too: the kernel replaces no group by a nexthop object.
+//
+// A binding SID is a SID with the same segments. The kernel gives it one segment list.
 package policy
 
 import (
@@ -28,7 +34,7 @@ var modes = map[translators.Mode]object.EncapMode{
 // Units are the policies.
 func Units(m *translators.Model) []translators.Unit {
 	return []translators.Unit{
-		{List: m.Policy, Parts: []*schema.Node{m.CandidatePath}, Translate: policy},
+		{List: m.Policy, Parts: []*schema.Node{m.CandidatePath, m.WeightedList}, Translate: policy},
 	}
 }
 
@@ -51,7 +57,7 @@ func Ripples(m *translators.Model) []translators.Ripple {
 	}))
 	return append(ripples,
 		translators.Ripple{List: m.Policy, Affected: onPolicy},
-		translators.Ripple{List: m.CandidatePath, Affected: onPath},
+		translators.Ripple{List: m.WeightedList, Affected: onPathList},
 		translators.Ripple{List: m.SegmentList, Affected: onSegmentList(m)},
 	)
 }
@@ -75,13 +81,11 @@ func sameColor(a, b *translators.Policy) bool {
 	return a.GetColor() == b.GetColor() && translators.Str(a.Endpoint) == translators.Str(b.Endpoint)
 }
 
-// onPath: the VRFs that are steered into the policy send the lookup of the first
-// segment of each path on to the main table.
-func onPath(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
-	before, _ := c.Old.(*translators.CandidatePath)
-	after, _ := c.New.(*translators.CandidatePath)
-	if before != nil && after != nil && translators.Str(before.SegmentList) == translators.Str(after.SegmentList) {
-		return
+// onPathList: the VRFs that are steered into the policy send the lookup of the first
+// segment of each list on to the main table.
+func onPathList(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+	if c.Old != nil && c.New != nil {
+		return // of the same name
 	}
 	if _, p, ok := v.PolicyAbove(c.Key); ok {
 		v.Steered(p, true, redo)
@@ -98,7 +102,7 @@ func onSegmentList(m *translators.Model) func(translators.View, schema.Change, f
 		}
 		begins := before == nil || after == nil || len(before.Segment) == 0 || len(after.Segment) == 0 || before.Segment[0] != after.Segment[0]
 		v.Referrers(c.Key, func(path schema.EntryKey) bool {
-			if path.List() != m.CandidatePath.ListID {
+			if path.List() != m.WeightedList.ListID {
 				return true
 			}
 			redo(path)
@@ -133,10 +137,6 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 	if !ok {
 		return fmt.Errorf("a policy has no mode %q", translators.EnumName(p.Mode))
 	}
-	encap := v.Encap(mode, path.Segments)
-	if encap == nil {
-		return fmt.Errorf("a segment of %q is no address", path.Segments)
-	}
 	link, down := v.ShareSIDLink(out)
 	if down != "" {
 		out.Withhold(key, down)
@@ -144,10 +144,38 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 	}
 	out.ShareForwarding()
 	out.ShareQuietNextHops()
-	out.Own(object.PolicyHop(name, object.NextHop{Link: link, Encap: encap}))
+	for i, l := range path.Lists {
+		encap := v.Encap(mode, l.Segments)
+		if encap == nil {
+			return fmt.Errorf("a segment of %q is no address", l.Segments)
+		}
+		out.Own(object.PolicyMember(name, i, object.NextHop{Link: link, Encap: encap}))
+	}
+	out.Own(object.PolicyGroup(name, weights(path.Lists)))
 	if sid := translators.Addr(p.BindingSid); sid.IsValid() {
 		out.Own(&object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndB6Encaps,
-			Policy: v.Encap(object.HEncaps, path.Segments), Dev: link})
+			Policy: v.Encap(object.HEncaps, path.Lists[0].Segments), Dev: link})
 	}
 	return nil
+}
+
+// weights are those of some lists in lowest terms, so that paths that share the load
+// alike have the same group.
+func weights(lists []translators.PathList) []uint16 {
+	var divisor uint32
+	for _, l := range lists {
+		divisor = gcd(l.Weight, divisor)
+	}
+	w := make([]uint16, len(lists))
+	for i, l := range lists {
+		w[i] = uint16(l.Weight / max(divisor, 1))
+	}
+	return w
+}
+
+func gcd(a, b uint32) uint32 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }

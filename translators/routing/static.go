@@ -192,7 +192,7 @@ func (at place) nextHop(v translators.View, key schema.EntryKey, nh *translators
 	return nil
 }
 
-// steer makes the route into a policy, which shares the next hop of that.
+// steer makes the route into a policy, which leaves by the group of that.
 func (at place) steer(v translators.View, key schema.EntryKey, nh *translators.NextHop, metric uint32, out *translators.Result) error {
 	k, p, ok := v.PolicyOf(nh)
 	if !ok {
@@ -213,12 +213,14 @@ func (at place) steer(v translators.View, key schema.EntryKey, nh *translators.N
 	out.ShareForwarding()
 	if at.vrf != "" {
 		for _, path := range v.PathsOf(k) {
-			if len(path.Segments) > 0 {
-				v.ShareThrow(out, at.vrf, at.table, translators.Addr(&path.Segments[0]))
+			for _, l := range path.Lists {
+				if len(l.Segments) > 0 {
+					v.ShareThrow(out, at.vrf, at.table, translators.Addr(&l.Segments[0]))
+				}
 			}
 		}
 	}
-	out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, VRF: at.vrf, SharedHop: translators.PolicyHop(translators.Str(p.Name))})
+	out.Own(&object.Route{Table: at.table, Prefix: at.prefix, Metric: metric, VRF: at.vrf, SharedHop: object.PolicyGroupID(translators.Str(p.Name))})
 	return nil
 }
 
