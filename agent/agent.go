@@ -251,6 +251,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.rec.Run(ctx, a.drift.report)
 		return nil
 	})
+	background("confirm", a.takeBack)
 	background("serve", func(ctx context.Context) error { return a.serve(ctx, doors) })
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {

@@ -34,6 +34,15 @@ type Edit struct {
 	Scalar   Value // raw value of a leaf or leaf-list
 
 	drafts []draft // instead of all but Op: see Edits
+	schema *Schema // with drafts
+}
+
+// Target is the text of the path of an edit, or of the first entry that it is about.
+func (e *Edit) Target() string {
+	if len(e.drafts) > 0 {
+		return e.schema.Text(e.drafts[0].key)
+	}
+	return e.Path.String()
 }
 
 // Change is the difference an edit made to one entry. Old is nil for an entry

@@ -45,7 +45,7 @@ func (l *Edits) Add(e Edit) {
 // close puts the drafts on the list.
 func (l *Edits) close() {
 	if len(l.drafts) > 0 {
-		l.list = append(l.list, Edit{Op: Update, drafts: l.drafts})
+		l.list = append(l.list, Edit{Op: Update, drafts: l.drafts, schema: l.s})
 		l.drafts = nil
 	}
 }

@@ -51,6 +51,9 @@ type disk struct {
 	rejected bool
 	buf      []byte
 
+	journal   *journal
+	journaled func() // waits for the record that is being written; nil: none is
+
 	// logFloor and largeChange are the constants, except in tests.
 	logFloor    int64
 	largeChange int
@@ -98,6 +101,14 @@ func (d *disk) begin(next *Snapshot, changes []schema.Change, c Commit) (pending
 		return d.beginRewrite(next, head, mark), nil
 	}
 	return &appending{disk: d, mark: mark, revision: c.Revision, entries: len(changes)}, nil
+}
+
+// journalDone waits for the record of the commit at hand.
+func (d *disk) journalDone() {
+	if d.journaled != nil {
+		d.journaled()
+		d.journaled = nil
+	}
 }
 
 // trimBuffer does not let one large commit keep its memory for ever.
@@ -404,5 +415,6 @@ func (d *disk) close(current *Snapshot, last Commit) error {
 		err = errors.Join(err, d.log.Close())
 		d.log = nil
 	}
+	d.journal.close()
 	return err
 }

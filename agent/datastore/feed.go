@@ -15,7 +15,22 @@ type Commit struct {
 	Time     time.Time
 	User     string // who asked; "" if nobody in particular
 	Source   string // what it came through, e.g. "gnmi", "startup"
+	Request  string // what was asked for, in a few words
+	Confirm  string // the ID under which it has to be confirmed, or had to be; "": it had not
 	Entries  int    // how many entries changed
+}
+
+// commitHead is what is kept of a Commit besides its revision.
+type commitHead struct {
+	Time    time.Time `json:"time"`
+	User    string    `json:"user,omitzero"`
+	Source  string    `json:"source,omitzero"`
+	Request string    `json:"request,omitzero"`
+	Confirm string    `json:"confirm,omitzero"`
+}
+
+func (c Commit) head() commitHead {
+	return commitHead{Time: c.Time, User: c.User, Source: c.Source, Request: c.Request, Confirm: c.Confirm}
 }
 
 // Event is one element of the feed.
@@ -61,7 +76,7 @@ func (s *Store) Watch() (*Snapshot, *Watcher) {
 
 // publish shows a configuration to readers.
 func (s *Store) publish(e Event) {
-	s.history.add(e.Commit)
+	s.last = e.Commit
 	latest := e
 	latest.Changes = nil
 	s.feed.PublishAs(e, latest, func() { s.current.Store(e.Snapshot) })

@@ -61,6 +61,11 @@ func (s *Store) Start(ctx context.Context) (StartResult, error) {
 	}
 	s.disk.adopt(l)
 	s.tellRecovery(l)
+	s.recoverConfirm(l.config.revision)
+	if l.edited() || l.orphan {
+		// What commits before have changed says nothing of what is there now.
+		s.disk.journal.begin(Commit{Revision: l.config.revision, Time: s.now().Round(0).UTC(), Source: "startup", Request: startupName + " was edited"}, nil, true, 1)
+	}
 	s.status.Store(&Status{Phase: Running})
 	c := Commit{Revision: l.config.revision, Time: l.config.time, Source: "startup", Entries: len(l.changes)}
 	s.publish(Event{Commit: c, Changes: l.changes, Snapshot: l.config})

@@ -73,8 +73,9 @@ type Config struct {
 	// FS replaces the operating system's file system below Dir.
 	FS FS
 
-	// Now is the clock; nil is time.Now.
-	Now func() time.Time
+	// Now is the clock; nil is time.Now. After is its alarm; nil is time.After.
+	Now   func() time.Time
+	After func(time.Duration) <-chan time.Time
 	// WatchLimit is how many changed entries the feed keeps for watchers that
 	// lag; 0 is 262,144.
 	WatchLimit int
@@ -111,18 +112,22 @@ type Store struct {
 	terms   Terms
 	log     *slog.Logger
 	now     func() time.Time
+	after   func(time.Duration) <-chan time.Time
 	dir     string
 	lock    *os.File
 
 	current atomic.Pointer[Snapshot]
 	status  atomic.Pointer[Status]
 	feed    *feed.Feed[Event]
-	history history
+
+	// unconfirmed is changed by the writer.
+	unconfirmed atomic.Pointer[unconfirmed]
 
 	// writer is held by the one who may change anything; a channel, so that
 	// waiting ends with the context.
 	writer chan struct{}
-	disk   *disk // the writer's
+	disk   *disk  // the writer's
+	last   Commit // the writer's
 }
 
 // Open makes a store whose configuration is empty until Start.
@@ -132,6 +137,9 @@ func Open(c Config) (*Store, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.After == nil {
+		c.After = time.After
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
@@ -149,6 +157,7 @@ func Open(c Config) (*Store, error) {
 		terms:   c.Terms,
 		log:     c.Log,
 		now:     c.Now,
+		after:   c.After,
 		dir:     c.Dir,
 		writer:  make(chan struct{}, 1),
 	}
@@ -165,7 +174,9 @@ func Open(c Config) (*Store, error) {
 	s.disk = &disk{
 		fs: c.FS, schema: c.Schema, notes: c.Log, logEmpty: true,
 		logFloor: logFloor, largeChange: largeChange,
+		journal: &journal{fs: c.FS, schema: c.Schema, notes: c.Log, limit: maxJournal},
 	}
+	s.setUnconfirmed(nil)
 	empty := emptySnapshot()
 	s.current.Store(empty)
 	s.status.Store(&Status{Phase: Loading})
@@ -179,16 +190,22 @@ func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
 // Status tells how the store is.
 func (s *Store) Status() Status { return *s.status.Load() }
 
-// History lists the last commits, at most 256, newest first. It starts with the
-// process.
-func (s *Store) History() []Commit { return s.history.list() }
-
 // Request is a change of the configuration, all or nothing.
 type Request struct {
-	Edits  []schema.Edit
-	User   string // who asks
-	Source string // through what, e.g. "gnmi"
+	Edits   []schema.Edit
+	User    string // who asks
+	Source  string // through what, e.g. "gnmi"
+	Request string // what for, in a few words
+
+	// Rollback, if not nil, asks for the configuration of a revision in place of
+	// edits.
+	Rollback *uint64
+	// Confirm, if not nil, has to do with commits that have to be confirmed.
+	Confirm *Confirm
 }
+
+// nothing reports whether a request asks for nothing.
+func (r *Request) nothing() bool { return len(r.Edits) == 0 && r.Rollback == nil && r.Confirm == nil }
 
 // Result is what a commit came to.
 type Result struct {
@@ -203,8 +220,9 @@ type Result struct {
 // Commit applies a request: when it returns without error the configuration
 // runs, is durable, and is what Snapshot returns. With an error the running
 // configuration, the kernel and the files are as before; the error is a
-// *ValidationError, *ApplyError, *PersistError or *StartupError, or wraps
-// ErrBusy (and the context's error), ErrNotStarted or ErrClosed.
+// *ValidationError, *ApplyError, *PersistError, *StartupError, *HistoryError or
+// *PendingError, or wraps ErrBusy (and the context's error), ErrNotStarted, ErrClosed,
+// ErrNoneToConfirm or ErrOtherToConfirm.
 //
 // The context bounds the waiting for other commits and what the Applier does.
 // Once the Applier is done, it no longer matters.
@@ -217,17 +235,63 @@ func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	same := Result{Revision: old.revision, Time: old.time}
+	if c := req.Confirm; c != nil && (c.Action == ConfirmAccept || c.Action == ConfirmExtend) {
+		return same, s.settle(c)
+	}
+	waits := s.awaited(req, old.revision)
 	if next == nil {
-		return Result{Revision: old.revision, Time: old.time}, nil
+		s.conclude(req, waits)
+		return same, nil
 	}
 	next.revision = old.revision + 1
 	next.time = s.now().Round(0).UTC()
-	c := Commit{Revision: next.revision, Time: next.time, User: req.User, Source: req.Source, Entries: len(changes)}
+	c := Commit{Revision: next.revision, Time: next.time, User: req.User, Source: req.Source, Request: req.Request, Entries: len(changes)}
+	if req.Confirm != nil {
+		c.Confirm = req.Confirm.ID
+	}
+	forget, err := s.remember(waits, c, changes)
+	if err != nil {
+		return Result{}, s.persistFailed(&PersistError{Err: err})
+	}
 	if err := s.carryOut(ctx, old, next, changes, c); err != nil {
+		forget()
 		return Result{}, err
 	}
 	s.publish(Event{Commit: c, Changes: changes, Snapshot: next})
+	s.conclude(req, waits)
 	return Result{Revision: c.Revision, Time: c.Time, Changes: changes}, nil
+}
+
+// awaited is what has to be confirmed after a request, nil for nothing.
+func (s *Store) awaited(req Request, before uint64) *Unconfirmed {
+	if req.Confirm == nil || req.Confirm.Action != ConfirmBegin {
+		return nil
+	}
+	return &Unconfirmed{ID: req.Confirm.ID, Before: before, Deadline: s.deadline(req.Confirm), User: req.User}
+}
+
+// remember writes down what a commit is about to change. forget is for a commit
+// that does not come about.
+func (s *Store) remember(waits *Unconfirmed, c Commit, changes []schema.Change) (forget func(), err error) {
+	if waits != nil {
+		return s.announce(*waits, c, changes)
+	}
+	s.disk.journaled = s.disk.journal.begin(c, changes, s.Status().Phase != Running, s.disk.largeChange)
+	return func() {}, nil
+}
+
+// conclude notes which commit waits to be confirmed after a request that succeeded.
+func (s *Store) conclude(req Request, waits *Unconfirmed) {
+	if req.Confirm == nil {
+		return
+	}
+	if waits == nil {
+		if err := s.disk.removeConfirm(); err != nil {
+			s.log.Warn("leftover file stays", "file", confirmName, "error", err) // the next start sees that it is over
+		}
+	}
+	s.setUnconfirmed(waits)
 }
 
 // DryRun goes the way of Commit up to the Applier, with the same errors, and
@@ -264,8 +328,8 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	if err != nil {
 		return old, nil, nil, err
 	}
-	if changes, err = s.schema.Apply(old, req.Edits); err != nil {
-		return old, nil, nil, validationError(causesOf(err))
+	if changes, err = s.wanted(old, req); err != nil {
+		return old, nil, nil, err
 	}
 	if len(changes) == 0 && !whole {
 		return old, nil, nil, nil
@@ -278,6 +342,23 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	return old, b.next, changes, nil
 }
 
+// wanted are the changes that a request asks for.
+func (s *Store) wanted(old *Snapshot, req Request) ([]schema.Change, error) {
+	switch c := req.Confirm; {
+	case req.Rollback != nil:
+		return s.back(old, *req.Rollback)
+	case c == nil || c.Action == ConfirmBegin:
+		changes, err := s.schema.Apply(old, req.Edits)
+		if err != nil {
+			return nil, validationError(causesOf(err))
+		}
+		return changes, nil
+	case c.Action == ConfirmCancel || c.Action == ConfirmExpire:
+		return s.back(old, s.Unconfirmed().Before)
+	}
+	return nil, nil
+}
+
 // mayCommit says whether the store takes this request now; whole is set if it
 // replaces a startup configuration that could not be loaded.
 func (s *Store) mayCommit(req Request) (whole bool, err error) {
@@ -288,6 +369,9 @@ func (s *Store) mayCommit(req Request) (whole bool, err error) {
 	case Loading:
 		return false, fmt.Errorf("commit: %w", ErrNotStarted)
 	case Unloaded:
+		if req.nothing() {
+			return false, nil
+		}
 		// An edit of a part would answer OK while the rest of the configuration
 		// is gone.
 		if len(req.Edits) == 0 || req.Edits[0].Op == schema.Update || len(req.Edits[0].Path) > 0 {
@@ -295,7 +379,7 @@ func (s *Store) mayCommit(req Request) (whole bool, err error) {
 		}
 		return true, nil
 	}
-	return false, nil
+	return false, s.mayConfirm(req.Confirm)
 }
 
 // carryOut has the kernel follow and makes the commit durable.
@@ -305,6 +389,7 @@ func (s *Store) carryOut(ctx context.Context, old, next *Snapshot, changes []sch
 		return s.persistFailed(&PersistError{Err: err})
 	}
 	applied := false
+	defer s.disk.journalDone()
 	defer func() {
 		// Also if the Applier panics and somebody above recovers.
 		if !applied {
@@ -366,11 +451,7 @@ func (s *Store) Close(ctx context.Context) error {
 	if st.Phase == Closed {
 		return nil
 	}
-	var last Commit
-	if h := s.history.list(); len(h) > 0 {
-		last = h[0]
-	}
-	err := s.disk.close(s.Snapshot(), last)
+	err := s.disk.close(s.Snapshot(), s.last)
 	s.feed.Close()
 	s.status.Store(&Status{Phase: Closed})
 	if s.lock != nil {

@@ -147,7 +147,7 @@ func checklist() []line {
 		{46, "A presence container replaced with `{}` exists", do(presence), "the model has none"},
 		{47, "Two objects swap addresses in one Set", do(addressSwap), ""},
 
-		{48, "Commit confirmed", nil, ""},
+		{48, "Commit confirmed", do(commitConfirmed, commitMistakes), "over a restart or `kill -9`, too, and when the kernel does not take it at once; from 1 ns to a year; a Set that does not begin a commit has no changes"},
 		{49, "Master arbitration", do(masterArbitration), "forgotten when the agent ends"},
 		{50, "Depth", do(depth), ""},
 		{51, "Config subscription", nil, ""},

@@ -117,6 +117,8 @@ func (s *Server) statusOf(err error, c call) error {
 		path       *schema.PathError
 		value      *schema.ValueError
 		interval   *subscribe.IntervalError
+		pending    *datastore.PendingError
+		past       *datastore.HistoryError
 	)
 	if _, ok := status.FromError(err); ok {
 		return err
@@ -137,6 +139,16 @@ func (s *Server) statusOf(err error, c call) error {
 		return withDetails(codes.InvalidArgument, err, violations(&errdetails.BadRequest_FieldViolation{Field: value.Path, Description: value.Reason}))
 	case errors.As(err, &interval):
 		return withDetails(codes.InvalidArgument, err)
+	case errors.As(err, &pending):
+		return withDetails(codes.FailedPrecondition, err, info("UNCONFIRMED", "", "confirm or cancel it"))
+	case errors.Is(err, datastore.ErrNoneToConfirm):
+		return withDetails(codes.FailedPrecondition, err, info("NOTHING_TO_CONFIRM", "", ""))
+	case errors.Is(err, datastore.ErrOtherToConfirm):
+		return withDetails(codes.InvalidArgument, err, info("OTHER_TO_CONFIRM", "", "use its ID"))
+	case errors.As(err, &past) && past.Never:
+		return withDetails(codes.NotFound, err, info("NO_SUCH_REVISION", "", ""))
+	case errors.As(err, &past):
+		return withDetails(codes.FailedPrecondition, err, info("HISTORY_LOST", "", ""))
 	case errors.Is(err, datastore.ErrBusy):
 		return withDetails(codes.Aborted, err, info("BUSY", "", "try again"))
 	case errors.Is(err, datastore.ErrNotStarted), errors.Is(err, datastore.ErrClosed), errors.Is(err, subscribe.ErrStopped):

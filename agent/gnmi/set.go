@@ -4,14 +4,19 @@ package gnmi
 
 import (
 	"context"
+	"fmt"
 	"math/big"
+	"strings"
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"heddle/agent/datastore"
 	"heddle/schema"
@@ -27,18 +32,97 @@ func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
 	if err := s.masters.admit(read.ext.arbitration); err != nil {
 		return nil, err
 	}
-	resp := read.answer
-	if len(read.edits) == 0 {
-		return resp.end(time.Now()), nil
+	confirm, err := read.confirm()
+	if err != nil {
+		return nil, err
 	}
-	res, err := s.cfg.Store.Commit(ctx, datastore.Request{Edits: read.edits, User: user(ctx), Source: "gnmi"})
+	if len(read.edits) == 0 && confirm == nil && read.ext.arbitration != nil {
+		return read.answer.end(time.Now()), nil // it makes a master, and no change
+	}
+	res, err := s.cfg.Store.Commit(ctx, datastore.Request{
+		Edits: read.edits, User: user(ctx), Source: "gnmi", Request: read.words(), Confirm: confirm,
+	})
 	if err != nil {
 		return nil, s.statusOf(err, set)
 	}
 	if len(res.Changes) == 0 {
-		return resp.end(time.Now()), nil
+		return read.answer.end(time.Now()), nil
 	}
-	return resp.end(res.Time), nil
+	return read.answer.end(res.Time), nil
+}
+
+// words say in a line what a Set asks for.
+func (r *setRead) words() string {
+	if len(r.edits) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, o := range []struct {
+		field protowire.Number
+		name  string
+	}{{requestDelete, "delete"}, {requestReplace, "replace"}, {requestUpdate, "update"}, {requestUnionReplace, "union_replace"}} {
+		if n := r.head.count[o.field]; n > 0 {
+			if b.Len() > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(o.name)
+			if n > 1 {
+				fmt.Fprintf(&b, " %d", n)
+			}
+		}
+	}
+	b.WriteString(" " + clip(r.edits[0].Target(), maxViolation))
+	if len(r.edits) > 1 {
+		b.WriteString(", ...")
+	}
+	return b.String()
+}
+
+// setExtensions are the extensions that a Set takes.
+const setExtensions = extArbitration | extCommit
+
+// Bounds of commits that have to be confirmed.
+const (
+	maxCommitID = 256 // octets
+	maxRollback = 365 * 24 * time.Hour
+)
+
+// confirm is the commit extension of a Set, nil without one.
+func (r *setRead) confirm() (*datastore.Confirm, error) {
+	x := r.ext.commit
+	if x == nil {
+		return nil, nil
+	}
+	if x.GetId() == "" || len(x.GetId()) > maxCommitID {
+		return nil, invalid("extension commit: the id has %d octets: it needs 1 to %d", len(x.GetId()), maxCommitID)
+	}
+	c := &datastore.Confirm{ID: x.GetId()}
+	var within *durationpb.Duration
+	switch a := x.GetAction().(type) {
+	case *gnmi_ext.Commit_Commit:
+		c.Action, within = datastore.ConfirmBegin, a.Commit.GetRollbackDuration()
+	case *gnmi_ext.Commit_Confirm:
+		c.Action = datastore.ConfirmAccept
+	case *gnmi_ext.Commit_Cancel:
+		c.Action = datastore.ConfirmCancel
+	case *gnmi_ext.Commit_SetRollbackDuration:
+		c.Action, within = datastore.ConfirmExtend, a.SetRollbackDuration.GetRollbackDuration()
+		if within == nil {
+			return nil, invalid("extension commit: set_rollback_duration without a rollback_duration: give one")
+		}
+	default:
+		return nil, invalid("extension commit: no action: use commit, confirm, cancel or set_rollback_duration")
+	}
+	if within != nil {
+		c.Within = within.AsDuration()
+		if within.CheckValid() != nil || c.Within <= 0 || c.Within > maxRollback {
+			return nil, invalid("extension commit: rollback_duration %v: use more than 0 and at most %v", within.AsDuration(), maxRollback)
+		}
+	}
+	if c.Action != datastore.ConfirmBegin && len(r.edits) > 0 {
+		return nil, invalid("extension commit: a Set that does not begin a commit changes nothing: send the change in a Set of its own")
+	}
+	return c, nil
 }
 
 // Edits are what a SetRequest asks for, in the order in which a Set carries them

@@ -23,7 +23,7 @@ func stockSet(s *Server, octets []byte) ([]schema.Edit, *gpb.SetResponse, error)
 	if err := proto.Unmarshal(octets, req); err != nil {
 		return nil, nil, malformed(err)
 	}
-	if _, err := readExtensions("Set", req.GetExtension(), extArbitration); err != nil {
+	if _, err := readExtensions("Set", req.GetExtension(), setExtensions); err != nil {
 		return nil, nil, err
 	}
 	if len(req.GetUnionReplace()) > 0 && len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) > 0 {

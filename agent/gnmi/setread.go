@@ -180,7 +180,7 @@ func readHead(f *fields) (*setHead, error) {
 
 // check refuses what is wrong with the request as a whole.
 func (h *setHead) check() (extensions, error) {
-	ext, err := readExtensions("Set", h.extensions, extArbitration)
+	ext, err := readExtensions("Set", h.extensions, setExtensions)
 	if err != nil {
 		return ext, err
 	}
