@@ -78,6 +78,11 @@ var importRules = []importRule{
 		why:   "a protocol turns messages into edits and errors into status codes, nothing else",
 	},
 	{
+		room:  "agent/access",
+		never: []string{"heddle/agent/gnmi", "heddle/agent/rpc", "heddle/agent/datastore", "heddle/telemetry", "heddle/translators", "heddle/reconcile", "heddle/kernel", netlinkLib, ebpfLib},
+		why:   "who may do what is decided before and beside what is done, and for every protocol alike",
+	},
+	{
 		room:  "agent/operation",
 		never: []string{"heddle/", "github.com/", "golang.org/", "google.golang.org/"},
 		why:   "what an agent answers is the same for every protocol",

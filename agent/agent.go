@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"heddle/agent/access"
 	"heddle/agent/datastore"
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
@@ -39,13 +40,24 @@ type Config struct {
 	Unix     string // path of its unix socket; empty for none
 	StateDir string
 
-	// ClientCA is a PEM file: clients over TCP must then show a certificate that
-	// one of its authorities signed. TLSNames are further names and addresses
+	// Plaintext is a TCP address where TLS is not spoken; empty for none. UnixGroup is
+	// a group whose members may connect to the unix socket; empty for none.
+	Plaintext, UnixGroup string
+
+	// ClientCA and ClientCRL are PEM files: the authorities whose certificates name
+	// clients over TCP, and what they revoked. Empty: client-ca.pem and client-crl.pem
+	// in tls in StateDir, if they are there. TLSNames are further names and addresses
 	// that the certificate made at first start is for.
-	ClientCA string
-	TLSNames []string
-	Drift    DriftMode
-	Log      *slog.Logger
+	ClientCA, ClientCRL string
+	TLSNames            []string
+
+	// Limits are what clients may take.
+	Limits access.Limits
+	// Reload, if not nil, has certificates, passwords and roles read again at once.
+	Reload <-chan os.Signal
+
+	Drift DriftMode
+	Log   *slog.Logger
 }
 
 // Agent is an agent that runs in the network namespace of the thread that made

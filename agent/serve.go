@@ -4,10 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
+	"heddle/agent/access"
 	"heddle/agent/gnmi"
 	"heddle/agent/rpc"
 	hpb "heddle/gen/rpc"
@@ -26,6 +30,7 @@ import (
 type doors struct {
 	listeners []net.Listener
 	tls       *tls.Config
+	guard     *access.Guard
 }
 
 func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
@@ -34,42 +39,70 @@ func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
 			err = errors.Join(err, closeAll(d.listeners))
 		}
 	}()
+	if err := os.MkdirAll(filepath.Join(a.cfg.StateDir, "access"), 0o700); err != nil {
+		return d, fmt.Errorf("make the folder of passwords and roles: %w", err)
+	}
+	in := func(name string) string { return filepath.Join(a.cfg.StateDir, "access", name) }
+	passwords := access.NewPasswords(in("passwords"), a.log)
+	guard := access.Config{Passwords: passwords, Roles: access.NewRoles(in("roles"), a.log), Limits: a.cfg.Limits, Log: a.log}
 	if a.cfg.Listen != "" {
-		files := gnmi.TLSFiles{Dir: filepath.Join(a.cfg.StateDir, "tls"), Names: a.cfg.TLSNames, ClientCA: a.cfg.ClientCA}
-		if d.tls, err = files.Load(); err != nil {
+		files := access.TLSFiles{Dir: filepath.Join(a.cfg.StateDir, "tls"), Names: a.cfg.TLSNames, ClientCA: a.cfg.ClientCA, ClientCRL: a.cfg.ClientCRL}
+		if guard.Certificates, err = access.LoadCertificates(files, passwords.Any, a.log); err != nil {
 			return d, err
 		}
-		l, err := gnmi.ListenTCP(ctx, a.cfg.Listen)
-		if err != nil {
+		d.tls = guard.Certificates.Config()
+		if err := a.listenTCP(ctx, &d, a.cfg.Listen, false); err != nil {
 			return d, err
 		}
-		d.listeners = append(d.listeners, l)
-		a.log.Info("gNMI over TLS", "address", l.Addr().String(), "certificate", files.CertFile())
-		if a.cfg.ClientCA == "" {
-			a.log.Warn("whoever reaches this address may configure this router: --client-ca demands certificates of clients, --listen '' closes it", "address", l.Addr().String())
+		a.log.Info("gNMI over TLS", "address", d.last(), "certificate", files.CertFile(),
+			"clients by certificate", guard.Certificates.Any(), "clients by password", passwords.Any())
+	}
+	if a.cfg.Plaintext != "" {
+		if err := a.listenTCP(ctx, &d, a.cfg.Plaintext, true); err != nil {
+			return d, err
 		}
+		a.log.Warn("gNMI in plaintext: whoever is on the way reads the passwords, and may change what is sent", "address", d.last())
 	}
 	if a.cfg.Unix != "" {
-		l, err := gnmi.ListenUnix(ctx, a.cfg.Unix)
+		l, err := gnmi.ListenUnixGroup(ctx, a.cfg.Unix, a.cfg.UnixGroup)
 		if err != nil {
 			return d, err
 		}
 		d.listeners = append(d.listeners, l)
 		a.log.Info("gNMI over a unix socket", "path", a.cfg.Unix)
 	}
+	d.guard = access.New(guard)
 	return d, nil
 }
+
+func (a *Agent) listenTCP(ctx context.Context, d *doors, addr string, plain bool) error {
+	l, err := gnmi.ListenTCP(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if plain {
+		l = access.Plaintext(l)
+	}
+	d.listeners = append(d.listeners, l)
+	return nil
+}
+
+// last is the address of the listener that was opened last.
+func (d *doors) last() string { return d.listeners[len(d.listeners)-1].Addr().String() }
 
 // serve answers gNMI, and our own service beside it, until the context ends.
 func (a *Agent) serve(ctx context.Context, d doors) error {
 	srv, err := gnmi.New(gnmi.Config{
 		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: refresher{a},
-		Store: a, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Log: a.log,
+		Store: a, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Guard: d.guard, Log: a.log,
 	})
 	if err != nil {
 		return err
 	}
 	hpb.RegisterHeddleServer(srv, rpc.New(a, srv))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { d.guard.Watch(ctx, a.cfg.Reload) })
 	return srv.Serve(ctx, d.listeners...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
+	protobuf "google.golang.org/protobuf/proto"
 )
 
 // wire is a message that is encoded already.
@@ -21,6 +22,15 @@ type wire interface {
 // hundreds of thousands of small messages in one, and no object should be made for
 // each. It holds a reference to its buffers until release.
 type setRequest struct{ data mem.BufferSlice }
+
+// Payload implements access.Payload.
+func (r *setRequest) Payload(octets int) (protobuf.Message, bool) {
+	m := &gpb.SetRequest{}
+	if r.data.Len() > octets || protobuf.Unmarshal(r.data.Materialize(), m) != nil {
+		return nil, false
+	}
+	return m, true
+}
 
 // release lets go of the buffers. It may be called again.
 func (r *setRequest) release() {

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	osuser "os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -28,6 +30,23 @@ func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
 // any more is replaced; one that answers, or a file that is no socket, is left
 // alone and is an error. Closing the listener removes the file.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
+	return ListenUnixGroup(ctx, path, "")
+}
+
+// ListenUnixGroup is ListenUnix for a socket that the members of a group can
+// connect to as well (mode 0660); "" is no group.
+func ListenUnixGroup(ctx context.Context, path, group string) (net.Listener, error) {
+	mode, gid := fs.FileMode(0o600), -1
+	if group != "" {
+		g, err := osuser.LookupGroup(group)
+		if err != nil {
+			return nil, fmt.Errorf("listen for gnmi on %s: %w", path, err)
+		}
+		if gid, err = strconv.Atoi(g.Gid); err != nil {
+			return nil, fmt.Errorf("listen for gnmi on %s: group %s: %w", path, group, err)
+		}
+		mode = 0o660
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("listen for gnmi on %s: %w", path, err)
 	}
@@ -46,7 +65,12 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen for gnmi on %s: %w", path, err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	err = os.Chmod(tmp, 0o600)
+	if gid >= 0 {
+		err = os.Chown(tmp, -1, gid)
+	}
+	if err == nil {
+		err = os.Chmod(tmp, mode)
+	}
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"heddle/agent/access"
 	"heddle/agent/datastore"
 	"heddle/schema"
 	"heddle/telemetry/subscribe"
@@ -25,10 +25,6 @@ import (
 
 // Version is the version of gNMI that is spoken.
 const Version = "0.10.0"
-
-// MaxMessage is the largest request taken, in octets, where Config leaves it
-// out.
-const MaxMessage = 256 << 20
 
 // stopGrace is how long calls under way may take to end once Serve is told to.
 const stopGrace = 2 * time.Second
@@ -54,11 +50,12 @@ type Config struct {
 	// for a refusal by the kernel.
 	Classify func(error) Failure
 
-	// TLS is for every listener that is not a unix socket; nil if there is none.
+	// TLS is for every listener that is neither a unix socket nor access.Plaintext;
+	// nil if there is none.
 	TLS *tls.Config
-
-	// MaxMessage is the largest request in octets; 0 is MaxMessage.
-	MaxMessage int
+	// Guard says who calls and what they may do; nil: nobody may do anything but
+	// the owner of the process and root, at a unix socket.
+	Guard *access.Guard
 	// MinSample is the shortest sample and heartbeat interval; 0 is one second.
 	MinSample time.Duration
 	Log       *slog.Logger // nil: discard
@@ -97,11 +94,11 @@ func New(c Config) (*Server, error) {
 	if c.Schema == nil || c.Running == nil || c.State == nil || c.Store == nil {
 		return nil, errors.New("make gnmi server: schema, running, state and store are needed")
 	}
-	if c.MaxMessage == 0 {
-		c.MaxMessage = MaxMessage
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Guard == nil {
+		c.Guard = access.New(access.Config{Log: c.Log})
 	}
 	return &Server{
 		cfg:    c,
@@ -122,14 +119,14 @@ func New(c Config) (*Server, error) {
 // when it ended because ctx did. It is called once.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	for _, l := range listeners {
-		if s.cfg.TLS == nil && l.Addr().Network() != "unix" {
+		if s.cfg.TLS == nil && l.Addr().Network() != "unix" && !access.IsPlaintext(l) {
 			return fmt.Errorf("serve gnmi on %s: it needs a certificate: nothing is served in plaintext", l.Addr())
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	srv := grpc.NewServer(
-		grpc.Creds(newTransport(s.cfg.TLS)),
+	srv := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.Creds(s.cfg.Guard.Credentials(s.cfg.TLS)),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 			resp, err := handle(ctx, req)
 			return resp, fit(err)
@@ -138,13 +135,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 			return fit(handle(srv, ss))
 		}),
 		grpc.ForceServerCodecV2(newCodec()),
-		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
-		grpc.MaxConcurrentStreams(1000),
-		// A dead peer is noticed within half a minute; clients may ping as often
-		// as every ten seconds, streams or none.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-	)
+	}, s.cfg.Guard.ServerOptions()...)...)
 	srv.RegisterService(service(), s)
 	hs := health.NewServer()
 	healthpb.RegisterHealthServer(srv, hs)

@@ -11,13 +11,12 @@ import (
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/gnmi/proto/gnmi_ext"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"heddle/agent/access"
 	"heddle/agent/datastore"
 	"heddle/schema"
 )
@@ -233,15 +232,8 @@ func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) {
 	return schema.DecimalValue(r.FloatString(int(d.GetPrecision()))), nil
 }
 
-// user is the common name of the client's certificate, "" without one.
+// user is who calls, "" if it is nobody in particular.
 func user(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return ""
-	}
-	t, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(t.State.PeerCertificates) == 0 {
-		return ""
-	}
-	return t.State.PeerCertificates[0].Subject.CommonName
+	who, _ := access.IdentityOf(ctx)
+	return who.Name
 }

@@ -13,11 +13,17 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"heddle/lab/topology"
 )
 
 // AgentAddr is where every agent serves gNMI over TLS inside its namespace.
 const AgentAddr = "127.0.0.1:9339"
+
+// User and Password are what every agent of a lab takes over TLS. A lab is to play
+// with; its ports are on the loopback address of its computer.
+const User, Password = "lab", "lab"
 
 type agent struct {
 	cmd  *exec.Cmd
@@ -98,6 +104,9 @@ func (l *Lab) launch(node string) (*agent, error) {
 			return nil, fmt.Errorf("create directory: %w", err)
 		}
 	}
+	if err := l.givePassword(node); err != nil {
+		return nil, err
+	}
 	// The socket of an agent that was killed would answer nothing but exist.
 	if err := os.Remove(l.SocketPath(node)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)
@@ -124,6 +133,26 @@ func (l *Lab) launch(node string) (*agent, error) {
 		close(a.done)
 	}()
 	return a, nil
+}
+
+// givePassword writes an agent's file of passwords, unless it has one.
+func (l *Lab) givePassword(node string) error {
+	file := filepath.Join(l.StatePath(node), "access", "passwords")
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("create directory: %w", err)
+	}
+	// The least cost: an emulated processor takes a second for the usual one.
+	hash, err := bcrypt.GenerateFromPassword([]byte(Password), bcrypt.MinCost)
+	if err != nil {
+		return fmt.Errorf("hash the password of the lab: %w", err)
+	}
+	if err := os.WriteFile(file, []byte(User+":"+string(hash)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("write passwords: %w", err)
+	}
+	return nil
 }
 
 func (l *Lab) awaitAgent(ctx context.Context, node string, a *agent) error {

@@ -52,6 +52,8 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
         what others changed of what is configured, and what became of it
   heddle capabilities
         models, encodings and version of the target, and what its kernel can do
+  heddle password NAME
+        reads a password and writes the line of a target's file of passwords
 
 A PATH is like /interfaces/interface[name=eth0]/state/counters; * is a wildcard.
 `
@@ -105,7 +107,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, plan, explain, ping, trace, watch, drift or capabilities; --help tells more")
+		return wrongUsage("no command: use get, set, plan, explain, ping, trace, watch, drift, capabilities or password; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -125,10 +127,12 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.drift(ctx)
 	case "capabilities":
 		return c.capabilities(ctx)
+	case "password":
+		return c.password()
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, plan, explain, ping, trace, watch, drift or capabilities", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, explain, ping, trace, watch, drift, capabilities or password", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"heddle/agent/access"
 	"heddle/agent/datastore"
 	"heddle/agent/gnmi"
 	"heddle/agent/operation"
@@ -113,10 +115,15 @@ func serve(t *testing.T) (unix, tcp, ca string) {
 	must(t, err)
 	store := open(t, sc)
 	dir := t.TempDir()
-	files := gnmi.TLSFiles{Dir: filepath.Join(dir, "tls")}
-	tlsConfig, err := files.Load()
+	line, err := access.HashPassword("alice", "wonderland")
 	must(t, err)
-	srv, err := gnmi.New(gnmi.Config{Schema: sc, Running: gnmi.Running(store), State: gnmi.Running(open(t, sc)), Store: store, TLS: tlsConfig})
+	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte(line+"\n"), 0o600))
+	passwords := access.NewPasswords(filepath.Join(dir, "passwords"), slog.New(slog.DiscardHandler))
+	files := access.TLSFiles{Dir: filepath.Join(dir, "tls")}
+	certs, err := access.LoadCertificates(files, passwords.Any, slog.New(slog.DiscardHandler))
+	must(t, err)
+	guard := access.New(access.Config{Passwords: passwords, Certificates: certs})
+	srv, err := gnmi.New(gnmi.Config{Schema: sc, Running: gnmi.Running(store), State: gnmi.Running(open(t, sc)), Store: store, TLS: certs.Config(), Guard: guard})
 	must(t, err)
 	hpb.RegisterHeddleServer(srv, rpc.New(planner{}, srv))
 	sock := filepath.Join(dir, "gnmi.sock")
@@ -149,6 +156,7 @@ func TestCommands(t *testing.T) {
 	unix, tcp, ca := serve(t)
 	file := filepath.Join(t.TempDir(), "if.json")
 	must(t, os.WriteFile(file, []byte(`{"config":{"name":"a","mtu":1400}}`), 0o600))
+	t.Setenv("HEDDLE_PASSWORD", "wonderland")
 	tests := []struct {
 		name string
 		in   string
@@ -164,15 +172,22 @@ func TestCommands(t *testing.T) {
 		{name: "get two", args: []string{"--target", unix, "get", "/interfaces/interface[name=a]/config/mtu", "/interfaces/interface[name=a]/config/enabled"}, out: "/interfaces/interface[name=a]/config/mtu:\n1400\n/interfaces/interface[name=a]/config/enabled:\ntrue\n"},
 		{name: "get leaves", args: []string{"--target", unix, "get", "--leaves", "/interfaces/interface[name=a]/config/description"}, out: "/interfaces/interface[name=a]/config/description: x=y\n"},
 		{name: "get nothing", args: []string{"--target", unix, "get", "/interfaces/interface[name=zz]"}, code: 1, err: "NotFound: path /interfaces/interface[name=zz]"},
-		{name: "get over TLS", args: []string{"--target", tcp, "--ca", ca, "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
-		{name: "get over TLS, unverified", args: []string{"--target", tcp, "--insecure-skip-verify", "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "get over TLS", args: []string{"--target", tcp, "--ca", ca, "--user", "alice", "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "get over TLS, unverified", args: []string{"--target", tcp, "--insecure-skip-verify", "--user", "alice", "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
 		{name: "get over TLS, unknown authority", args: []string{"--target", tcp, "--timeout", "5s", "get", "/"}, code: 1, err: "certificate"},
+		{name: "as nobody", args: []string{"--target", tcp, "--ca", ca, "get", "/"}, code: 1, err: "Unauthenticated: who calls is not known: send username and password"},
+		{name: "as somebody else", args: []string{"--target", tcp, "--ca", ca, "--user", "bob", "get", "/"}, code: 1, err: "Unauthenticated: wrong username or password"},
+		{name: "password from a file", args: []string{"--target", tcp, "--ca", ca, "--user", "alice", "--password-file", file, "get", "/"}, code: 1, err: "Unauthenticated: wrong username or password"},
+		{name: "password of nobody", args: []string{"--target", tcp, "--password-file", file, "get", "/"}, code: 2, err: "--user"},
+		{name: "password for two", args: []string{"password", "a", "b"}, code: 2, err: "one user"},
+		{name: "no password", args: []string{"password", "a"}, code: 1, err: "there is no password"},
+		{name: "too long a password", in: strings.Repeat("x", 73) + "\n", args: []string{"password", "a"}, code: 1, err: "72 octets"},
 		{name: "watch once", args: []string{"--target", unix, "watch", "--once", "--json", "/interfaces/interface[name=a]/config/mtu"}, out: `{"time":"...`},
 		{name: "capabilities", args: []string{"--target", unix, "capabilities"}, out: "gNMI 0.10.0, encodings JSON JSON_IETF PROTO\n..."},
 		{name: "plan", args: []string{"--target", unix, "plan", "--delete", "/interfaces/interface[name=a]"}, out: "# 2 entries of the configuration would change, and in the kernel:\n" +
 			"# /a\nip link add name a type dummy\nip link set dev a alias mine\nip link set dev a mtu 1400\n# /b\n# delete route x: nothing more to do\n"},
 		{name: "plan of a description", args: []string{"plan", "--target", unix, "--update", `/interfaces/interface[name=b]/config/description="x"`}, out: "# 1 entry of the configuration would change, and nothing in the kernel\n"},
-		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
+		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "--user", "alice", "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
 		{name: "plan refused", args: []string{"--target", unix, "plan", "--update", "/interfaces/interface[name=a]/config/mtuu=1"}, code: 1, err: "NotFound: "},
 		{name: "nothing to plan", args: []string{"plan"}, code: 2, err: "nothing to plan: use --delete"},
 		{name: "explain a SID", args: []string{"--target", unix, "explain", "sid", "fc00::1"}, out: "configured  /sid\nprogrammed  yes\n" +
@@ -220,6 +235,20 @@ func TestCommands(t *testing.T) {
 				t.Errorf("error %q, want %q", errs, tc.err)
 			}
 		})
+	}
+}
+
+func TestPasswordIsOneThatATargetTakes(t *testing.T) {
+	code, line, errs := heddle(t, "s3cret\nnot this\n", "password", "alice")
+	if code != 0 || errs != "" {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	file := filepath.Join(t.TempDir(), "passwords")
+	must(t, os.WriteFile(file, []byte(line), 0o600))
+	passwords := access.NewPasswords(file, slog.New(slog.DiscardHandler))
+	must(t, passwords.Check(t.Context(), "alice", "s3cret"))
+	if err := passwords.Check(t.Context(), "alice", "not this"); err == nil {
+		t.Error("another password is right too")
 	}
 }
 

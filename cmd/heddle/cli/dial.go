@@ -22,6 +22,13 @@ import (
 // defaultTarget is where heddled listens for its own machine.
 const defaultTarget = "unix:///run/heddle/gnmi.sock"
 
+// Where a user and password come from if no flag says: what is in an argument is
+// readable by every process of the machine.
+const (
+	envUser     = "HEDDLE_USER"
+	envPassword = "HEDDLE_PASSWORD"
+)
+
 // dialOptions say which target to talk to, and how it is known to be the right
 // one.
 type dialOptions struct {
@@ -30,11 +37,14 @@ type dialOptions struct {
 	cert, key  string
 	serverName string
 	skipVerify bool
+	plaintext  bool
+	user       string
+	password   string // file with it
 	timeout    time.Duration
 }
 
 func defaultDial() dialOptions {
-	return dialOptions{target: defaultTarget, timeout: 30 * time.Second}
+	return dialOptions{target: defaultTarget, user: os.Getenv(envUser), timeout: 30 * time.Second}
 }
 
 func (d *dialOptions) register(fs *flag.FlagSet) {
@@ -44,6 +54,9 @@ func (d *dialOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&d.key, "key", d.key, "PEM file with the client's key")
 	fs.StringVar(&d.serverName, "server-name", d.serverName, "name that the certificate has to be for")
 	fs.BoolVar(&d.skipVerify, "insecure-skip-verify", d.skipVerify, "do not check who the target is")
+	fs.BoolVar(&d.plaintext, "plaintext", d.plaintext, "speak no TLS: whoever is on the way reads along, passwords too")
+	fs.StringVar(&d.user, "user", d.user, "name that goes with the password (default $"+envUser+")")
+	fs.StringVar(&d.password, "password-file", d.password, "file with the user's password in its first line (default $"+envPassword+")")
 	fs.DurationVar(&d.timeout, "timeout", d.timeout, "for everything but watch")
 }
 
@@ -60,10 +73,14 @@ func (d *dialOptions) connect() (*grpc.ClientConn, error) {
 		}
 		target = "dns:///" + target
 	}
-	conn, err := grpc.NewClient(target,
+	login, err := d.login()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(target, append(login,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", d.target, err)
 	}
@@ -72,7 +89,10 @@ func (d *dialOptions) connect() (*grpc.ClientConn, error) {
 
 func (d *dialOptions) credentials() (credentials.TransportCredentials, error) {
 	if strings.HasPrefix(d.target, "unix:") {
-		return insecure.NewCredentials(), nil // the socket's file mode says who may connect
+		return insecure.NewCredentials(), nil // the kernel tells the target who connects
+	}
+	if d.plaintext {
+		return insecure.NewCredentials(), nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: d.serverName, InsecureSkipVerify: d.skipVerify}
 	if d.ca != "" {
@@ -97,6 +117,44 @@ func (d *dialOptions) credentials() (credentials.TransportCredentials, error) {
 	}
 	return credentials.NewTLS(cfg), nil
 }
+
+// login is how the user is told to the target, if there is one.
+func (d *dialOptions) login() ([]grpc.DialOption, error) {
+	if d.user == "" {
+		if d.password != "" {
+			return nil, wrongUsage("--password-file goes with --user")
+		}
+		return nil, nil
+	}
+	password := os.Getenv(envPassword)
+	if d.password != "" {
+		text, err := os.ReadFile(d.password)
+		if err != nil {
+			return nil, fmt.Errorf("read password: %w", err)
+		}
+		password, _, _ = strings.Cut(string(text), "\n")
+		password = strings.TrimSuffix(password, "\r")
+	}
+	if password == "" {
+		return nil, wrongUsage("user %s has no password: put it into $%s, or name its file with --password-file", d.user, envPassword)
+	}
+	return []grpc.DialOption{grpc.WithPerRPCCredentials(userPassword{d.user, password, d.plaintext || strings.HasPrefix(d.target, "unix:")})}, nil
+}
+
+// userPassword goes with each call as metadata (gNMI authentication §"Credentials
+// and RPC metadata").
+type userPassword struct {
+	user, password string
+	open           bool // over a connection that is not encrypted
+}
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (u userPassword) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"username": u.user, "password": u.password}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (u userPassword) RequireTransportSecurity() bool { return !u.open }
 
 // with connects, calls fn with a client of gNMI and closes the connection. limit
 // bounds how long fn may take.

@@ -1,10 +1,9 @@
-package gnmi
+package access
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -28,9 +27,13 @@ type TLSFiles struct {
 	// Names are further DNS names and addresses that a made certificate is for.
 	Names []string
 
-	// ClientCA, when set, is a PEM file: clients must then show a certificate
-	// that one of its authorities signed.
+	// ClientCA is a PEM file of authorities: a client with a certificate that one of
+	// them signed is whom the certificate names. Empty: client-ca.pem in Dir, if there
+	// is one.
 	ClientCA string
+	// ClientCRL is a PEM file with their revocation lists. Empty: client-crl.pem in
+	// Dir, if there is one.
+	ClientCRL string
 }
 
 // CertFile and KeyFile are where the certificate and its key are.
@@ -39,34 +42,15 @@ func (f TLSFiles) CertFile() string { return filepath.Join(f.Dir, "cert.pem") }
 // KeyFile is the PKCS #8 key of CertFile, mode 0600.
 func (f TLSFiles) KeyFile() string { return filepath.Join(f.Dir, "key.pem") }
 
-// Load reads the certificate, making it first where there is none, and returns
-// the configuration of a server that speaks TLS 1.2 or later.
-func (f TLSFiles) Load() (*tls.Config, error) {
-	if err := f.ensure(); err != nil {
-		return nil, err
+func (f TLSFiles) clientCA() string { return orIn(f.Dir, f.ClientCA, "client-ca.pem") }
+
+func (f TLSFiles) clientCRL() string { return orIn(f.Dir, f.ClientCRL, "client-crl.pem") }
+
+func orIn(dir, path, name string) string {
+	if path != "" {
+		return path
 	}
-	cert, err := tls.LoadX509KeyPair(f.CertFile(), f.KeyFile())
-	if err != nil {
-		return nil, fmt.Errorf("load certificate %s with key %s: %w", f.CertFile(), f.KeyFile(), err)
-	}
-	cfg := &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2"},
-	}
-	if f.ClientCA == "" {
-		return cfg, nil
-	}
-	text, err := os.ReadFile(f.ClientCA)
-	if err != nil {
-		return nil, fmt.Errorf("read client authorities: %w", err)
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("read client authorities %s: no PEM certificate in it", f.ClientCA)
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	return cfg, nil
+	return filepath.Join(dir, name)
 }
 
 // ensure makes what is missing. The key is written first, so that a crash

@@ -1,0 +1,135 @@
+package access
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limits are what a client may take of the agent. Zero stands for the default of
+// DefaultLimits.
+type Limits struct {
+	// Connections over TCP at a time; those of the unix socket do not count.
+	Connections int
+	// Sessions (connections), Calls, Subscriptions and Sets are those of one user at
+	// a time, SetRate its Sets in a second, of which twice as many may come at once.
+	Sessions, Calls, Subscriptions, Sets int
+	SetRate                              float64
+	// Gets are the answers of Gets that are in memory for one user; further Gets
+	// wait. Four times as many are for all users.
+	Gets int
+	// Message is the largest request and Requests all that are in memory, in octets.
+	Message, Requests int64
+	// Subscribe is the largest message of a Subscribe, in octets: what it asks for is
+	// kept as long as it lasts.
+	Subscribe int64
+	// Handshake bounds TLS and HTTP/2 coming up, Request the arrival of a request,
+	// Call a unary call, Unused a connection on which no call was admitted yet, Idle
+	// one on which none is under way.
+	Handshake, Request, Call, Unused, Idle time.Duration
+}
+
+// DefaultLimits are the limits that apply where nothing else is said.
+func DefaultLimits() Limits {
+	return Limits{
+		Connections: 4096, Sessions: 2048, Calls: 4096, Subscriptions: 2048, Sets: 1024, SetRate: 1000, Gets: 8,
+		Message: 256 << 20, Requests: 1 << 30, Subscribe: 4 << 20,
+		Handshake: 10 * time.Second, Request: time.Minute, Call: 10 * time.Minute, Unused: time.Minute, Idle: 15 * time.Minute,
+	}
+}
+
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits()
+	for _, f := range []struct{ at, or *int }{
+		{&l.Connections, &d.Connections}, {&l.Sessions, &d.Sessions}, {&l.Calls, &d.Calls},
+		{&l.Subscriptions, &d.Subscriptions}, {&l.Sets, &d.Sets}, {&l.Gets, &d.Gets},
+	} {
+		if *f.at == 0 {
+			*f.at = *f.or
+		}
+	}
+	for _, f := range []struct{ at, or *int64 }{{&l.Message, &d.Message}, {&l.Requests, &d.Requests}, {&l.Subscribe, &d.Subscribe}} {
+		if *f.at == 0 {
+			*f.at = *f.or
+		}
+	}
+	for _, f := range []struct{ at, or *time.Duration }{
+		{&l.Handshake, &d.Handshake}, {&l.Request, &d.Request}, {&l.Call, &d.Call}, {&l.Unused, &d.Unused}, {&l.Idle, &d.Idle},
+	} {
+		if *f.at == 0 {
+			*f.at = *f.or
+		}
+	}
+	if l.SetRate == 0 {
+		l.SetRate = d.SetRate
+	}
+	return l
+}
+
+// Set reads NAME=VALUE, as on a command line.
+func (l *Limits) Set(text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	counts := map[string]*int{
+		"connections": &l.Connections, "sessions": &l.Sessions, "calls": &l.Calls, "subscriptions": &l.Subscriptions, "sets": &l.Sets, "gets": &l.Gets,
+	}
+	octets := map[string]*int64{"message": &l.Message, "requests": &l.Requests}
+	times := map[string]*time.Duration{"request-time": &l.Request, "call-time": &l.Call, "idle-time": &l.Idle}
+	n, err := strconv.Atoi(value)
+	switch {
+	case counts[name] != nil && err == nil && n > 0:
+		*counts[name] = n
+	case octets[name] != nil && err == nil && n > 0:
+		*octets[name] = int64(n)
+	case name == "sets-per-second" && err == nil && n > 0:
+		l.SetRate = float64(n)
+	case times[name] != nil:
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return fmt.Errorf("limit %s: %q is no time like 30s", name, value)
+		}
+		*times[name] = d
+	case counts[name] != nil || octets[name] != nil || name == "sets-per-second":
+		return fmt.Errorf("limit %s: %q is no number above 0", name, value)
+	default:
+		return fmt.Errorf("there is no limit %q: use connections, sessions, calls, subscriptions, sets, sets-per-second, gets, message, requests (octets), request-time, call-time or idle-time", name)
+	}
+	return nil
+}
+
+// usage is what a user takes at present.
+type usage struct {
+	sessions, calls, subscriptions, sets int
+	gets                                 chan struct{} // a token for each answer in memory
+
+	tokens float64 // Sets that may come at once
+	filled time.Time
+}
+
+// of finds or makes the usage of a user; it needs g.mu.
+func (g *Guard) of(user string, now time.Time) *usage {
+	u := g.users[user]
+	if u == nil {
+		u = &usage{tokens: 2 * g.limits.SetRate, filled: now, gets: make(chan struct{}, g.limits.Gets)}
+		g.users[user] = u
+	}
+	return u
+}
+
+// forget drops a user that takes nothing; it needs g.mu.
+func (g *Guard) forget(user string) {
+	if u := g.users[user]; u != nil && u.sessions == 0 && u.calls == 0 {
+		delete(g.users, user)
+	}
+}
+
+// take takes a token for a Set.
+func (u *usage) take(rate float64, now time.Time) bool {
+	u.tokens = min(2*rate, u.tokens+rate*now.Sub(u.filled).Seconds())
+	u.filled = now
+	if u.tokens < 1 {
+		return false
+	}
+	u.tokens--
+	return true
+}

@@ -1,0 +1,205 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// begin says that the request of a call is to come: what is read from now on is
+// kept in memory.
+func (s *Session) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+}
+
+// end says that a request is not in memory any more.
+func (s *Session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests--; s.requests == 0 {
+		s.guard.pending.Add(-s.pending)
+		s.pending = 0
+	}
+}
+
+// Read implements net.Conn.
+func (s *Session) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if n > 0 && s.came(int64(n)) > s.guard.limits.Requests {
+		s.guard.relieve(s)
+	}
+	return n, err
+}
+
+// came counts octets and returns how many are in memory for all requests.
+func (s *Session) came(n int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.requests == 0 {
+		return 0
+	}
+	s.pending += n
+	return s.guard.pending.Add(n)
+}
+
+// relieve ends the calls of a session whose requests have not come whole: there is
+// no room for what is still to come.
+func (g *Guard) relieve(s *Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.calls {
+		if c.session == s && c.arriving.Load() {
+			c.cancel(exhausted("the requests that are being carried out take %d octets, as many as there may be: try again", g.limits.Requests))
+		}
+	}
+}
+
+// ServerOptions make a gRPC server ask the guard and keep to the limits.
+func (g *Guard) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.InTapHandle(g.Admit),
+		grpc.ChainUnaryInterceptor(g.unary),
+		grpc.ChainStreamInterceptor(g.stream),
+		grpc.ConnectionTimeout(g.limits.Handshake),
+		grpc.MaxRecvMsgSize(int(g.limits.Message)),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.MaxConcurrentStreams(1000),
+		// A dead peer is noticed within half a minute; clients may ping as often
+		// as every ten seconds, streams or none.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: g.limits.Idle}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// callOf finds the call of a context. Without one nobody was asked, and nothing is
+// done.
+func callOf(ctx context.Context) (*call, error) {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return nil, status.Error(codes.Internal, "the call was not admitted")
+	}
+	return c, nil
+}
+
+func (g *Guard) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	c, err := callOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.arrived(g.limits.Call)
+	g.records.add(c.recordOf(g.now(), req))
+	if c.method == methodGet {
+		if err := g.waitForGet(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := handle(ctx, req)
+	return resp, because(ctx, err)
+}
+
+// arrived says that the request of a unary call has come; the call has so much
+// time to end.
+func (c *call) arrived(limit time.Duration) {
+	c.arriving.Store(false)
+	if c.timer.Stop() {
+		c.timer.Reset(limit)
+	}
+}
+
+// because gives a call that the guard ended the guard's reason.
+func because(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return err
+}
+
+// waitForGet takes places for an answer in memory, until the client has it.
+func (g *Guard) waitForGet(ctx context.Context, c *call) error {
+	g.mu.Lock()
+	u := g.users[c.who.Name]
+	g.mu.Unlock()
+	if u == nil {
+		return context.Cause(ctx) // it has ended
+	}
+	for _, places := range []chan struct{}{u.gets, g.gets} {
+		select {
+		case places <- struct{}{}:
+			context.AfterFunc(ctx, func() { <-places })
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (g *Guard) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	c, err := callOf(ss.Context())
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ss.Context())
+	defer stop(nil)
+	c.stop.Store(&stop)
+	return because(ctx, handle(srv, &guarded{ServerStream: ss, guard: g, call: c, ctx: ctx}))
+}
+
+// end ends a call. The handler of a stream gets the reason, and a moment to give it
+// to the client: gRPC answers with one of its own to whoever reads from a stream
+// that was cancelled.
+func (c *call) end(why error) {
+	stop := c.stop.Load()
+	if stop == nil {
+		c.cancel(why)
+		return
+	}
+	(*stop)(why)
+	t := time.AfterFunc(endGrace, func() { c.cancel(why) })
+	context.AfterFunc(c.ctx, func() { t.Stop() })
+}
+
+// endGrace is how long the handler of a stream has to return.
+const endGrace = time.Second
+
+// guarded is a stream whose messages are counted.
+type guarded struct {
+	grpc.ServerStream
+	guard *Guard
+	call  *call
+	ctx   context.Context
+	first bool // the first message has come
+}
+
+// Context implements grpc.ServerStream.
+func (s *guarded) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *guarded) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return because(s.Context(), err)
+	}
+	if !s.first {
+		s.first = true
+		s.call.arriving.Store(false)
+		s.call.timer.Stop()
+		s.call.settled.Do(s.call.session.end)
+		s.guard.records.add(s.call.recordOf(s.guard.now(), m))
+	}
+	if p, ok := m.(proto.Message); ok && s.call.method == methodSubscribe {
+		if n := int64(proto.Size(p)); n > s.guard.limits.Subscribe {
+			return exhausted("the message has %d octets: one of a Subscribe may have %d", n, s.guard.limits.Subscribe)
+		}
+	}
+	return nil
+}
