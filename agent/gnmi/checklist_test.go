@@ -96,9 +96,9 @@ func do(checks ...func(*testing.T)) []func(*testing.T) { return checks }
 // checklist is the list, in the words of gnmi-specification.md and its siblings.
 func checklist() []line {
 	return []line{
-		{1, "TLS 1.2 or newer, no silent fallback to plaintext; mutual X.509", do(TestGNMI001_TLS, TestGNMI001_MutualTLS, TestGNMI001_NoPlaintextListener), ""},
+		{1, "TLS 1.2 or newer, no silent fallback to plaintext; mutual X.509", do(TestGNMI001_TLS, TestGNMI001_ClientCertificates, TestGNMI001_NoPlaintextListener), "TLS 1.3; plaintext where a flag asks for it; [security.md](security.md)"},
 		{2, "Reflection is registered", do(TestGNMI002_Reflection), ""},
-		{3, "Bad credentials are Unauthenticated, no permission is PermissionDenied", nil, ""},
+		{3, "Bad credentials are Unauthenticated, no permission is PermissionDenied", do(TestGNMI003_Passwords, TestNewInstallIsClosed), "refused before the request is read"},
 		{4, "Capabilities lists every module with organization and version, the encodings and the version of gNMI", do(TestGNMI004_Capabilities), "JSON, JSON_IETF, PROTO; gNMI 0.10.0"},
 		{5, "Depth on Capabilities or Set is an error", do(TestGNMI005_Extensions), "so is every extension where it has no meaning, or twice, or unknown: none is ignored"},
 
