@@ -203,6 +203,9 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), FS: a.disk, Applier: a.applier, Log: a.log,
 		Terms: translators.Terms,
+		Complete: func(next *datastore.Snapshot, changes []schema.Change) []schema.Change {
+			return translators.Allocate(model, next, changes)
+		},
 		Rules: datastore.RulesFunc(func(old, new *datastore.Snapshot, changes []schema.Change) []error {
 			return check.Check(old, new, changes)
 		}),

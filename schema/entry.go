@@ -235,6 +235,14 @@ func (cp *contPlan) empty(p unsafe.Pointer) bool {
 	return true
 }
 
+// Equal compares two entries of one list by value; nil equals nil.
+func (s *Schema) Equal(a, b GoStruct) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return s.planOf(a).equal(base(a), base(b))
+}
+
 // equal compares two entries by value.
 func (ep *entryPlan) equal(a, b unsafe.Pointer) bool {
 	for _, cp := range ep.conts {

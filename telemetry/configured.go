@@ -115,6 +115,8 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 		t.addPolicy(b, k, e)
 	case *config.NetworkInstance_SegmentRouting_Srv6_Sid:
 		b.add(k, t.sidEntry(k, e))
+	case *config.NetworkInstance_SegmentRouting_Srv6_DynamicSid:
+		t.addDynamic(b, k, e)
 	}
 }
 
@@ -123,10 +125,11 @@ func (t *Telemetry) addGone(b *batch, k schema.EntryKey, list *schema.Node) {
 	switch list {
 	case t.nodes.members:
 		t.members.set(k, nil)
+	case t.nodes.dynamicSIDs:
+		t.dropSID(b, k)
 	case t.nodes.sids:
-		if sid, ok := sidOf(k); ok {
-			t.counters.forget(sid)
-		}
+		t.addSIDAt(b, k)
+		return
 	}
 	b.add(k, nil)
 }

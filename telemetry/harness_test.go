@@ -181,6 +181,8 @@ type wants struct {
 	have     map[object.Key]object.Object
 	trouble  map[object.Key]string
 	asked    []string // the entries that were asked for
+
+	dynamic map[netip.Addr]string // dynamic SIDs
 }
 
 func (w *wants) Of(schema.Tree) Wants { return w }
@@ -189,6 +191,24 @@ func (w *wants) Wanted(k schema.EntryKey) ([]object.Object, string) {
 	text := w.schema.Text(k)
 	w.asked = append(w.asked, text)
 	return w.wanted[text], w.withheld[text]
+}
+
+func (w *wants) SIDOf(k schema.EntryKey) netip.Addr {
+	for sid, path := range w.dynamic {
+		if path == w.schema.Text(k) {
+			return sid
+		}
+	}
+	return netip.Addr{}
+}
+
+func (w *wants) DynamicSID(sid netip.Addr) (schema.EntryKey, bool) {
+	path, ok := w.dynamic[sid]
+	if !ok {
+		return "", false
+	}
+	p, err := w.schema.ParsePath(path)
+	return p.Entry(), err == nil
 }
 
 func (w *wants) Have(k object.Key) object.Object { return w.have[k] }

@@ -12,6 +12,7 @@ type nodes struct {
 	ipv4Neighbours, ipv6Neighbours                          *schema.Node
 	members, nextHops, sids, sidCounters, capabilities      *schema.Node
 	segmentLists, policies, candidatePaths, pathLists       *schema.Node
+	dynamicSIDs                                             *schema.Node
 
 	defaultInstance schema.EntryKey
 }
@@ -35,6 +36,7 @@ func findNodes(s *schema.Schema) (nodes, error) {
 		"/network-instances/network-instance/segment-routing/srv6/policies/policy":                                                           &n.policies,
 		"/network-instances/network-instance/segment-routing/srv6/policies/policy/candidate-paths/candidate-path":                            &n.candidatePaths,
 		"/network-instances/network-instance/segment-routing/srv6/policies/policy/candidate-paths/candidate-path/segment-lists/segment-list": &n.pathLists,
+		"/network-instances/network-instance/segment-routing/srv6/dynamic-sids/dynamic-sid":                                                  &n.dynamicSIDs,
 	} {
 		p, err := s.ParsePath(path)
 		if err != nil {

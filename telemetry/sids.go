@@ -22,7 +22,7 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 	}
 	var total object.SIDCounters
 	counted := false
-	if sid, ok := sidOf(k); ok {
+	if sid, err := netip.ParseAddr(*e.Address); err == nil {
 		total, counted = t.counters.track(sid)
 	}
 	for _, o := range have {

@@ -52,6 +52,11 @@ type Wants interface {
 	// and why something is withheld ("interface e1 is disabled"), "" if nothing
 	// is.
 	Wanted(entry schema.EntryKey) (objects []object.Object, withheld string)
+
+	// SIDOf is the address of a dynamic SID, invalid if it has none; DynamicSID
+	// finds the dynamic SID with an address.
+	SIDOf(dynamic schema.EntryKey) netip.Addr
+	DynamicSID(sid netip.Addr) (dynamic schema.EntryKey, ok bool)
 }
 
 // Actual is what the kernel was last read to hold, nil for nothing.

@@ -79,11 +79,13 @@ type (
 	SRv6Interface = config.NetworkInstance_SegmentRouting_Srv6_Interface
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
+	DynamicSID    = config.NetworkInstance_SegmentRouting_Srv6_DynamicSid
 	SegmentList   = config.NetworkInstance_SegmentRouting_Srv6_SegmentList
 	Policy        = config.NetworkInstance_SegmentRouting_Srv6_Policy
 	CandidatePath = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath
 	WeightedList  = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList
 
+	sidPolicy   = config.NetworkInstance_SegmentRouting_Srv6_Sid_Policy
 	Flavors     = config.NetworkInstance_SegmentRouting_Srv6_Sid_Flavors
 	Behavior    = config.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR
 	Flavor      = config.E_HeddleSrv6_SRV6_ENDPOINT_FLAVOR
@@ -99,7 +101,7 @@ type Model struct {
 	Neighbour4, Neighbour6                      *schema.Node
 	Instance, Member                            *schema.Node
 	Protocol, Static, NextHop                   *schema.Node
-	SRv6Interface, Locator, SID                 *schema.Node
+	SRv6Interface, Locator, SID, DynamicSID     *schema.Node
 	SegmentList, Policy, CandidatePath          *schema.Node
 	WeightedList                                *schema.Node
 
@@ -155,6 +157,7 @@ func NewModel(s *schema.Schema) (*Model, error) {
 	m.SRv6Interface = list(m.Instance, "segment-routing", "srv6", "interfaces", "interface")
 	m.Locator = list(m.Instance, "segment-routing", "srv6", "locators", "locator")
 	m.SID = list(m.Instance, "segment-routing", "srv6", "sids", "sid")
+	m.DynamicSID = list(m.Instance, "segment-routing", "srv6", "dynamic-sids", "dynamic-sid")
 	m.SegmentList = list(m.Instance, "segment-routing", "srv6", "segment-lists", "segment-list")
 	m.Policy = list(m.Instance, "segment-routing", "srv6", "policies", "policy")
 	m.CandidatePath = list(m.Policy, "candidate-paths", "candidate-path")

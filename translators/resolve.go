@@ -11,13 +11,14 @@ import (
 // address, all of one length for a letter and a family, then for a subnet the
 // length of its prefix.
 const (
-	termSubnet  = 's' // an address, by the subnet it makes reachable
-	termAddress = 'a' // an address
-	termNextHop = 'n' // a next hop of a route or a SID, by its neighbour
-	termGateway = 'g' // one without an interface, by its neighbour
-	termLeak    = 'l' // a next hop that goes on in another instance, by its prefix
-	termLocator = 'o' // a locator, see locatorTerm
-	termSIDHop  = 'd' // a SID, by its next hop
+	termSubnet   = 's' // an address, by the subnet it makes reachable
+	termAddress  = 'a' // an address
+	termNextHop  = 'n' // a next hop of a route or a SID, by its neighbour
+	termGateway  = 'g' // one without an interface, by its neighbour
+	termLeak     = 'l' // a next hop that goes on in another instance, by its prefix
+	termLocator  = 'o' // a locator, see locatorTerm
+	termSIDHop   = 'd' // a SID, by its next hop
+	termFunction = 'f' // a dynamic SID, by the name of its locator and its function
 )
 
 // termProtocol is of a source of routes, by its instance: the length of the name, and
@@ -48,6 +49,8 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return appendSubnet(terms, Subnet(e))
 	case *Locator:
 		return locatorTerms(terms, e)
+	case *DynamicSID:
+		return dynamicTerms(terms, e)
 	case *Policy:
 		return policyTerms(terms, e)
 	case *SID:

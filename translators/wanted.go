@@ -1,6 +1,8 @@
 package translators
 
 import (
+	"net/netip"
+
 	"heddle/kernel/object"
 	"heddle/schema"
 )
@@ -31,4 +33,19 @@ func (a *Asker) Wanted(k schema.EntryKey) (own []object.Object, withheld []Withh
 		return nil, nil, err
 	}
 	return a.out.Objects, a.out.Withheld, nil
+}
+
+// SIDOf is the address of a dynamic SID, invalid if it has none.
+func (a *Asker) SIDOf(dynamic schema.EntryKey) netip.Addr {
+	e, _ := a.view.Get(dynamic)
+	d, ok := e.(*DynamicSID)
+	if !ok {
+		return netip.Addr{}
+	}
+	return a.view.AddrOf(d)
+}
+
+// DynamicSID finds the dynamic SID with an address.
+func (a *Asker) DynamicSID(sid netip.Addr) (dynamic schema.EntryKey, ok bool) {
+	return a.view.DynamicAt(sid)
 }

@@ -253,6 +253,7 @@ func (s *Store) build(l *loaded) *StartupError {
 			return true
 		})
 	}
+	l.changes = s.completed(b, l.changes)
 	var invalid *ValidationError
 	if err := s.validate(emptySnapshot(), l.config, l.changes); errors.As(err, &invalid) {
 		return s.invalid(l, lines, invalid.Causes)

@@ -54,6 +54,11 @@ func (f RulesFunc) Check(old, new *Snapshot, changes []schema.Change) []error {
 	return f(old, new, changes)
 }
 
+// Complete gives changed entries the values that a request may leave to the agent: it
+// returns those entries with the values, Old as they are in next. It is a pure function
+// of what it is given, and changes nothing.
+type Complete func(next *Snapshot, changes []schema.Change) []schema.Change
+
 // Terms appends what an entry can be found by besides its key: Snapshot.Terms
 // finds entries by a range of terms. It is a pure function of the entry. No term is
 // the beginning of another one.
@@ -61,11 +66,12 @@ type Terms func(k schema.EntryKey, e schema.GoStruct, terms []string) []string
 
 // Config is what Open needs.
 type Config struct {
-	Schema  *schema.Schema
-	Applier Applier
-	Rules   Rules        // nil: none
-	Terms   Terms        // nil: none
-	Log     *slog.Logger // nil: discard
+	Schema   *schema.Schema
+	Applier  Applier
+	Rules    Rules        // nil: none
+	Terms    Terms        // nil: none
+	Complete Complete     // nil: nothing is left to the agent
+	Log      *slog.Logger // nil: discard
 
 	// Dir is the state directory. It is made if it is missing, and taken for
 	// this process if FS is nil.
@@ -106,15 +112,16 @@ type Status struct {
 
 // Store is the running configuration. All methods are safe for concurrent use.
 type Store struct {
-	schema  *schema.Schema
-	applier Applier
-	rules   Rules
-	terms   Terms
-	log     *slog.Logger
-	now     func() time.Time
-	after   func(time.Duration) <-chan time.Time
-	dir     string
-	lock    *os.File
+	schema   *schema.Schema
+	applier  Applier
+	rules    Rules
+	terms    Terms
+	complete Complete
+	log      *slog.Logger
+	now      func() time.Time
+	after    func(time.Duration) <-chan time.Time
+	dir      string
+	lock     *os.File
 
 	current atomic.Pointer[Snapshot]
 	status  atomic.Pointer[Status]
@@ -151,15 +158,16 @@ func Open(c Config) (*Store, error) {
 		c.Rules = RulesFunc(func(_, _ *Snapshot, _ []schema.Change) []error { return nil })
 	}
 	s := &Store{
-		schema:  c.Schema,
-		applier: c.Applier,
-		rules:   c.Rules,
-		terms:   c.Terms,
-		log:     c.Log,
-		now:     c.Now,
-		after:   c.After,
-		dir:     c.Dir,
-		writer:  make(chan struct{}, 1),
+		schema:   c.Schema,
+		applier:  c.Applier,
+		rules:    c.Rules,
+		terms:    c.Terms,
+		complete: c.Complete,
+		log:      c.Log,
+		now:      c.Now,
+		after:    c.After,
+		dir:      c.Dir,
+		writer:   make(chan struct{}, 1),
 	}
 	if c.FS == nil {
 		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
@@ -336,6 +344,9 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	}
 	b := old.builder(s.schema, s.terms)
 	b.apply(changes)
+	if changes = s.completed(b, changes); len(changes) == 0 && !whole {
+		return old, nil, nil, nil
+	}
 	if err := s.validate(old, b.next, changes); err != nil {
 		return old, nil, nil, err
 	}
@@ -357,6 +368,32 @@ func (s *Store) wanted(old *Snapshot, req Request) ([]schema.Change, error) {
 		return s.back(old, s.Unconfirmed().Before)
 	}
 	return nil, nil
+}
+
+// completed has the changes completed, and leaves out those that are none then.
+func (s *Store) completed(b *builder, changes []schema.Change) []schema.Change {
+	if s.complete == nil {
+		return changes
+	}
+	filled := s.complete(b.next, changes)
+	if len(filled) == 0 {
+		return changes
+	}
+	b.apply(filled)
+	news := make(map[schema.EntryKey]schema.GoStruct, len(filled))
+	for _, f := range filled {
+		news[f.Key] = f.New
+	}
+	out := make([]schema.Change, 0, len(changes))
+	for _, c := range changes {
+		if e, ok := news[c.Key]; ok {
+			c.New = e
+		}
+		if !s.schema.Equal(c.Old, c.New) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // mayCommit says whether the store takes this request now; whole is set if it

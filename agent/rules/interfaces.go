@@ -30,6 +30,7 @@ func interfaceRules(m *translators.Model) []rule {
 		{"mtu-ipv6", m.Interface, mtuForIPv6},
 		{"mtu-ipv6", m.NextHop, mtuOfLink},
 		{"mtu-ipv6", m.SID, mtuOfLink},
+		{"mtu-ipv6", m.DynamicSID, mtuOfLink},
 		{"mtu-ipv6", m.SRv6Interface, mtuOfLink},
 		{"subinterface-zero", m.Subinterface, subinterfaceZero},
 		{"address-4", m.Address4, address4},
@@ -180,6 +181,8 @@ func mtuOfLink(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		leaf, link = "interface-ref/config/interface", translators.OutLink(e)
 	case *translators.SID:
 		leaf, link = "config/interface", translators.Str(e.Interface)
+	case *translators.DynamicSID:
+		leaf, link = "config/interface", translators.Str(e.Interface)
 	case *translators.SRv6Interface:
 		leaf, link = "config/interface-id", translators.Str(e.InterfaceId)
 	}
@@ -219,6 +222,8 @@ func (c *check) carriesIPv6(k schema.EntryKey) bool {
 	case *translators.SRv6Interface:
 		return true
 	case *translators.SID:
+		return e.Behavior == translators.BehaviorEndX
+	case *translators.DynamicSID:
 		return e.Behavior == translators.BehaviorEndX
 	case *translators.NextHop:
 		if e.Srv6Encapsulation != nil && len(e.Srv6Encapsulation.SegmentList) > 0 {

@@ -229,7 +229,7 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
 		m.Member.ListID:     all(recheckMembers, recheckMember),
 		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
-		m.Locator.ListID:    all(recheckSIDs, recheckBindingSIDs),
+		m.Locator.ListID:    all(recheckSIDs, recheckDynamicSIDs, recheckBindingSIDs),
 
 		m.Policy.ListID:        recheckSteered,
 		m.CandidatePath.ListID: parent(m.Policy),

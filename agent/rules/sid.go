@@ -189,6 +189,9 @@ func sidLengths(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, node, text(n), fmt.Sprintf("with a block of %d bits it is longer than an address", b), "use 128 bits for both at most")
 		return
 	}
+	if s.Address == nil || k.List() == c.DynamicSID.ListID {
+		return // see dynamicLocator
+	}
 	sid := translators.Addr(s.Address)
 	if p := netip.PrefixFrom(sid, bits); p.Masked().Addr() != sid {
 		c.fail(k, "config/address", translators.Str(s.Address), fmt.Sprintf("behind the %d bits of block, node and function is the place of the next SIDs", bits),

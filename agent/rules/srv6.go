@@ -26,6 +26,15 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-policy", m.SID, sidPolicy},
 		{"sid-flavors", m.SID, sidFlavors},
 		{"sid-lengths", m.SID, sidLengths},
+
+		{"srv6-default-only", m.DynamicSID, srv6Place},
+		{"dynamic-sid-locator", m.DynamicSID, dynamicLocator},
+		{"sid-fields", m.DynamicSID, ofDynamic(sidFields)},
+		{"sid-instance", m.DynamicSID, ofDynamic(sidInstance)},
+		{"sid-next-hop", m.DynamicSID, ofDynamic(sidNextHop)},
+		{"sid-policy", m.DynamicSID, ofDynamic(sidPolicy)},
+		{"sid-flavors", m.DynamicSID, ofDynamic(sidFlavors)},
+		{"sid-lengths", m.DynamicSID, ofDynamic(sidLengths)},
 	}
 }
 

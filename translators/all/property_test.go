@@ -183,7 +183,7 @@ func (w *world) edit() schema.Edit {
 	kinds := map[string]func() (path, json string){
 		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "bridge": w.bridgeEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
-		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit,
+		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit, "dynamic": w.dynamicEdit, "dynamic2": w.dynamicEdit,
 		"segments": w.segmentsEdit, "policy": w.policyEdit, "path": w.pathEdit, "path2": w.pathEdit,
 	}
 	path, json := kinds[w.pick("kind", slices.Sorted(maps.Keys(kinds)))]()
@@ -333,7 +333,7 @@ func (w *world) srv6Edit() (string, string) {
 
 func (w *world) locatorEdit() (string, string) {
 	n := w.pick("locator", []string{"1", "2"})
-	lengths := w.pick("lengths", []string{"", "", `, "function-length": 16`, `, "argument-length": 16`})
+	lengths := w.pick("lengths", []string{"", `, "function-length": 16`, `, "function-length": 2`, `, "argument-length": 16`})
 	return srv6 + "/locators/locator[name=l" + n + "]", `{"config": {"prefix": "2001:db8:` + n + `::/48"` + lengths + `}}`
 }
 
@@ -356,6 +356,17 @@ func (w *world) sidEdit() (string, string) {
 		policy = `, "policy": {"config": {"segment-list": ["2001:db8:3::` + w.pick("segment", []string{"1", "2"}) + `"]}}`
 	}
 	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}` + policy + `}`
+}
+
+func (w *world) dynamicEdit() (string, string) {
+	body := w.pick("behavior", []string{
+		`"behavior": "END"`,
+		`"behavior": "END_X", "next-hop": "fe80::1", "interface": "` + w.pick("link", links) + `"`,
+		`"behavior": "END_DT46", "network-instance": "` + w.pick("instance", vrfs) + `"`,
+	})
+	function := w.pick("function", []string{"", "", "", `, "function": 1`})
+	return srv6 + "/dynamic-sids/dynamic-sid[name=" + w.pick("dynamic SID", []string{"d1", "d2", "d3"}) + "]",
+		`{"config": {"locator": "l` + w.pick("locator", []string{"1", "2"}) + `", ` + body + function + `}}`
 }
 
 func (w *world) segmentsEdit() (string, string) {

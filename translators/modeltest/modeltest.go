@@ -97,6 +97,9 @@ func (s *Snapshot) Apply(edits []schema.Edit) (*Snapshot, []schema.Change, error
 		return nil, nil, err
 	}
 	next := s.Put(changes)
+	if next, changes, err = s.complete(next, changes); err != nil {
+		return nil, nil, err
+	}
 	for _, k := range next.keys {
 		next.schema.Refs(k, next.entries[k], func(r schema.Ref) bool {
 			if _, ok := next.entries[r.Target]; !ok {
@@ -106,6 +109,26 @@ func (s *Snapshot) Apply(edits []schema.Edit) (*Snapshot, []schema.Change, error
 		})
 	}
 	return next, changes, err
+}
+
+// complete has dynamic SIDs given functions, as the datastore does.
+func (s *Snapshot) complete(next *Snapshot, changes []schema.Change) (*Snapshot, []schema.Change, error) {
+	m, err := translators.NewModel(s.schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	filled := translators.Allocate(m, next, changes)
+	if len(filled) == 0 {
+		return next, changes, nil
+	}
+	next = next.Put(filled)
+	changes = slices.Clone(changes)
+	for i := range changes {
+		if e, ok := next.Get(changes[i].Key); ok {
+			changes[i].New = e
+		}
+	}
+	return next, slices.DeleteFunc(changes, func(c schema.Change) bool { return s.schema.Equal(c.Old, c.New) }), nil
 }
 
 // Put makes the next snapshot, unchecked.

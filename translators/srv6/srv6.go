@@ -38,15 +38,19 @@ func Units(m *translators.Model) []translators.Unit {
 		{List: m.SRv6Interface, Translate: srv6Interface},
 		{List: m.Locator, Translate: locator},
 		{List: m.SID, Translate: sid},
+		{List: m.DynamicSID, Translate: dynamicSID},
 	}
 }
 
 // Ripples: a SID depends on its instance and interface, on the link that its next hop
-// is on and on the one that carries it; all of SRv6 on the default instance.
+// is on and on the one that carries it; a dynamic one on its locator; all of SRv6 on
+// the default instance.
 func Ripples(m *translators.Model) []translators.Ripple {
 	ripples := m.OnSIDLink(func(v translators.View, redo func(schema.EntryKey)) {
 		translators.Each(v, v.DefaultKey(), m.SID, redoEach[*translators.SID](redo))
+		translators.Each(v, v.DefaultKey(), m.DynamicSID, redoEach[*translators.DynamicSID](redo))
 	})
+	ripples = append(ripples, translators.Ripple{List: m.Locator, Affected: onLocator(m)})
 	ripples = append(ripples, m.OnInterface(
 		func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
 			v.Referrers(key, redoSID(m, redo))
@@ -58,6 +62,7 @@ func Ripples(m *translators.Model) []translators.Ripple {
 			translators.Each(v, key, m.SRv6Interface, redoEach[*translators.SRv6Interface](redo))
 			translators.Each(v, key, m.Locator, redoEach[*translators.Locator](redo))
 			translators.Each(v, key, m.SID, redoEach[*translators.SID](redo))
+			translators.Each(v, key, m.DynamicSID, redoEach[*translators.DynamicSID](redo))
 		}))
 }
 
@@ -70,10 +75,21 @@ func redoEach[T schema.GoStruct](redo func(schema.EntryKey)) func(schema.EntryKe
 
 func redoSID(m *translators.Model, redo func(schema.EntryKey)) func(schema.EntryKey) bool {
 	return func(k schema.EntryKey) bool {
-		if k.List() == m.SID.ListID {
+		if k.List() == m.SID.ListID || k.List() == m.DynamicSID.ListID {
 			redo(k)
 		}
 		return true
+	}
+}
+
+// onLocator: the SIDs whose functions it has, when it is built otherwise.
+func onLocator(m *translators.Model) func(translators.View, schema.Change, func(schema.EntryKey)) {
+	return func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+		before, _ := c.Old.(*translators.Locator)
+		after, _ := c.New.(*translators.Locator)
+		if before != nil && after != nil && translators.StructureOf(before) != translators.StructureOf(after) {
+			v.Referrers(c.Key, redoSID(m, redo))
+		}
 	}
 }
 
@@ -125,6 +141,14 @@ func locator(v translators.View, key schema.EntryKey, entry schema.GoStruct, out
 	// A compressed SID may be the whole locator, so the metric is not that of SIDs.
 	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Metric: translators.LastMetric, Type: object.Blackhole})
 	return nil
+}
+
+func dynamicSID(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	s := v.AsSID(entry.(*translators.DynamicSID))
+	if s.Address == nil {
+		return errors.New("a dynamic SID needs a function that its locator has a place for")
+	}
+	return sid(v, key, s, out)
 }
 
 func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
