@@ -379,3 +379,60 @@ func TestEveryHeadendMode(t *testing.T) {
 		w.expect(at+"/state/mode", "")
 	}
 }
+
+// TestDynamicSID: what a dynamic SID came to is in its list, and by its address among
+// the SIDs, counters and all; it goes along when the address is another one.
+func TestDynamicSID(t *testing.T) {
+	w := newWorld(t)
+	sidB := sidA.Next()
+	path := func(name string) string { return srv6 + "/dynamic-sids/dynamic-sid[name=" + name + "]" }
+	give := func(at map[netip.Addr]string) {
+		w.wants.dynamic = at
+		for sid, path := range at {
+			w.wants.hold(path, &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndX, NextHop: sidB, Flavors: object.NextCSID, BlockLength: 32, NodeFunctionLength: 32, Dev: "sr0"})
+		}
+	}
+	one, two := path("one"), path("two")
+	edit := func(path, about string) schema.Edit {
+		return w.edit(schema.Update, path+"/config", `{"behavior": "END_X", "description": "`+about+`"}`)
+	}
+	give(map[netip.Addr]string{sidA: one, sidB: two})
+	w.commit(edit(one, "1"), edit(two, "1"))
+	w.expect(one+"/state/sid", `"`+sidA.String()+`"`)
+	w.expect(one+"/state/programmed", "true")
+	w.expect(one+"/state/behavior", `"heddle-srv6:END_X"`)
+	w.expect(one+"/flavors/state/flavor", `["heddle-srv6:NEXT_CSID"]`)
+	w.expect(sidPath(sidA)+"/state/description", `"1"`)
+	w.expect(sidPath(sidB)+"/state/programmed", "true")
+	w.kernel.set(func(k *kernel) { k.counters[sidA], k.counters[sidB] = count(5), count(6) })
+	w.refresh(sidPath(sidA) + "/state/counters")
+	w.expect(sidPath(sidA)+"/state/counters/packets", `"5"`)
+
+	// They swap their addresses.
+	give(map[netip.Addr]string{sidB: one, sidA: two})
+	w.commit(edit(one, "2"), edit(two, "3"))
+	w.expect(two+"/state/sid", `"`+sidA.String()+`"`)
+	w.expect(sidPath(sidA)+"/state/description", `"3"`)
+	w.expect(sidPath(sidB)+"/state/description", `"2"`)
+
+	// One has no place any more, and one goes.
+	give(map[netip.Addr]string{sidB: one})
+	w.commit(edit(two, "4"))
+	w.expect(two+"/state/sid", "")
+	w.expect(two+"/state/programmed", "false")
+	w.expect(sidPath(sidA)+"/state/address", "")
+	give(nil)
+	w.commit(w.edit(schema.Delete, one, ""))
+	w.expect(one+"/state/name", "")
+	w.expect(sidPath(sidB)+"/state/address", "")
+
+	// A SID with an address takes the place of a dynamic one, and the other way round.
+	give(map[netip.Addr]string{sidA: two})
+	w.commit(edit(two, "5"))
+	give(nil)
+	w.commit(w.edit(schema.Delete, two, ""), w.end(sidA))
+	w.expect(sidPath(sidA)+"/state/behavior", `"heddle-srv6:END"`)
+	give(map[netip.Addr]string{sidA: two})
+	w.commit(w.edit(schema.Delete, sidPath(sidA), ""), edit(two, "6"))
+	w.expect(sidPath(sidA)+"/state/behavior", `"heddle-srv6:END_X"`)
+}

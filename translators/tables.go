@@ -8,11 +8,6 @@ const (
 	TableCount uint32 = 1 << 30
 )
 
-// LastMetric is that of routes for what no other route of a prefix takes: the
-// unreachable default of a VRF, the blackhole of a locator. It is the highest that
-// the kernel's documentation of VRFs uses, behind any real route.
-const LastMetric = 4278198272
-
 // AllocateTable is the routing table of a VRF that names none: a hash of its
 // name, from TableFirst on, TableCount numbers long.
 //

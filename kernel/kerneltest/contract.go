@@ -71,6 +71,7 @@ func RunContract(t *testing.T, newEnv func(t *testing.T) Env) {
 		run("foreign/"+c.name, func(k *contract) { k.conflict(c) })
 	}
 	run("foreign/enslaved", (*contract).enslavedElsewhere)
+	run("foreign/within-locator", (*contract).foreignWithinLocator)
 	run("foreign/preserved", (*contract).preserved)
 	run("foreign/preserved-in-vrf", (*contract).preservedInVRF)
 	run("prior/link", (*contract).priorOfLink)

@@ -67,6 +67,38 @@ func (k *contract) conflict(c conflictCase) {
 	}
 }
 
+// foreignWithinLocator: a locator is not made where somebody else has a route to its
+// prefix or into it, of any metric. Routes around it, in other tables, of this node's
+// addresses and of its own are no obstacle, and neither is what comes later.
+func (k *contract) foreignWithinLocator() {
+	const main = object.TableMain
+	locator := route(main, "2001:db8:10::/48")
+	locator.Metric = object.LastMetric
+	own, address := sid("2001:db8:10:1::", object.End), object.Address{Link: "ext0", Prefix: netip.MustParsePrefix("2001:db8:10:2::1/64")}
+	k.need(locator, own, address)
+	k.create(own, address)
+	k.put(route(main, "2001:db8::/32", via("fe80::2", "ext1")), route(main, "2001:db8:11::/48", via("fe80::2", "ext1")),
+		route(main, "::/0", via("fe80::2", "ext1")), route(300, "2001:db8:10:3::/64", via("fe80::2", "ext1")))
+	k.create(locator)
+	k.remove(locator)
+	for prefix, theirs := range map[string]string{"2001:db8:20::/48": "2001:db8:20::/48", "2001:db8:21::/48": "2001:db8:21:4000::/50", "2001:db8:22::/48": "2001:db8:22:5::9/128"} {
+		k.put(route(main, theirs, via("fe80::2", "ext1")))
+		covers := route(main, prefix)
+		covers.Metric = object.LastMetric
+		k.refused(reconcile.Step{New: covers}, theirs)
+	}
+	step := reconcile.Step{New: locator}
+	if err := k.Driver.Check(k.ctx, []reconcile.Step{step}); err != nil {
+		k.Fatalf("with no route of others in it: %v", err)
+	}
+	k.create(locator)
+	k.put(route(main, "2001:db8:10:6::/64", via("fe80::2", "ext1")))
+	other := reconcile.Step{New: sid("2001:db8:10:7::", object.End)}
+	if err := k.Driver.Check(k.ctx, []reconcile.Step{other}); err != nil {
+		k.Fatalf("a SID beside a route that came later: %v", err)
+	}
+}
+
 // enslavedElsewhere: a link in a VRF of somebody else is not moved.
 func (k *contract) enslavedElsewhere() {
 	theirs := object.Link{Name: "theirs", Type: object.LinkVRF, Table: 999}

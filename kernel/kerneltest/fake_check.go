@@ -160,6 +160,20 @@ func (p *preview) inTheWay(o object.Object) error {
 		if r := f.routes[object.SlotOf(o)]; r != nil && !r.ours {
 			return taken(r.object)
 		}
+		if r, ok := o.(*object.Route); ok && r.Reserves() {
+			return p.foreignWithin(r, taken)
+		}
+	}
+	return nil
+}
+
+// foreignWithin finds a route of others to the prefix of a locator, or into it.
+func (p *preview) foreignWithin(r *object.Route, taken func(object.Object) error) error {
+	for slot, other := range p.f.routes {
+		within := slot.Table == r.Table && slot.Prefix.Bits() >= r.Prefix.Bits() && r.Prefix.Contains(slot.Prefix.Addr())
+		if within && !other.ours {
+			return taken(other.object)
+		}
 	}
 	return nil
 }

@@ -13,6 +13,11 @@ const (
 	TableLocal uint32 = 255
 )
 
+// LastMetric is that of routes for what no other route of a prefix takes: the
+// unreachable default of a VRF, the blackhole of a locator. It is the highest that
+// the kernel's documentation of VRFs uses, behind any real route.
+const LastMetric = 4278198272
+
 // RouteType is what a route does with a packet.
 type RouteType uint8
 
@@ -175,6 +180,13 @@ func RouteKey(table uint32, prefix netip.Prefix, metric uint32) Key {
 }
 
 func (r *Route) Key() Key { return RouteKey(r.Table, r.Prefix, r.Metric) }
+
+// Reserves reports whether a route says that its prefix is this node's own, as that
+// of a locator does: the last IPv6 route in main, which drops what nothing else
+// takes. Routes of others to the prefix or into it are in its way.
+func (r *Route) Reserves() bool {
+	return r.Table == TableMain && r.Type == Blackhole && r.Metric == LastMetric && r.Prefix.Addr().Is6()
+}
 
 func (r *Route) Needs(into []Key) []Key {
 	if r.VRF != "" {

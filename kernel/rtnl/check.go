@@ -81,7 +81,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 		}
 	}
 	c.vlanMTUs()
-	if err := errors.Join(c.slots(ctx), c.nextHops(ctx)); err != nil {
+	if err := errors.Join(c.slots(ctx), c.nextHops(ctx), c.reserved(ctx)); err != nil {
 		return err
 	}
 	return errors.Join(c.errs...)

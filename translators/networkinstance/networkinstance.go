@@ -61,7 +61,7 @@ func instance(v translators.View, key schema.EntryKey, entry schema.GoStruct, ou
 		object.LinkConfig{Link: vrf, Admin: object.AdminUp},
 	)
 	for _, p := range everything {
-		out.Own(&object.Route{Table: table, Prefix: p, Metric: translators.LastMetric, Type: object.Unreachable, VRF: vrf})
+		out.Own(&object.Route{Table: table, Prefix: p, Metric: object.LastMetric, Type: object.Unreachable, VRF: vrf})
 	}
 	out.ShareForwarding()
 	return nil

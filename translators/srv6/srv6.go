@@ -139,7 +139,7 @@ func locator(v translators.View, key schema.EntryKey, entry schema.GoStruct, out
 		return errors.New("a locator needs config/prefix")
 	}
 	// A compressed SID may be the whole locator, so the metric is not that of SIDs.
-	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Metric: translators.LastMetric, Type: object.Blackhole})
+	out.Own(&object.Route{Table: object.TableMain, Prefix: prefix.Masked(), Metric: object.LastMetric, Type: object.Blackhole})
 	return nil
 }
 
