@@ -107,6 +107,17 @@ func (v View) AsSID(d *DynamicSID) *SID {
 	return s
 }
 
+// SIDWith is the SID, dynamic or not, with a key.
+func (v View) SIDWith(k schema.EntryKey) (*SID, bool) {
+	switch e, _ := v.Get(k); e := e.(type) {
+	case *SID:
+		return e, true
+	case *DynamicSID:
+		return v.AsSID(e), true
+	}
+	return nil, false
+}
+
 // Allocate gives the changed dynamic SIDs that say no function one: the one that they
 // have had, else one that is free in their locator. It returns those entries, as they
 // are in next and with it. What gets none is for the rules to refuse.
@@ -216,6 +227,11 @@ func (a *allocator) taken(locator string, s Structure, function uint32) bool {
 	sid, _ := s.Addr(function)
 	if _, ok := a.Get(a.KeyOf(a.defaultKey, a.Model.SID, sid.String())); ok {
 		return true
+	}
+	for _, protocol := range a.ProtocolsOf(a.defaultKey) {
+		if _, ok := a.Get(a.KeyOf(protocol, a.Static, netip.PrefixFrom(sid, sid.BitLen()).String())); ok {
+			return true
+		}
 	}
 	for _, letter := range []byte{termBindingSID, termAddress} {
 		if len(a.withTerm(nil, string(addressTerm(letter, sid)))) > 0 {

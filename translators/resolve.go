@@ -50,11 +50,11 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 	case *Locator:
 		return locatorTerms(terms, e)
 	case *DynamicSID:
-		return dynamicTerms(terms, e)
+		return sidHopTerms(dynamicTerms(terms, e), e.NextHop)
 	case *Policy:
 		return policyTerms(terms, e)
 	case *SID:
-		return sidHopTerms(terms, e)
+		return sidHopTerms(terms, e.NextHop)
 	case *Protocol:
 		if instance, ok := k.Parent(); ok {
 			return append(terms, namedTerm(termProtocol, instance.Values()[0]))
@@ -81,8 +81,8 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 
 // sidHopTerms is what the next hop of a SID can be found by. A link-local one depends
 // on no address.
-func sidHopTerms(terms []string, s *SID) []string {
-	hop := Addr(s.NextHop)
+func sidHopTerms(terms []string, nextHop *string) []string {
+	hop := Addr(nextHop)
 	if !hop.IsValid() || hop.IsLinkLocalUnicast() {
 		return terms
 	}

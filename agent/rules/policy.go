@@ -18,6 +18,7 @@ func policyRules(m *translators.Model) []rule {
 		{"binding-sid", m.Policy, bindingSID},
 		{"policy-loop", m.Policy, policyLoop},
 		{"policy-loop", m.SID, sidLoop},
+		{"policy-loop", m.DynamicSID, ofDynamic(sidLoop)},
 		{"path-lists", m.CandidatePath, pathLists},
 		{"path-weight", m.WeightedList, pathWeight},
 		{"steering", m.NextHop, steering},

@@ -61,9 +61,8 @@ func (c *check) leadsTo(to, at schema.EntryKey, way []string, seen map[schema.En
 
 // segmentsFrom are the segments that a policy or SID puts packets on.
 func (c *check) segmentsFrom(k schema.EntryKey) (segments []string) {
-	if k.List() == c.Model.SID.ListID {
-		e, _ := c.Get(k)
-		if sid, ok := e.(*translators.SID); ok && leavesOf[sid.Behavior].policy != refused {
+	if k.List() != c.Model.Policy.ListID {
+		if sid, ok := c.SIDWith(k); ok && leavesOf[sid.Behavior].policy != refused {
 			segments = policyOf(sid)
 		}
 		return segments
@@ -91,6 +90,9 @@ func (c *check) binding(segment string) (keys []schema.EntryKey) {
 		if _, there := c.Get(k); there {
 			keys = append(keys, k)
 		}
+	}
+	if k, ok := c.DynamicAt(translators.Addr(&segment)); ok {
+		keys = append(keys, k)
 	}
 	return keys
 }

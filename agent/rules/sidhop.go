@@ -162,8 +162,7 @@ func recheckSIDHops(_, is translators.View, ch schema.Change, again func(schema.
 		return
 	}
 	is.SIDHopsIn(p, func(k schema.EntryKey) {
-		e, _ := is.Get(k)
-		if s, ok := e.(*translators.SID); ok && (!came || drops || s.Behavior == translators.BehaviorEndX) {
+		if s, ok := is.SIDWith(k); ok && (!came || drops || s.Behavior == translators.BehaviorEndX) {
 			again(k)
 		}
 	})

@@ -32,6 +32,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-fields", m.DynamicSID, ofDynamic(sidFields)},
 		{"sid-instance", m.DynamicSID, ofDynamic(sidInstance)},
 		{"sid-next-hop", m.DynamicSID, ofDynamic(sidNextHop)},
+		{"sid-reached", m.DynamicSID, ofDynamic(sidReached)},
 		{"sid-policy", m.DynamicSID, ofDynamic(sidPolicy)},
 		{"sid-flavors", m.DynamicSID, ofDynamic(sidFlavors)},
 		{"sid-lengths", m.DynamicSID, ofDynamic(sidLengths)},
