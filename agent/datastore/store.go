@@ -54,11 +54,6 @@ func (f RulesFunc) Check(old, new *Snapshot, changes []schema.Change) []error {
 	return f(old, new, changes)
 }
 
-// Complete gives changed entries the values that a request may leave to the agent: it
-// returns those entries with the values, Old as they are in next. It is a pure function
-// of what it is given, and changes nothing.
-type Complete func(next *Snapshot, changes []schema.Change) []schema.Change
-
 // Terms appends what an entry can be found by besides its key: Snapshot.Terms
 // finds entries by a range of terms. It is a pure function of the entry. No term is
 // the beginning of another one.
@@ -368,32 +363,6 @@ func (s *Store) wanted(old *Snapshot, req Request) ([]schema.Change, error) {
 		return s.back(old, s.Unconfirmed().Before)
 	}
 	return nil, nil
-}
-
-// completed has the changes completed, and leaves out those that are none then.
-func (s *Store) completed(b *builder, changes []schema.Change) []schema.Change {
-	if s.complete == nil {
-		return changes
-	}
-	filled := s.complete(b.next, changes)
-	if len(filled) == 0 {
-		return changes
-	}
-	b.apply(filled)
-	news := make(map[schema.EntryKey]schema.GoStruct, len(filled))
-	for _, f := range filled {
-		news[f.Key] = f.New
-	}
-	out := make([]schema.Change, 0, len(changes))
-	for _, c := range changes {
-		if e, ok := news[c.Key]; ok {
-			c.New = e
-		}
-		if !s.schema.Equal(c.Old, c.New) {
-			out = append(out, c)
-		}
-	}
-	return out
 }
 
 // mayCommit says whether the store takes this request now; whole is set if it
