@@ -174,7 +174,7 @@ func setRequest(t *testing.T, updates ...[2]string) *gpb.SetRequest {
 func (r *router) set(updates ...[2]string) error {
 	r.t.Helper()
 	req := setRequest(r.t, updates...)
-	_, planned := r.heddle.Plan(r.t.Context(), &hpb.PlanRequest{Set: req})
+	_, planned := r.heddle.Plan(r.t.Context(), &hpb.PlanRequest{What: &hpb.PlanRequest_Set{Set: req}})
 	_, err := r.client.Set(r.t.Context(), req)
 	if d := cmp.Diff(status.Convert(err).Proto(), status.Convert(planned).Proto(), protocmp.Transform()); d != "" {
 		r.t.Errorf("the plan is not refused as the Set is (-Set +plan):\n%s", d)

@@ -24,7 +24,7 @@ func (a *Agent) Plan(ctx context.Context, req datastore.Request) (operation.Plan
 		plan.Steps, err = a.inWords(ctx, p)
 		return err
 	})
-	plan.Revision, plan.Entries = res.Revision, len(res.Changes)
+	plan.Revision, plan.Entries, plan.Difference = res.Revision, len(res.Changes), difference(a.schema, res.Changes)
 	return plan, err
 }
 

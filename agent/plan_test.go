@@ -90,7 +90,7 @@ func (p *pipeline) commit(req datastore.Request) error {
 // plan is the plan of a Set, by the wire.
 func (r *router) plan(updates ...[2]string) (*hpb.PlanResponse, []string) {
 	r.t.Helper()
-	resp, err := r.heddle.Plan(r.t.Context(), &hpb.PlanRequest{Set: setRequest(r.t, updates...)})
+	resp, err := r.heddle.Plan(r.t.Context(), &hpb.PlanRequest{What: &hpb.PlanRequest_Set{Set: setRequest(r.t, updates...)}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -154,12 +154,12 @@ func TestPlan(t *testing.T) {
 	}
 	r.expectKernel(set)
 
-	for _, req := range []*hpb.PlanRequest{{}, {Set: &gpb.SetRequest{}}} {
+	for _, req := range []*hpb.PlanRequest{{}, {What: &hpb.PlanRequest_Set{Set: &gpb.SetRequest{}}}} {
 		if resp, err := r.heddle.Plan(t.Context(), req); err != nil || resp.GetChangedEntries() != 0 {
 			t.Errorf("nothing is planned as %v, %v", resp, err)
 		}
 	}
-	bad := &hpb.PlanRequest{Set: &gpb.SetRequest{Delete: []*gpb.Path{{Origin: "cli"}}}}
+	bad := &hpb.PlanRequest{What: &hpb.PlanRequest_Set{Set: &gpb.SetRequest{Delete: []*gpb.Path{{Origin: "cli"}}}}}
 	if _, err := r.heddle.Plan(t.Context(), bad); status.Code(err) == codes.OK || status.Code(err) == codes.Internal {
 		t.Errorf("an origin that is not there: %v", err)
 	}

@@ -27,6 +27,10 @@
 // Both files carry a generation number, and a log whose number differs from that
 // of startup.json is no part of the configuration.
 //
+// Beside them are history.log, with what commits have changed, for looking back and
+// going back, and confirm.json while a commit waits to be confirmed. Neither is needed
+// to start.
+//
 // # What a crash leaves
 //
 // A killed process, a kernel panic or a power failure leaves the files at the

@@ -232,6 +232,9 @@ func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) {
 	return schema.DecimalValue(r.FloatString(int(d.GetPrecision()))), nil
 }
 
+// User is who makes a call, "" for nobody in particular.
+func (s *Server) User(ctx context.Context) string { return user(ctx) }
+
 // user is who calls, "" if it is nobody in particular.
 func user(ctx context.Context) string {
 	who, _ := access.IdentityOf(ctx)

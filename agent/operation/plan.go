@@ -12,6 +12,9 @@ type Plan struct {
 	// Entries is how many list entries of the configuration would change.
 	Entries int
 
+	// Difference is what would change in the configuration.
+	Difference Difference
+
 	// Steps are what would be done to the kernel, in this order.
 	Steps []Step
 }

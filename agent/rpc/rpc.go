@@ -22,10 +22,18 @@ import (
 
 // Agent answers.
 type Agent interface {
-	Plan(ctx context.Context, req datastore.Request) (operation.Plan, error)
+	Configurations
 	ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error)
 	ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error)
 	Ping(ctx context.Context, req operation.PingRequest) (operation.PingAnswer, error)
+}
+
+// Configurations are those that were and those that could be.
+type Configurations interface {
+	Plan(ctx context.Context, req datastore.Request) (operation.Plan, error)
+	History(limit int) (operation.History, error)
+	Diff(from, to uint64) (operation.Difference, error)
+	Rollback(ctx context.Context, req datastore.Request) (operation.Commit, error)
 }
 
 // Sets reads SetRequests and knows with which status a Set that fails is answered;
@@ -33,6 +41,8 @@ type Agent interface {
 type Sets interface {
 	Edits(req *gpb.SetRequest) ([]schema.Edit, error)
 	SetStatus(err error) error
+	// User is who makes a call, "" for nobody in particular.
+	User(ctx context.Context) string
 }
 
 // Server implements the service.
@@ -48,15 +58,21 @@ func New(a Agent, s Sets) *Server { return &Server{agent: a, sets: s} }
 
 // Plan implements heddle.v1.Heddle.
 func (s *Server) Plan(ctx context.Context, req *hpb.PlanRequest) (*hpb.PlanResponse, error) {
-	edits, err := s.sets.Edits(req.GetSet())
-	if err != nil {
-		return nil, err
+	ask := datastore.Request{User: s.sets.User(ctx), Source: "plan"}
+	switch what := req.GetWhat().(type) {
+	case *hpb.PlanRequest_Rollback:
+		ask.Rollback = new(what.Rollback.GetRevision())
+	default:
+		var err error
+		if ask.Edits, err = s.sets.Edits(req.GetSet()); err != nil {
+			return nil, err
+		}
 	}
-	plan, err := s.agent.Plan(ctx, datastore.Request{Edits: edits})
+	plan, err := s.agent.Plan(ctx, ask)
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
-	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Entries)}
+	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Entries), Difference: differenceMessage(plan.Difference)}
 	for _, step := range plan.Steps {
 		resp.Steps = append(resp.Steps, &hpb.PlanStep{
 			Action: actions[step.Action], Object: step.Object, Path: step.Path, Commands: step.Commands,

@@ -73,12 +73,18 @@ func (x PlanStep_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanStep_Action.Descriptor instead.
 func (PlanStep_Action) EnumDescriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{2, 0}
+	return file_heddle_proto_rawDescGZIP(), []int{12, 0}
 }
 
 type PlanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Set           *gnmi.SetRequest       `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is planned: a Set or a Rollback.
+	//
+	// Types that are valid to be assigned to What:
+	//
+	//	*PlanRequest_Set
+	//	*PlanRequest_Rollback
+	What          isPlanRequest_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,12 +119,46 @@ func (*PlanRequest) Descriptor() ([]byte, []int) {
 	return file_heddle_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *PlanRequest) GetSet() *gnmi.SetRequest {
+func (x *PlanRequest) GetWhat() isPlanRequest_What {
 	if x != nil {
-		return x.Set
+		return x.What
 	}
 	return nil
 }
+
+func (x *PlanRequest) GetSet() *gnmi.SetRequest {
+	if x != nil {
+		if x, ok := x.What.(*PlanRequest_Set); ok {
+			return x.Set
+		}
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetRollback() *RollbackRequest {
+	if x != nil {
+		if x, ok := x.What.(*PlanRequest_Rollback); ok {
+			return x.Rollback
+		}
+	}
+	return nil
+}
+
+type isPlanRequest_What interface {
+	isPlanRequest_What()
+}
+
+type PlanRequest_Set struct {
+	Set *gnmi.SetRequest `protobuf:"bytes,1,opt,name=set,proto3,oneof"`
+}
+
+type PlanRequest_Rollback struct {
+	Rollback *RollbackRequest `protobuf:"bytes,2,opt,name=rollback,proto3,oneof"`
+}
+
+func (*PlanRequest_Set) isPlanRequest_What() {}
+
+func (*PlanRequest_Rollback) isPlanRequest_What() {}
 
 type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -129,7 +169,9 @@ type PlanResponse struct {
 	// that it asks for is there.
 	ChangedEntries uint32 `protobuf:"varint,2,opt,name=changed_entries,json=changedEntries,proto3" json:"changed_entries,omitempty"`
 	// In the order in which they would be done.
-	Steps         []*PlanStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	Steps []*PlanStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What would change in the configuration.
+	Difference    *Difference `protobuf:"bytes,4,opt,name=difference,proto3" json:"difference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +227,599 @@ func (x *PlanResponse) GetSteps() []*PlanStep {
 	return nil
 }
 
+func (x *PlanResponse) GetDifference() *Difference {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+type HistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many at most; 0: 20.
+	Limit         uint32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_heddle_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *HistoryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type HistoryResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Commits []*Commit              `protobuf:"bytes,1,rep,name=commits,proto3" json:"commits,omitempty"`
+	// The one that waits to be confirmed, if there is one.
+	Unconfirmed   *UnconfirmedCommit `protobuf:"bytes,2,opt,name=unconfirmed,proto3" json:"unconfirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_heddle_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HistoryResponse) GetCommits() []*Commit {
+	if x != nil {
+		return x.Commits
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetUnconfirmed() *UnconfirmedCommit {
+	if x != nil {
+		return x.Unconfirmed
+	}
+	return nil
+}
+
+// Commit is a change of the configuration that was made.
+type Commit struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Revision        uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Time            int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`                                               // in nanoseconds since 1970
+	User            string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`                                                // empty where nobody in particular asked
+	Source          string                 `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`                                            // gnmi, rollback, startup
+	Request         string                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`                                          // in a few words
+	CommitConfirmId string                 `protobuf:"bytes,6,opt,name=commit_confirm_id,json=commitConfirmId,proto3" json:"commit_confirm_id,omitempty"` // of one that had to be confirmed, and of its end
+	ChangedEntries  uint32                 `protobuf:"varint,7,opt,name=changed_entries,json=changedEntries,proto3" json:"changed_entries,omitempty"`
+	// The configuration after it can be compared with and be had back.
+	Reachable     bool `protobuf:"varint,8,opt,name=reachable,proto3" json:"reachable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_heddle_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Commit) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Commit) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Commit) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Commit) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Commit) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *Commit) GetCommitConfirmId() string {
+	if x != nil {
+		return x.CommitConfirmId
+	}
+	return ""
+}
+
+func (x *Commit) GetChangedEntries() uint32 {
+	if x != nil {
+		return x.ChangedEntries
+	}
+	return 0
+}
+
+func (x *Commit) GetReachable() bool {
+	if x != nil {
+		return x.Reachable
+	}
+	return false
+}
+
+type UnconfirmedCommit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Deadline      int64                  `protobuf:"varint,2,opt,name=deadline,proto3" json:"deadline,omitempty"` // in nanoseconds since 1970
+	Before        uint64                 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`     // the revision that comes back if it is not confirmed
+	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnconfirmedCommit) Reset() {
+	*x = UnconfirmedCommit{}
+	mi := &file_heddle_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnconfirmedCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnconfirmedCommit) ProtoMessage() {}
+
+func (x *UnconfirmedCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnconfirmedCommit.ProtoReflect.Descriptor instead.
+func (*UnconfirmedCommit) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnconfirmedCommit) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UnconfirmedCommit) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *UnconfirmedCommit) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *UnconfirmedCommit) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+type DiffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Revisions; 0 is the empty configuration before the first commit.
+	From          uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffRequest) Reset() {
+	*x = DiffRequest{}
+	mi := &file_heddle_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffRequest) ProtoMessage() {}
+
+func (x *DiffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
+func (*DiffRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DiffRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *DiffRequest) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type DiffResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Difference    *Difference            `protobuf:"bytes,1,opt,name=difference,proto3" json:"difference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffResponse) Reset() {
+	*x = DiffResponse{}
+	mi := &file_heddle_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffResponse) ProtoMessage() {}
+
+func (x *DiffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
+func (*DiffResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DiffResponse) GetDifference() *Difference {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+// Difference is what differs between two configurations.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the model, 10,000 at most.
+	Leaves []*LeafChange `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	// How many more there are.
+	More          uint64 `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_heddle_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Difference) GetLeaves() []*LeafChange {
+	if x != nil {
+		return x.Leaves
+	}
+	return nil
+}
+
+func (x *Difference) GetMore() uint64 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+type LeafChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Values in JSON_IETF; empty where the leaf is not set.
+	Before        string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	After         string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeafChange) Reset() {
+	*x = LeafChange{}
+	mi := &file_heddle_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeafChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeafChange) ProtoMessage() {}
+
+func (x *LeafChange) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeafChange.ProtoReflect.Descriptor instead.
+func (*LeafChange) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LeafChange) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LeafChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *LeafChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+type RollbackRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackRequest) Reset() {
+	*x = RollbackRequest{}
+	mi := &file_heddle_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackRequest) ProtoMessage() {}
+
+func (x *RollbackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackRequest.ProtoReflect.Descriptor instead.
+func (*RollbackRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RollbackRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type RollbackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The commit that it was, or the last one if nothing had to change.
+	Revision       uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Time           int64  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"` // in nanoseconds since 1970
+	ChangedEntries uint32 `protobuf:"varint,3,opt,name=changed_entries,json=changedEntries,proto3" json:"changed_entries,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RollbackResponse) Reset() {
+	*x = RollbackResponse{}
+	mi := &file_heddle_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackResponse) ProtoMessage() {}
+
+func (x *RollbackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackResponse.ProtoReflect.Descriptor instead.
+func (*RollbackResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RollbackResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RollbackResponse) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *RollbackResponse) GetChangedEntries() uint32 {
+	if x != nil {
+		return x.ChangedEntries
+	}
+	return 0
+}
+
 // PlanStep is one operation on one object of the kernel.
 type PlanStep struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -204,7 +839,7 @@ type PlanStep struct {
 
 func (x *PlanStep) Reset() {
 	*x = PlanStep{}
-	mi := &file_heddle_proto_msgTypes[2]
+	mi := &file_heddle_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -216,7 +851,7 @@ func (x *PlanStep) String() string {
 func (*PlanStep) ProtoMessage() {}
 
 func (x *PlanStep) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[2]
+	mi := &file_heddle_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -229,7 +864,7 @@ func (x *PlanStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
 func (*PlanStep) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{2}
+	return file_heddle_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PlanStep) GetAction() PlanStep_Action {
@@ -273,7 +908,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_heddle_proto_msgTypes[3]
+	mi := &file_heddle_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +920,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[3]
+	mi := &file_heddle_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +933,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{3}
+	return file_heddle_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainRequest) GetAbout() isExplainRequest_About {
@@ -354,7 +989,7 @@ type StaticRoute struct {
 
 func (x *StaticRoute) Reset() {
 	*x = StaticRoute{}
-	mi := &file_heddle_proto_msgTypes[4]
+	mi := &file_heddle_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -366,7 +1001,7 @@ func (x *StaticRoute) String() string {
 func (*StaticRoute) ProtoMessage() {}
 
 func (x *StaticRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[4]
+	mi := &file_heddle_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -379,7 +1014,7 @@ func (x *StaticRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaticRoute.ProtoReflect.Descriptor instead.
 func (*StaticRoute) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{4}
+	return file_heddle_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StaticRoute) GetPrefix() string {
@@ -413,7 +1048,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_heddle_proto_msgTypes[5]
+	mi := &file_heddle_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +1060,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[5]
+	mi := &file_heddle_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +1073,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{5}
+	return file_heddle_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ExplainResponse) GetPath() string {
@@ -492,7 +1127,7 @@ type KernelObject struct {
 
 func (x *KernelObject) Reset() {
 	*x = KernelObject{}
-	mi := &file_heddle_proto_msgTypes[6]
+	mi := &file_heddle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +1139,7 @@ func (x *KernelObject) String() string {
 func (*KernelObject) ProtoMessage() {}
 
 func (x *KernelObject) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[6]
+	mi := &file_heddle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +1152,7 @@ func (x *KernelObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelObject.ProtoReflect.Descriptor instead.
 func (*KernelObject) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{6}
+	return file_heddle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *KernelObject) GetWanted() string {
@@ -559,7 +1194,7 @@ type SidCounters struct {
 
 func (x *SidCounters) Reset() {
 	*x = SidCounters{}
-	mi := &file_heddle_proto_msgTypes[7]
+	mi := &file_heddle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +1206,7 @@ func (x *SidCounters) String() string {
 func (*SidCounters) ProtoMessage() {}
 
 func (x *SidCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[7]
+	mi := &file_heddle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +1219,7 @@ func (x *SidCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SidCounters.ProtoReflect.Descriptor instead.
 func (*SidCounters) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{7}
+	return file_heddle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SidCounters) GetPackets() uint64 {
@@ -633,7 +1268,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_heddle_proto_msgTypes[8]
+	mi := &file_heddle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +1280,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[8]
+	mi := &file_heddle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +1293,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{8}
+	return file_heddle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PingRequest) GetSegments() []string {
@@ -723,7 +1358,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_heddle_proto_msgTypes[9]
+	mi := &file_heddle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1370,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[9]
+	mi := &file_heddle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1383,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{9}
+	return file_heddle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PingResponse) GetSource() string {
@@ -794,7 +1429,7 @@ type PingHop struct {
 
 func (x *PingHop) Reset() {
 	*x = PingHop{}
-	mi := &file_heddle_proto_msgTypes[10]
+	mi := &file_heddle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1441,7 @@ func (x *PingHop) String() string {
 func (*PingHop) ProtoMessage() {}
 
 func (x *PingHop) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[10]
+	mi := &file_heddle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1454,7 @@ func (x *PingHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingHop.ProtoReflect.Descriptor instead.
 func (*PingHop) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{10}
+	return file_heddle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PingHop) GetSegment() string {
@@ -882,13 +1517,59 @@ var File_heddle_proto protoreflect.FileDescriptor
 
 const file_heddle_proto_rawDesc = "" +
 	"\n" +
-	"\fheddle.proto\x12\theddle.v1\x1a0github.com/openconfig/gnmi/proto/gnmi/gnmi.proto\"1\n" +
-	"\vPlanRequest\x12\"\n" +
-	"\x03set\x18\x01 \x01(\v2\x10.gnmi.SetRequestR\x03set\"~\n" +
+	"\fheddle.proto\x12\theddle.v1\x1a0github.com/openconfig/gnmi/proto/gnmi/gnmi.proto\"u\n" +
+	"\vPlanRequest\x12$\n" +
+	"\x03set\x18\x01 \x01(\v2\x10.gnmi.SetRequestH\x00R\x03set\x128\n" +
+	"\brollback\x18\x02 \x01(\v2\x1a.heddle.v1.RollbackRequestH\x00R\brollbackB\x06\n" +
+	"\x04what\"\xb5\x01\n" +
 	"\fPlanResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12'\n" +
 	"\x0fchanged_entries\x18\x02 \x01(\rR\x0echangedEntries\x12)\n" +
-	"\x05steps\x18\x03 \x03(\v2\x13.heddle.v1.PlanStepR\x05steps\"\xcc\x01\n" +
+	"\x05steps\x18\x03 \x03(\v2\x13.heddle.v1.PlanStepR\x05steps\x125\n" +
+	"\n" +
+	"difference\x18\x04 \x01(\v2\x15.heddle.v1.DifferenceR\n" +
+	"difference\"&\n" +
+	"\x0eHistoryRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\rR\x05limit\"~\n" +
+	"\x0fHistoryResponse\x12+\n" +
+	"\acommits\x18\x01 \x03(\v2\x11.heddle.v1.CommitR\acommits\x12>\n" +
+	"\vunconfirmed\x18\x02 \x01(\v2\x1c.heddle.v1.UnconfirmedCommitR\vunconfirmed\"\xf1\x01\n" +
+	"\x06Commit\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\x12\x18\n" +
+	"\arequest\x18\x05 \x01(\tR\arequest\x12*\n" +
+	"\x11commit_confirm_id\x18\x06 \x01(\tR\x0fcommitConfirmId\x12'\n" +
+	"\x0fchanged_entries\x18\a \x01(\rR\x0echangedEntries\x12\x1c\n" +
+	"\treachable\x18\b \x01(\bR\treachable\"k\n" +
+	"\x11UnconfirmedCommit\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\x04R\x06before\x12\x12\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\"1\n" +
+	"\vDiffRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\"E\n" +
+	"\fDiffResponse\x125\n" +
+	"\n" +
+	"difference\x18\x01 \x01(\v2\x15.heddle.v1.DifferenceR\n" +
+	"difference\"O\n" +
+	"\n" +
+	"Difference\x12-\n" +
+	"\x06leaves\x18\x01 \x03(\v2\x15.heddle.v1.LeafChangeR\x06leaves\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\x04R\x04more\"N\n" +
+	"\n" +
+	"LeafChange\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\"-\n" +
+	"\x0fRollbackRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"k\n" +
+	"\x10RollbackResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12'\n" +
+	"\x0fchanged_entries\x18\x03 \x01(\rR\x0echangedEntries\"\xcc\x01\n" +
 	"\bPlanStep\x122\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x1a.heddle.v1.PlanStep.ActionR\x06action\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x12\n" +
@@ -947,9 +1628,12 @@ const file_heddle_proto_rawDesc = "" +
 	"\x06avg_ns\x18\x05 \x01(\x04R\x05avgNs\x12\x15\n" +
 	"\x06max_ns\x18\x06 \x01(\x04R\x05maxNs\x12\x16\n" +
 	"\x06unable\x18\a \x01(\tR\x06unable\x12\x12\n" +
-	"\x04hint\x18\b \x01(\tR\x04hint2\xbc\x01\n" +
+	"\x04hint\x18\b \x01(\tR\x04hint2\xfc\x02\n" +
 	"\x06Heddle\x127\n" +
 	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponse\x12@\n" +
+	"\aHistory\x12\x19.heddle.v1.HistoryRequest\x1a\x1a.heddle.v1.HistoryResponse\x127\n" +
+	"\x04Diff\x12\x16.heddle.v1.DiffRequest\x1a\x17.heddle.v1.DiffResponse\x12C\n" +
+	"\bRollback\x12\x1a.heddle.v1.RollbackRequest\x1a\x1b.heddle.v1.RollbackResponse\x12@\n" +
 	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponse\x127\n" +
 	"\x04Ping\x12\x16.heddle.v1.PingRequest\x1a\x17.heddle.v1.PingResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
 
@@ -966,41 +1650,63 @@ func file_heddle_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_heddle_proto_goTypes = []any{
-	(PlanStep_Action)(0),    // 0: heddle.v1.PlanStep.Action
-	(*PlanRequest)(nil),     // 1: heddle.v1.PlanRequest
-	(*PlanResponse)(nil),    // 2: heddle.v1.PlanResponse
-	(*PlanStep)(nil),        // 3: heddle.v1.PlanStep
-	(*ExplainRequest)(nil),  // 4: heddle.v1.ExplainRequest
-	(*StaticRoute)(nil),     // 5: heddle.v1.StaticRoute
-	(*ExplainResponse)(nil), // 6: heddle.v1.ExplainResponse
-	(*KernelObject)(nil),    // 7: heddle.v1.KernelObject
-	(*SidCounters)(nil),     // 8: heddle.v1.SidCounters
-	(*PingRequest)(nil),     // 9: heddle.v1.PingRequest
-	(*PingResponse)(nil),    // 10: heddle.v1.PingResponse
-	(*PingHop)(nil),         // 11: heddle.v1.PingHop
-	(*gnmi.SetRequest)(nil), // 12: gnmi.SetRequest
+	(PlanStep_Action)(0),      // 0: heddle.v1.PlanStep.Action
+	(*PlanRequest)(nil),       // 1: heddle.v1.PlanRequest
+	(*PlanResponse)(nil),      // 2: heddle.v1.PlanResponse
+	(*HistoryRequest)(nil),    // 3: heddle.v1.HistoryRequest
+	(*HistoryResponse)(nil),   // 4: heddle.v1.HistoryResponse
+	(*Commit)(nil),            // 5: heddle.v1.Commit
+	(*UnconfirmedCommit)(nil), // 6: heddle.v1.UnconfirmedCommit
+	(*DiffRequest)(nil),       // 7: heddle.v1.DiffRequest
+	(*DiffResponse)(nil),      // 8: heddle.v1.DiffResponse
+	(*Difference)(nil),        // 9: heddle.v1.Difference
+	(*LeafChange)(nil),        // 10: heddle.v1.LeafChange
+	(*RollbackRequest)(nil),   // 11: heddle.v1.RollbackRequest
+	(*RollbackResponse)(nil),  // 12: heddle.v1.RollbackResponse
+	(*PlanStep)(nil),          // 13: heddle.v1.PlanStep
+	(*ExplainRequest)(nil),    // 14: heddle.v1.ExplainRequest
+	(*StaticRoute)(nil),       // 15: heddle.v1.StaticRoute
+	(*ExplainResponse)(nil),   // 16: heddle.v1.ExplainResponse
+	(*KernelObject)(nil),      // 17: heddle.v1.KernelObject
+	(*SidCounters)(nil),       // 18: heddle.v1.SidCounters
+	(*PingRequest)(nil),       // 19: heddle.v1.PingRequest
+	(*PingResponse)(nil),      // 20: heddle.v1.PingResponse
+	(*PingHop)(nil),           // 21: heddle.v1.PingHop
+	(*gnmi.SetRequest)(nil),   // 22: gnmi.SetRequest
 }
 var file_heddle_proto_depIdxs = []int32{
-	12, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
-	3,  // 1: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
-	0,  // 2: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
-	5,  // 3: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
-	7,  // 4: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
-	8,  // 5: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
-	11, // 6: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
-	1,  // 7: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
-	4,  // 8: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
-	9,  // 9: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
-	2,  // 10: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
-	6,  // 11: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
-	10, // 12: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	22, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
+	11, // 1: heddle.v1.PlanRequest.rollback:type_name -> heddle.v1.RollbackRequest
+	13, // 2: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
+	9,  // 3: heddle.v1.PlanResponse.difference:type_name -> heddle.v1.Difference
+	5,  // 4: heddle.v1.HistoryResponse.commits:type_name -> heddle.v1.Commit
+	6,  // 5: heddle.v1.HistoryResponse.unconfirmed:type_name -> heddle.v1.UnconfirmedCommit
+	9,  // 6: heddle.v1.DiffResponse.difference:type_name -> heddle.v1.Difference
+	10, // 7: heddle.v1.Difference.leaves:type_name -> heddle.v1.LeafChange
+	0,  // 8: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
+	15, // 9: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
+	17, // 10: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
+	18, // 11: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
+	21, // 12: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
+	1,  // 13: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
+	3,  // 14: heddle.v1.Heddle.History:input_type -> heddle.v1.HistoryRequest
+	7,  // 15: heddle.v1.Heddle.Diff:input_type -> heddle.v1.DiffRequest
+	11, // 16: heddle.v1.Heddle.Rollback:input_type -> heddle.v1.RollbackRequest
+	14, // 17: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
+	19, // 18: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
+	2,  // 19: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
+	4,  // 20: heddle.v1.Heddle.History:output_type -> heddle.v1.HistoryResponse
+	8,  // 21: heddle.v1.Heddle.Diff:output_type -> heddle.v1.DiffResponse
+	12, // 22: heddle.v1.Heddle.Rollback:output_type -> heddle.v1.RollbackResponse
+	16, // 23: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
+	20, // 24: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_heddle_proto_init() }
@@ -1008,7 +1714,11 @@ func file_heddle_proto_init() {
 	if File_heddle_proto != nil {
 		return
 	}
-	file_heddle_proto_msgTypes[3].OneofWrappers = []any{
+	file_heddle_proto_msgTypes[0].OneofWrappers = []any{
+		(*PlanRequest_Set)(nil),
+		(*PlanRequest_Rollback)(nil),
+	}
+	file_heddle_proto_msgTypes[13].OneofWrappers = []any{
 		(*ExplainRequest_Sid)(nil),
 		(*ExplainRequest_Route)(nil),
 	}
@@ -1018,7 +1728,7 @@ func file_heddle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_proto_rawDesc), len(file_heddle_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

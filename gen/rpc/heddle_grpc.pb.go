@@ -21,9 +21,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Heddle_Plan_FullMethodName    = "/heddle.v1.Heddle/Plan"
-	Heddle_Explain_FullMethodName = "/heddle.v1.Heddle/Explain"
-	Heddle_Ping_FullMethodName    = "/heddle.v1.Heddle/Ping"
+	Heddle_Plan_FullMethodName     = "/heddle.v1.Heddle/Plan"
+	Heddle_History_FullMethodName  = "/heddle.v1.Heddle/History"
+	Heddle_Diff_FullMethodName     = "/heddle.v1.Heddle/Diff"
+	Heddle_Rollback_FullMethodName = "/heddle.v1.Heddle/Rollback"
+	Heddle_Explain_FullMethodName  = "/heddle.v1.Heddle/Explain"
+	Heddle_Ping_FullMethodName     = "/heddle.v1.Heddle/Ping"
 )
 
 // HeddleClient is the client API for Heddle service.
@@ -33,6 +36,15 @@ type HeddleClient interface {
 	// Plan tells what a gNMI Set would do to the kernel, and does nothing. The request
 	// is checked as a Set is, with the same errors.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// History lists the last commits, the newest first.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Diff tells what differs between the configurations after two commits. NOT_FOUND:
+	// there was no such commit; FAILED_PRECONDITION: what it changed is not kept any
+	// more.
+	Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (*DiffResponse, error)
+	// Rollback makes the configuration after a commit the running one again. It is a
+	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
+	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
@@ -55,6 +67,36 @@ func (c *heddleClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.C
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PlanResponse)
 	err := c.cc.Invoke(ctx, Heddle_Plan_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *heddleClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, Heddle_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *heddleClient) Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (*DiffResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiffResponse)
+	err := c.cc.Invoke(ctx, Heddle_Diff_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *heddleClient) Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RollbackResponse)
+	err := c.cc.Invoke(ctx, Heddle_Rollback_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +130,15 @@ type HeddleServer interface {
 	// Plan tells what a gNMI Set would do to the kernel, and does nothing. The request
 	// is checked as a Set is, with the same errors.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// History lists the last commits, the newest first.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Diff tells what differs between the configurations after two commits. NOT_FOUND:
+	// there was no such commit; FAILED_PRECONDITION: what it changed is not kept any
+	// more.
+	Diff(context.Context, *DiffRequest) (*DiffResponse, error)
+	// Rollback makes the configuration after a commit the running one again. It is a
+	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
+	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
@@ -108,6 +159,15 @@ type UnimplementedHeddleServer struct{}
 
 func (UnimplementedHeddleServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedHeddleServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedHeddleServer) Diff(context.Context, *DiffRequest) (*DiffResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Diff not implemented")
+}
+func (UnimplementedHeddleServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
 }
 func (UnimplementedHeddleServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
@@ -150,6 +210,60 @@ func _Heddle_Plan_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(HeddleServer).Plan(ctx, req.(*PlanRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Heddle_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Heddle_Diff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiffRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Diff(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Diff_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Diff(ctx, req.(*DiffRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Heddle_Rollback_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Rollback(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Rollback_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Rollback(ctx, req.(*RollbackRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -200,6 +314,18 @@ var Heddle_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _Heddle_Plan_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _Heddle_History_Handler,
+		},
+		{
+			MethodName: "Diff",
+			Handler:    _Heddle_Diff_Handler,
+		},
+		{
+			MethodName: "Rollback",
+			Handler:    _Heddle_Rollback_Handler,
 		},
 		{
 			MethodName: "Explain",

@@ -32,10 +32,20 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
   heddle set [--delete PATH] [--replace PATH=VALUE] [--update PATH=VALUE] ...
         change the configuration, all of it or nothing. VALUE is JSON
         (true, 5, "text", {"config": {...}}), the name of a file with JSON,
-        or - for standard input
+        or - for standard input.
+        --confirm-within 5m: what was before comes back after that time, unless
+        you say heddle confirm ID (--id chooses it)
+  heddle confirm ID | confirm --later 10m ID | cancel ID
+        keep that commit, give it more time, or have back what was before
   heddle plan [--delete PATH] [--replace PATH=VALUE] [--update PATH=VALUE] ...
         what such a set would do to the kernel, as commands of iproute2 and
-        sysctl, checked like a set; nothing is changed
+        sysctl, checked like a set; nothing is changed. --diff: what would change
+        in the configuration, too; --rollback REVISION plans that
+  heddle history [--limit 20]
+  heddle diff [REVISION [REVISION]]
+  heddle rollback REVISION
+        the last commits; what differs between two (the last one and the one before);
+        the configuration of one again
   heddle explain sid ADDRESS
   heddle explain route PREFIX [INSTANCE]
         what is configured, what the kernel holds, and what it does with packets
@@ -107,7 +117,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, plan, explain, ping, trace, watch, drift, capabilities or password; --help tells more")
+		return wrongUsage("no command: use get, set, plan, confirm, cancel, history, diff, rollback, explain, ping, trace, watch, drift, capabilities or password; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -117,6 +127,14 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.set(ctx)
 	case "plan":
 		return c.plan(ctx)
+	case "history":
+		return c.history(ctx)
+	case "diff":
+		return c.diff(ctx)
+	case "rollback":
+		return c.rollback(ctx)
+	case "confirm", "cancel":
+		return c.conclude(ctx, rest[0])
 	case "explain":
 		return c.explain(ctx)
 	case "ping", "trace":
@@ -132,7 +150,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, plan, explain, ping, trace, watch, drift, capabilities or password", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, confirm, cancel, history, diff, rollback, explain, ping, trace, watch, drift, capabilities or password", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"heddle/agent/access"
 	"heddle/agent/datastore"
@@ -56,6 +57,9 @@ func open(t *testing.T, sc *schema.Schema) *datastore.Store {
 type planner struct{}
 
 func (planner) Plan(_ context.Context, req datastore.Request) (operation.Plan, error) {
+	if req.Rollback != nil {
+		return operation.Plan{Entries: int(*req.Rollback), Difference: change}, nil
+	}
 	if len(req.Edits) != 1 {
 		return operation.Plan{}, errors.New("one edit was asked for")
 	}
@@ -70,6 +74,33 @@ func (planner) Plan(_ context.Context, req datastore.Request) (operation.Plan, e
 		return operation.Plan{Entries: 1}, nil
 	}
 	return operation.Plan{}, nil
+}
+
+// change is what a plan to go back, and each comparison, answers with.
+var change = operation.Difference{Leaves: []operation.LeafChange{{Path: "/a", Before: "1", After: "2"}, {Path: "/b", After: `"x"`}, {Path: "/c", Before: "[3]"}}, More: 7}
+
+func (planner) History(limit int) (operation.History, error) {
+	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.Local)
+	h := operation.History{
+		Unconfirmed: &operation.Unconfirmed{ID: "x", Deadline: at, Before: 4},
+		Commits: []operation.Commit{
+			{Revision: 5, Time: at, User: "ann", Source: "gnmi", Request: "update /a", Confirm: "x", Entries: 1, Reachable: true},
+			{Revision: 4, Time: at, Source: "rollback", Entries: 2},
+		},
+	}
+	h.Commits = h.Commits[:min(limit, 2)]
+	return h, nil
+}
+
+func (planner) Diff(from, to uint64) (operation.Difference, error) {
+	if from != 4 || to != 5 {
+		return operation.Difference{}, &datastore.HistoryError{Revision: from, Reason: "is not kept"}
+	}
+	return change, nil
+}
+
+func (planner) Rollback(_ context.Context, req datastore.Request) (operation.Commit, error) {
+	return operation.Commit{Revision: 6, Entries: int(*req.Rollback)}, nil
 }
 
 func (planner) ExplainSID(_ context.Context, sid netip.Addr) (operation.Explanation, error) {
@@ -190,6 +221,30 @@ func TestCommands(t *testing.T) {
 		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "--user", "alice", "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
 		{name: "plan refused", args: []string{"--target", unix, "plan", "--update", "/interfaces/interface[name=a]/config/mtuu=1"}, code: 1, err: "NotFound: "},
 		{name: "nothing to plan", args: []string{"plan"}, code: 2, err: "nothing to plan: use --delete"},
+		{name: "plan to go back", args: []string{"--target", unix, "plan", "--diff", "--rollback", "1"},
+			out: "# - /a: 1\n# + /a: 2\n# + /b: \"x\"\n# - /c: [3]\n# and 7 more\n# 1 entry of the configuration would change, and nothing in the kernel\n"},
+		{name: "plan two things", args: []string{"plan", "--delete", "/a", "--rollback", "1"}, code: 2, err: "no other change"},
+		{name: "history", args: []string{"--target", unix, "history"}, out: "commit x waits to be confirmed until 2026-11-21 10:00:00; else revision 4 comes back\n" +
+			"     5  2026-11-21 10:00:00  gnmi      1 entry  ann  update /a  x\n     4  2026-11-21 10:00:00  rollback  2 entries  (cannot be had back)\n"},
+		{name: "diff", args: []string{"--target", unix, "diff"}, out: "- /a: 1\n+ /a: 2\n+ /b: \"x\"\n- /c: [3]\nand 7 more\n"},
+		{name: "diff of one", args: []string{"--target", unix, "diff", "4"}, out: "- /a: 1\n..."},
+		{name: "diff of two", args: []string{"--target", unix, "diff", "1", "2"}, code: 1, err: "FailedPrecondition: revision 1: is not kept"},
+		{name: "diff of words", args: []string{"diff", "yesterday"}, code: 2, err: "no revision"},
+		{name: "rollback", args: []string{"--target", unix, "rollback", "3"}, out: "revision 6 is revision 3 again, 3 entries changed\n"},
+		{name: "rollback to the same", args: []string{"--target", unix, "rollback", "0"}, out: "nothing to change: the configuration is that one\n"},
+		{name: "rollback to nothing", args: []string{"rollback"}, code: 2, err: "heddle history"},
+		{name: "set to be confirmed", args: []string{"--target", unix, "set", "--confirm-within", "1h", "--id", "x", "--update", `/interfaces/interface[name=a]/config/mtu=1401`},
+			out: "UPDATE /interfaces/interface[name=a]/config/mtu\ncommitted ..."},
+		{name: "set meanwhile", args: []string{"--target", unix, "set", "--delete", "/"}, code: 1, err: `commit "x" waits to be confirmed`},
+		{name: "confirm later", args: []string{"--target", unix, "confirm", "--later", "2h", "x"}},
+		{name: "confirm another", args: []string{"--target", unix, "confirm", "y"}, code: 1, err: `has another ID: "x"`},
+		{name: "cancel", args: []string{"--target", unix, "cancel", "x"}},
+		{name: "cancelled", args: []string{"--target", unix, "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1400\n"},
+		{name: "set to be confirmed again", args: []string{"--target", unix, "set", "--id", "x", "--update", `/interfaces/interface[name=a]/config/mtu=1401`},
+			out: "UPDATE /interfaces/interface[name=a]/config/mtu\ncommitted ..."},
+		{name: "confirm", args: []string{"--target", unix, "confirm", "x"}},
+		{name: "confirmed", args: []string{"--target", unix, "get", "/interfaces/interface[name=a]/config/mtu"}, out: "1401\n"},
+		{name: "confirm nothing", args: []string{"confirm"}, code: 2, err: "ID of the commit"},
 		{name: "explain a SID", args: []string{"--target", unix, "explain", "sid", "fc00::1"}, out: "configured  /sid\nprogrammed  yes\n" +
 			"kernel      sid\npacket      first\n            second\ncounted     1 packets, 2 octets, 3 errors\n"},
 		{name: "explain a route", args: []string{"--target", unix, "explain", "route", "fc00::/8", "red"}, out: "configured  redfc00::/8\nprogrammed  no: taken away\nkernel      nothing\nwanted      route\n"},

@@ -13,14 +13,29 @@ import (
 // plan shows what a Set would do to the kernel, as commands for a shell. What is
 // said about them is behind a #.
 func (c *command) plan(ctx context.Context) error {
-	set, err := c.setRequest(c.flags("plan"), "nothing to plan")
+	fs := c.flags("plan")
+	diff := fs.Bool("diff", false, "what would change in the configuration, too")
+	to := fs.Int64("rollback", -1, "REVISION")
+	set, err := c.setRequest(fs, "")
 	if err != nil {
 		return err
 	}
+	req := &hpb.PlanRequest{What: &hpb.PlanRequest_Set{Set: set}}
+	switch {
+	case *to >= 0 && !empty(set):
+		return wrongUsage("--rollback plans to go back, and takes no other change")
+	case *to >= 0:
+		req.What = &hpb.PlanRequest_Rollback{Rollback: &hpb.RollbackRequest{Revision: uint64(*to)}}
+	case empty(set):
+		return wrongUsage("nothing to plan: use --delete PATH, --replace PATH=VALUE, --update PATH=VALUE or --rollback REVISION")
+	}
 	return c.withConn(ctx, true, func(ctx context.Context, conn *grpc.ClientConn) error {
-		resp, err := hpb.NewHeddleClient(conn).Plan(ctx, &hpb.PlanRequest{Set: set})
+		resp, err := hpb.NewHeddleClient(conn).Plan(ctx, req)
 		if err != nil {
 			return err
+		}
+		if *diff {
+			c.printDifference(resp.GetDifference(), "# ")
 		}
 		c.printPlan(resp)
 		return nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,9 +16,18 @@ import (
 )
 
 func (c *command) set(ctx context.Context) error {
-	req, err := c.setRequest(c.flags("set"), "nothing to set")
+	fs := c.flags("set")
+	within := fs.Duration("confirm-within", 0, "")
+	id := fs.String("id", "", "")
+	req, err := c.setRequest(fs, "nothing to set")
 	if err != nil {
 		return err
+	}
+	if *within != 0 || *id != "" {
+		if *id == "" {
+			*id = rand.Text()
+		}
+		req.Extension = append(req.Extension, beginCommit(*id, *within))
 	}
 	return c.with(ctx, true, func(ctx context.Context, client gpb.GNMIClient) error {
 		resp, err := client.Set(ctx, req)
@@ -28,12 +38,20 @@ func (c *command) set(ctx context.Context) error {
 			fmt.Fprintf(c.Out, "%s %s\n", r.GetOp(), text(resp.GetPrefix(), r.GetPath()))
 		}
 		fmt.Fprintf(c.Out, "committed %s\n", time.Unix(0, resp.GetTimestamp()).Format(time.RFC3339Nano))
+		if len(req.GetExtension()) > 0 {
+			fmt.Fprintf(c.Out, "unless you say: heddle confirm %s\nwhat was before comes back\n", *id)
+		}
 		return nil
 	})
 }
 
+// empty reports whether a SetRequest asks for nothing.
+func empty(req *gpb.SetRequest) bool {
+	return len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) == 0
+}
+
 // setRequest reads a SetRequest from the command line; nothing is what is said of an
-// empty one.
+// empty one, which is none of "".
 func (c *command) setRequest(flags *flag.FlagSet, nothing string) (*gpb.SetRequest, error) {
 	req := &gpb.SetRequest{}
 	flags.Func("delete", "PATH", func(arg string) error {
@@ -58,7 +76,7 @@ func (c *command) setRequest(flags *flag.FlagSet, nothing string) (*gpb.SetReque
 	if len(rest) > 0 {
 		return nil, wrongUsage("unexpected argument %q: a change is --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", rest[0])
 	}
-	if len(req.GetDelete())+len(req.GetReplace())+len(req.GetUpdate()) == 0 {
+	if nothing != "" && empty(req) {
 		return nil, wrongUsage("%s: use --delete PATH, --replace PATH=VALUE or --update PATH=VALUE", nothing)
 	}
 	return req, nil
