@@ -94,7 +94,7 @@ func (d *doors) last() string { return d.listeners[len(d.listeners)-1].Addr().St
 func (a *Agent) serve(ctx context.Context, d doors) error {
 	srv, err := gnmi.New(gnmi.Config{
 		Schema: a.schema, Running: gnmi.Running(a.store), State: stateDataset{a.tel}, Refresher: refresher{a},
-		Store: a, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Guard: d.guard, Log: a.log,
+		Store: a, Past: a.store, Aliases: yang.Compatible(), Classify: classify, TLS: d.tls, Guard: d.guard, Log: a.log,
 	})
 	if err != nil {
 		return err

@@ -196,8 +196,8 @@ func (s *Store) Diff(from, to uint64) ([]schema.Change, error) {
 	return changes, err
 }
 
-// At is the configuration as it was at a time, and the time of the commit that made
-// it. Errors are *HistoryError.
+// At is the configuration as it was at a time; before the first commit it was empty.
+// Errors are *HistoryError.
 func (s *Store) At(ctx context.Context, t time.Time) (*Snapshot, error) {
 	if err := s.acquire(ctx); err != nil {
 		return nil, fmt.Errorf("look back: %w", err)
@@ -218,7 +218,7 @@ func (s *Store) At(ctx context.Context, t time.Time) (*Snapshot, error) {
 		}
 		made = r
 	}
-	if made.Revision == 0 {
+	if made.Revision == 0 && (len(recs) == 0 || recs[0].Revision > 1) {
 		return nil, &HistoryError{Reason: fmt.Sprintf("nothing is known of %s: heddle history says how far back it goes", t.UTC().Format(time.RFC3339Nano)), Never: true}
 	}
 	changes, err := s.back(now, made.Revision)
@@ -229,4 +229,64 @@ func (s *Store) At(ctx context.Context, t time.Time) (*Snapshot, error) {
 	b.apply(changes)
 	b.next.revision, b.next.time = made.Revision, made.Time
 	return b.next, nil
+}
+
+// maxBetween is how many changed entries Between returns at most.
+const maxBetween = 100_000
+
+// Between are the commits from one time on and before another one, in order, without
+// snapshots. Errors are *HistoryError.
+func (s *Store) Between(from, to time.Time) ([]Event, error) {
+	now := s.Snapshot()
+	heads, err := s.records(now.revision, math.MaxUint64)
+	if err != nil {
+		return nil, err
+	}
+	first := slices.IndexFunc(heads, func(r record) bool { return !r.Time.Before(from) && r.Time.Before(to) })
+	if first < 0 {
+		return nil, nil
+	}
+	entries := 0
+	var events []Event
+	for _, r := range heads[first:] {
+		if !r.Time.Before(to) {
+			break
+		}
+		if entries += r.Entries; entries > maxBetween {
+			return nil, &HistoryError{Revision: r.Revision, Reason: fmt.Sprintf("more than %d entries changed from %s up to it: ask for a shorter time", maxBetween, from.UTC().Format(time.RFC3339Nano))}
+		}
+		events = append(events, Event{Commit: r.commit()})
+	}
+	// Backwards: what an entry became is what it was before the next change.
+	later, err := s.fold(now, events[len(events)-1].Revision)
+	if err != nil {
+		return nil, err
+	}
+	recs, err := s.records(events[len(events)-1].Revision, events[0].Revision-1)
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range slices.Backward(events) {
+		at := slices.IndexFunc(recs, func(r record) bool { return r.Revision == e.Revision })
+		if at < 0 || recs[at].Lost {
+			return nil, &HistoryError{Revision: e.Revision, Reason: "what it changed is not kept any more"}
+		}
+		before := overlay{}
+		for _, b := range recs[at].before {
+			before[b.Path] = b
+		}
+		if events[i].Changes, err = s.difference(now, before, later); err != nil {
+			return nil, err
+		}
+		for path, b := range before {
+			later[path] = b
+		}
+	}
+	return events, nil
+}
+
+// fold is what entries were after a revision, where they have changed since.
+func (s *Store) fold(now *Snapshot, revision uint64) (overlay, error) {
+	o, _, err := s.overlays(now, revision, now.revision)
+	return o, err
 }

@@ -107,9 +107,14 @@ func TestHistoryOfATime(t *testing.T) {
 	if now, err := r.At(t.Context(), second.Time); err != nil || now != r.Snapshot() {
 		t.Errorf("now: %v", err)
 	}
-	var never *HistoryError
-	if _, err := r.At(t.Context(), first.Time.Add(-1)); !errors.As(err, &never) {
+	if nothing, err := r.At(t.Context(), first.Time.Add(-1)); err != nil || nothing.Len() != 0 {
 		t.Errorf("before the first commit: %v", err)
+	}
+	r.fs.put(journalName, nil)
+	r = start(t, r.fs.reboot(loseNothing), &kernel{})
+	var never *HistoryError
+	if _, err := r.At(t.Context(), first.Time); !errors.As(err, &never) || !never.Never {
+		t.Errorf("what is forgotten: %v", err)
 	}
 }
 

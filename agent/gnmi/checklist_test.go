@@ -150,8 +150,8 @@ func checklist() []line {
 		{48, "Commit confirmed", do(commitConfirmed, commitMistakes), "over a restart or `kill -9`, too, and when the kernel does not take it at once; from 1 ns to a year; a Set that does not begin a commit has no changes"},
 		{49, "Master arbitration", do(masterArbitration), "forgotten when the agent ends"},
 		{50, "Depth", do(depth), ""},
-		{51, "Config subscription", nil, ""},
-		{52, "History", nil, ""},
+		{51, "Config subscription", do(configSubscription), "sync_done for every commit, whatever its paths, with our revision as server_commit_id"},
+		{52, "History", do(pastSnapshot, pastRange, pastMistakes), "of the configuration; no history of state is kept"},
 
 		{53, "The first message of Subscribe is a SubscriptionList, the only one, and not empty", do(badSubscriptions("53")), ""},
 		{54, "A path without data yet stays open; not in the model is Unimplemented", do(badSubscriptions("54"), dataComesLater), ""},

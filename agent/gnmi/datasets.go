@@ -2,6 +2,7 @@ package gnmi
 
 import (
 	"context"
+	"strconv"
 
 	"heddle/agent/datastore"
 	"heddle/schema"
@@ -27,5 +28,6 @@ func (c commits) Next(ctx context.Context) (subscribe.Batch, error) {
 	if err != nil {
 		return subscribe.Batch{}, err
 	}
-	return subscribe.Batch{Time: e.Time, Changes: e.Changes, Tree: e.Snapshot, Lost: e.Resync}, nil
+	mark := &subscribe.Mark{ServerID: strconv.FormatUint(e.Revision, 10), ConfirmID: e.Confirm}
+	return subscribe.Batch{Time: e.Time, Changes: e.Changes, Tree: e.Snapshot, Mark: mark, Lost: e.Resync}, nil
 }

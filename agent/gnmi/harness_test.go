@@ -193,7 +193,7 @@ func start(t testing.TB, change func(*gnmi.Config) []net.Listener) *target {
 	tel, err := telemetry.New(telemetry.Config{Schema: sc, Kernel: tg.kernel, Intent: noIntent{}, Actual: noActual{}, System: telemetry.System{Hostname: "r1"}})
 	must(t, err)
 	cfg := gnmi.Config{
-		Schema: sc, Running: gnmi.Running(tg.store), State: stateData{tel}, Refresher: tel, Store: tg.store,
+		Schema: sc, Running: gnmi.Running(tg.store), State: stateData{tel}, Refresher: tel, Store: tg.store, Past: tg.store,
 		Aliases: yang.Compatible(), MinSample: 5 * time.Millisecond,
 	}
 	tg.sock = filepath.Join(tg.dir, "gnmi.sock")

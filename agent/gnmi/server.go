@@ -42,6 +42,8 @@ type Config struct {
 	// Refresher brings counters up to date before they are read; may be nil.
 	Refresher subscribe.Refresher
 	Store     Committer
+	// Past is for those who ask for the configuration of the past; nil: there is none.
+	Past Past
 
 	// Aliases maps our modules to public ones that use_models may name instead,
 	// as yang.Compatible does.

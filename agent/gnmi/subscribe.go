@@ -7,6 +7,7 @@ import (
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 
 	"heddle/telemetry/subscribe"
 )
@@ -20,7 +21,7 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if err != nil {
 		return err
 	}
-	ext, err := readExtensions("Subscribe", first.GetExtension(), extDepth)
+	ext, err := readExtensions("Subscribe", first.GetExtension(), extDepth|extHistory|extConfigSubscription)
 	if err != nil {
 		return err
 	}
@@ -32,8 +33,14 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 	if err != nil {
 		return err
 	}
-	req.Depth = ext.depth
 	ctx, sink := stream.Context(), &sink{stream: stream}
+	req.Depth = ext.depth
+	if ext.has&extConfigSubscription != 0 {
+		req.ConfigOnly, req.Done = true, sink.done
+	}
+	if ext.has&extHistory != 0 {
+		return s.past(ctx, list.GetMode(), req, ext, sink)
+	}
 	switch list.GetMode() {
 	case gpb.SubscriptionList_ONCE:
 		return s.ended(s.engine.Once(ctx, req, sink))
@@ -182,4 +189,11 @@ func (k *sink) Send(n *gpb.Notification) error {
 
 func (k *sink) Sync() error {
 	return k.stream.Send(&gpb.SubscribeResponse{Response: &gpb.SubscribeResponse_SyncResponse{SyncResponse: true}})
+}
+
+// done says that the changes of a commit have been sent.
+func (k *sink) done(m subscribe.Mark) error {
+	done := &gnmi_ext.ConfigSubscriptionSyncDone{CommitConfirmId: m.ConfirmID, ServerCommitId: m.ServerID, Done: true}
+	return k.stream.Send(&gpb.SubscribeResponse{Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_ConfigSubscription{
+		ConfigSubscription: &gnmi_ext.ConfigSubscription{Action: &gnmi_ext.ConfigSubscription_SyncDone{SyncDone: done}}}}}})
 }

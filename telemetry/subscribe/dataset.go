@@ -15,9 +15,17 @@ type Batch struct {
 	Changes []schema.Change
 	// Tree is the dataset after the changes.
 	Tree schema.Tree
+	// Mark names the commit that it is, nil if it is none.
+	Mark *Mark
 	// Lost is set when batches were dropped because the reader was too slow:
 	// Changes is then to be found by comparing Tree with the tree before.
 	Lost bool
+}
+
+// Mark names a commit.
+type Mark struct {
+	ServerID  string // that the agent gave it
+	ConfirmID string // that the client gave it, of one that has to be confirmed
 }
 
 // Feed hands out the batches of a dataset in order. Next waits for one; it fails
@@ -75,6 +83,11 @@ type Request struct {
 	UpdatesOnly bool
 	// Depth, if not 0, leaves out leaves that are more than so many levels below
 	// their path.
-	Depth   int
+	Depth int
+	// ConfigOnly leaves out state.
+	ConfigOnly bool
+	// Done, if not nil, is told of every commit after Sync, when what it changed has
+	// been sent. Who is much too slow is told of the latest ones.
+	Done    func(Mark) error
 	Encoder Encoder
 }

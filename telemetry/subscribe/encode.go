@@ -88,9 +88,9 @@ type plan struct {
 	// counters are the leaves that TargetDefined samples: state in a container
 	// "counters".
 	counters map[*schema.Node]bool
-	// hasState, hasCounter and hasOther are about what is at or under a node: other
+	// hasConfig, hasState, hasCounter and hasOther are about what is at or under a node: other
 	// is every leaf that is no counter.
-	hasState, hasCounter, hasOther map[*schema.Node]bool
+	hasConfig, hasState, hasCounter, hasOther map[*schema.Node]bool
 }
 
 func newPlan(s *schema.Schema) *plan {
@@ -98,6 +98,7 @@ func newPlan(s *schema.Schema) *plan {
 		relative:   map[*schema.Node]*gnmi.Path{},
 		together:   map[*schema.Node]*schema.Node{},
 		counters:   map[*schema.Node]bool{},
+		hasConfig:  map[*schema.Node]bool{},
 		hasState:   map[*schema.Node]bool{},
 		hasCounter: map[*schema.Node]bool{},
 		hasOther:   map[*schema.Node]bool{},
@@ -117,6 +118,9 @@ func (p *plan) onlyCounters(n *schema.Node) bool { return p.hasCounter[n] && !p.
 
 func (p *plan) leaf(n *schema.Node) {
 	p.together[n] = n
+	for m := n; m != nil && n.Config; m = m.Parent {
+		p.hasConfig[m] = true
+	}
 	for m := n; m != nil && !n.Config; m = m.Parent {
 		p.hasState[m] = true
 		p.counters[n] = p.counters[n] || m.Name == "counters"

@@ -108,13 +108,31 @@ func (e *Engine) Once(ctx context.Context, req Request, sink Sink) error {
 	}
 	w := &writer{Encoder: req.Encoder, schema: e.opts.Schema, plan: e.plan}
 	var trees [numSources]schema.Tree
-	for i, s := range e.sources {
+	for i, s := range e.sourcesOf(req) {
 		trees[i] = s.data.Snapshot()
 	}
 	if err := send(sink, w, sel, trees, time.Now(), everything); err != nil {
 		return err
 	}
 	return sink.Sync()
+}
+
+// sourcesOf are those that a request wants.
+func (e *Engine) sourcesOf(req Request) []*source {
+	if req.ConfigOnly {
+		return e.sources[:1]
+	}
+	return e.sources[:]
+}
+
+// HasConfig reports whether there is configuration at or under one of the paths.
+func (e *Engine) HasConfig(paths []schema.Path) bool {
+	for _, p := range paths {
+		if e.plan.hasConfig[e.pattern(p).last] {
+			return true
+		}
+	}
+	return false
 }
 
 // Collect returns what one path holds in the given trees, leaf by leaf, for a
@@ -212,6 +230,9 @@ func everything(*pattern, *schema.Node) bool { return true }
 // send sends what the trees hold of a selection.
 func send(sink Sink, w *writer, sel *selection, trees [numSources]schema.Tree, at time.Time, want func(*pattern, *schema.Node) bool) error {
 	for _, t := range trees {
+		if t == nil {
+			continue
+		}
 		err := sel.scan(t, func(k schema.EntryKey, entry schema.GoStruct, hits []*pattern) error {
 			if n := w.values(k, nil, entry, at, hits, want); n != nil {
 				return sink.Send(n)

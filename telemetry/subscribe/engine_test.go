@@ -186,7 +186,7 @@ func TestQueueIsBounded(t *testing.T) {
 	must(t, err)
 	sub.patterns = e.patterns(Request{Subscriptions: []Subscription{{Paths: paths, Mode: OnChange}}}, func(p *pattern, _ Subscription) { p.sub = sub })
 	src := e.sources[0]
-	src.join(sub)
+	src.join(sub, false)
 	for i := range 5000 {
 		old := d.Snapshot()
 		d.set(t, fmt.Sprintf("/interfaces/interface[name=e%d]/config/mtu := %d", i%50, 1000+i))

@@ -21,7 +21,11 @@ type subscriber struct {
 	waiting map[itemKey]*item
 	first   *item // oldest
 	last    *item
+	marks   int // how many are among them
 }
+
+// maxMarks is how many commits a subscriber is told of that it did not wait for.
+const maxMarks = 4096
 
 type itemKey struct {
 	source int
@@ -31,6 +35,7 @@ type itemKey struct {
 // item is what happened to one entry since the subscriber was told of it.
 type item struct {
 	itemKey
+	mark     *Mark // instead of all below: a commit is through
 	next     *item
 	old, now schema.GoStruct // what the subscriber knows, what is
 	at       time.Time       // of the latest change
@@ -57,6 +62,23 @@ func (s *subscriber) file(source int, c schema.Change, at time.Time, patterns []
 	}
 	it := &item{itemKey: key, old: c.Old, now: c.New, at: at, patterns: slices.Clone(patterns)}
 	s.waiting[key] = it
+	s.add(it)
+}
+
+// mark puts the end of a commit into the queue.
+func (s *subscriber) mark(m *Mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.marks >= maxMarks && s.last.mark != nil {
+		s.last.mark = m // between others there is an entry: they are bounded, too
+		return
+	}
+	s.marks++
+	s.add(&item{mark: m})
+}
+
+// add needs s.mu.
+func (s *subscriber) add(it *item) {
 	if s.last == nil {
 		s.first = it
 	} else {
@@ -95,6 +117,10 @@ func (s *subscriber) pop() *item {
 	s.first = it.next
 	if s.first == nil {
 		s.last = nil
+	}
+	if it.mark != nil {
+		s.marks--
+		return it
 	}
 	delete(s.waiting, it.itemKey)
 	return it

@@ -26,12 +26,13 @@ type source struct {
 	mu      sync.Mutex // guards all below, and orders deliveries
 	tree    schema.Tree
 	index   index
+	marked  map[*subscriber]bool // who is told of commits
 	waiters map[schema.Tree][]chan struct{}
 	stopped bool
 }
 
 func newSource(id int, sc *schema.Schema, data Dataset) *source {
-	s := &source{id: id, data: data, index: newIndex(sc), waiters: map[schema.Tree][]chan struct{}{}}
+	s := &source{id: id, data: data, index: newIndex(sc), marked: map[*subscriber]bool{}, waiters: map[schema.Tree][]chan struct{}{}}
 	s.tree, s.feed = data.Watch()
 	return s
 }
@@ -87,6 +88,11 @@ func (s *source) deliver(b Batch) {
 			sub.hits[s.id] = sub.hits[s.id][:0]
 		}
 		subs = subs[:0]
+	}
+	if b.Mark != nil {
+		for sub := range s.marked {
+			sub.mark(b.Mark)
+		}
 	}
 	s.tree = b.Tree
 	if b.Lost {
@@ -150,9 +156,12 @@ func (s *source) forget(t schema.Tree, c chan struct{}) {
 
 // join files a subscriber's patterns and returns the tree from which on it will
 // be told of changes.
-func (s *source) join(sub *subscriber) schema.Tree {
+func (s *source) join(sub *subscriber, marked bool) schema.Tree {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if marked {
+		s.marked[sub] = true
+	}
 	for _, p := range sub.patterns {
 		s.index.add(p)
 	}
@@ -162,6 +171,7 @@ func (s *source) join(sub *subscriber) schema.Tree {
 func (s *source) leave(sub *subscriber) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.marked, sub)
 	for _, p := range sub.patterns {
 		s.index.remove(p)
 	}

@@ -14,6 +14,8 @@ type stream struct {
 	writer   *writer
 	sub      *subscriber
 	samplers []*sampler
+	sources  []*source
+	done     func(Mark) error // nil: nobody wants to know
 	// floor is the time of the latest values that were read from a tree. A
 	// change that was under way then may bear an earlier time, and collectors
 	// drop what looks older than what they have.
@@ -48,10 +50,12 @@ func (e *Engine) Stream(ctx context.Context, req Request, sink Sink) error {
 	}
 	sub := &subscriber{schema: e.opts.Schema, wake: make(chan struct{}, 1), waiting: map[itemKey]*item{}}
 	st := &stream{
-		engine: e,
-		sink:   sink,
-		writer: &writer{Encoder: req.Encoder, schema: e.opts.Schema, plan: e.plan},
-		sub:    sub,
+		engine:  e,
+		sink:    sink,
+		writer:  &writer{Encoder: req.Encoder, schema: e.opts.Schema, plan: e.plan},
+		sub:     sub,
+		sources: e.sourcesOf(req),
+		done:    req.Done,
 	}
 	sub.patterns = e.patterns(req, func(p *pattern, _ Subscription) { p.sub = sub })
 	st.addSamplers(req)
@@ -60,14 +64,14 @@ func (e *Engine) Stream(ctx context.Context, req Request, sink Sink) error {
 			return err
 		}
 	}
-	for _, s := range e.sources {
+	for _, s := range st.sources {
 		if err := s.catchUp(ctx); err != nil {
 			return err
 		}
 	}
 	var trees [numSources]schema.Tree
-	for i, s := range e.sources {
-		trees[i] = s.join(sub)
+	for i, s := range st.sources {
+		trees[i] = s.join(sub, req.Done != nil)
 		defer s.leave(sub)
 	}
 	now := time.Now()
@@ -204,7 +208,7 @@ func (st *stream) sample(ctx context.Context, sm *sampler) error {
 			return err
 		}
 	}
-	for _, s := range st.engine.sources {
+	for _, s := range st.sources {
 		if err := s.catchUp(ctx); err != nil {
 			return err
 		}
@@ -216,7 +220,7 @@ func (st *stream) sample(ctx context.Context, sm *sampler) error {
 		full = true
 		sm.nextBeat = now.Add(sm.beat)
 	}
-	for i, s := range st.engine.sources {
+	for i, s := range st.sources {
 		// The tree is where this subscriber's queue stands: what is still in
 		// the queue is older than what the sample says, or the same.
 		tree, last := s.current(), sm.last[i]
@@ -244,6 +248,9 @@ func (st *stream) sample(ctx context.Context, sm *sampler) error {
 }
 
 func (st *stream) sendItem(it *item) error {
+	if it.mark != nil {
+		return st.done(*it.mark)
+	}
 	if it.at.Before(st.floor) {
 		it.at = st.floor
 	}
