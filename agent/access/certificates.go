@@ -33,7 +33,6 @@ type Certificates struct {
 
 	watch   watched
 	mu      sync.Mutex // orders replacements
-	trying  bool       // certz has the word, not the files
 	current atomic.Pointer[material]
 }
 
@@ -96,7 +95,7 @@ func (c *Certificates) Any() bool { return c != nil && c.current.Load().pool != 
 func (c *Certificates) look(force bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.trying || !c.watch.changed() && !force {
+	if !c.watch.changed() && !force {
 		return false
 	}
 	text, err := c.files.read()

@@ -23,6 +23,7 @@ type Config struct {
 	Passwords    *Passwords
 	Roles        *Roles
 	Certificates *Certificates
+	Paths        *PathPolicies
 	Limits       Limits
 	Log          *slog.Logger // nil: discard
 }
@@ -74,13 +75,17 @@ func (g *Guard) sources() []source {
 	if g.cfg.Roles != nil {
 		all = append(all, g.cfg.Roles)
 	}
+	if g.cfg.Paths != nil {
+		all = append(all, g.cfg.Paths)
+	}
 	return all
 }
 
 // call is an RPC that was admitted.
 type call struct {
 	who     Identity
-	hash    string // of the password
+	hash    string                     // of the password
+	policy  atomic.Pointer[PathPolicy] // of paths, that it goes by
 	method  string
 	session *Session
 	ctx     context.Context
@@ -342,12 +347,23 @@ func (g *Guard) review() {
 			err = status.Error(codes.Unauthenticated, "the certificate of the client is not accepted any more")
 		case c.who.Method == ByPassword && g.cfg.Passwords.hash(c.who.Name) != c.hash:
 			err = status.Error(codes.Unauthenticated, "the password is not that of the user any more")
+		case err == nil && c.method == methodSubscribe && g.stale(c):
+			err = status.Error(codes.Aborted, "the policy of paths is another one: subscribe again")
 		}
 		if err != nil {
 			g.refusal.note(c, c.session.remote(), err)
 			c.end(err)
 		}
 	}
+}
+
+// stale reports whether a subscription goes by a policy that is not that any more.
+func (g *Guard) stale(c *call) bool {
+	if c.who.Owner || g.cfg.Paths == nil {
+		return false
+	}
+	now, _ := g.cfg.Paths.Active()
+	return c.policy.Load() != now
 }
 
 // refusals writes those that were refused to the log, not more than a few in a

@@ -205,6 +205,16 @@ type Request struct {
 	Rollback *uint64
 	// Confirm, if not nil, has to do with commits that have to be confirmed.
 	Confirm *Confirm
+	// Authority says what of it may be done; nil: everything.
+	Authority Authority
+}
+
+// Authority says what a request may change. Its errors are passed on as they are.
+type Authority interface {
+	// Asked is about what is asked for, whether or not it makes a difference.
+	Asked(edits []schema.Edit) error
+	// Changed is about all that would become different, however it was asked for.
+	Changed(changes []schema.Change) error
 }
 
 // nothing reports whether a request asks for nothing.
@@ -331,8 +341,18 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	if err != nil {
 		return old, nil, nil, err
 	}
+	if req.Authority != nil {
+		if err := req.Authority.Asked(req.Edits); err != nil {
+			return old, nil, nil, err
+		}
+	}
 	if changes, err = s.wanted(old, req); err != nil {
 		return old, nil, nil, err
+	}
+	if req.Authority != nil {
+		if err := req.Authority.Changed(changes); err != nil {
+			return old, nil, nil, err
+		}
 	}
 	if len(changes) == 0 && !whole {
 		return old, nil, nil, nil

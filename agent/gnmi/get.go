@@ -45,6 +45,11 @@ type reading struct {
 // look takes the trees as they are now.
 func (r *reading) look() {
 	r.trees = []schema.Tree{r.server.cfg.Running.Snapshot(), r.server.cfg.State.Snapshot()}
+	for i, t := range r.trees {
+		if r.enc.View != nil {
+			r.trees[i] = r.server.schema.Through(t, r.enc.View)
+		}
+	}
 }
 
 // drop gives up a draft that was not finished.
@@ -98,7 +103,7 @@ func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{server: s, filter: filter, enc: subscribe.Encoder{Encoding: req.GetEncoding()}, rename: rename, depth: ext.depth, answer: &getAnswer{}}
+	r := &reading{server: s, filter: filter, enc: subscribe.Encoder{Encoding: req.GetEncoding(), View: s.cfg.Guard.View(ctx)}, rename: rename, depth: ext.depth, answer: &getAnswer{}}
 	r.look()
 	if filter != schema.Config {
 		r.draft = s.drafts.begin(r, queries)
@@ -160,7 +165,8 @@ func (r *reading) read(paths []schema.Path) error {
 // options are those of the request, and the field of a TypedValue that the
 // document goes into.
 func (r *reading) options() (schema.EncodeOptions, protowire.Number) {
-	o := schema.EncodeOptions{Encoding: schema.JSON, Filter: r.filter, Defaults: true, Depth: r.depth}
+	// What is seen through a view has defaults as values.
+	o := schema.EncodeOptions{Encoding: schema.JSON, Filter: r.filter, Defaults: r.enc.View == nil, Depth: r.depth}
 	if r.enc.Encoding == gpb.Encoding_JSON_IETF {
 		o.Encoding, o.ModuleNames = schema.JSONIETF, r.rename
 		return o, valueJSONIETF

@@ -39,7 +39,7 @@ func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
 		return read.answer.end(time.Now()), nil // it makes a master, and no change
 	}
 	res, err := s.cfg.Store.Commit(ctx, datastore.Request{
-		Edits: read.edits, User: user(ctx), Source: "gnmi", Request: read.words(), Confirm: confirm,
+		Edits: read.edits, User: user(ctx), Source: "gnmi", Request: read.words(), Confirm: confirm, Authority: s.Authority(ctx),
 	})
 	if err != nil {
 		return nil, s.statusOf(err, set)
@@ -234,6 +234,17 @@ func decimal(path schema.Path, d *gpb.Decimal64) (schema.Value, error) {
 
 // User is who makes a call, "" for nobody in particular.
 func (s *Server) User(ctx context.Context) string { return user(ctx) }
+
+// Authority is what the caller may change; nil: everything.
+func (s *Server) Authority(ctx context.Context) datastore.Authority {
+	if a := s.cfg.Guard.Authority(ctx); a != nil {
+		return a
+	}
+	return nil
+}
+
+// View is what the caller may see; nil: everything.
+func (s *Server) View(ctx context.Context) schema.View { return s.cfg.Guard.View(ctx) }
 
 // user is who calls, "" if it is nobody in particular.
 func user(ctx context.Context) string {

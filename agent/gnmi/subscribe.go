@@ -34,7 +34,7 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 		return err
 	}
 	ctx, sink := stream.Context(), &sink{stream: stream}
-	req.Depth = ext.depth
+	req.Depth, req.Encoder.View = ext.depth, s.View(ctx)
 	if ext.has&extConfigSubscription != 0 {
 		req.ConfigOnly, req.Done = true, sink.done
 	}

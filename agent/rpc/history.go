@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"heddle/agent/datastore"
-	"heddle/agent/operation"
 	hpb "heddle/gen/rpc"
 )
 
@@ -15,7 +14,7 @@ const (
 )
 
 // History implements heddle.v1.Heddle.
-func (s *Server) History(_ context.Context, req *hpb.HistoryRequest) (*hpb.HistoryResponse, error) {
+func (s *Server) History(ctx context.Context, req *hpb.HistoryRequest) (*hpb.HistoryResponse, error) {
 	limit := defaultLimit
 	if n := req.GetLimit(); n > 0 {
 		limit = int(min(n, maxLimit))
@@ -25,7 +24,11 @@ func (s *Server) History(_ context.Context, req *hpb.HistoryRequest) (*hpb.Histo
 		return nil, s.sets.SetStatus(err)
 	}
 	resp := &hpb.HistoryResponse{}
+	whole := s.sets.View(ctx) == nil
 	for _, c := range h.Commits {
+		if !whole {
+			c.Request = "" // it has paths
+		}
 		resp.Commits = append(resp.Commits, &hpb.Commit{
 			Revision: c.Revision, Time: c.Time.UnixNano(), User: c.User, Source: c.Source, Request: c.Request,
 			CommitConfirmId: c.Confirm, ChangedEntries: uint32(c.Entries), Reachable: c.Reachable,
@@ -38,12 +41,12 @@ func (s *Server) History(_ context.Context, req *hpb.HistoryRequest) (*hpb.Histo
 }
 
 // Diff implements heddle.v1.Heddle.
-func (s *Server) Diff(_ context.Context, req *hpb.DiffRequest) (*hpb.DiffResponse, error) {
+func (s *Server) Diff(ctx context.Context, req *hpb.DiffRequest) (*hpb.DiffResponse, error) {
 	d, err := s.agent.Diff(req.GetFrom(), req.GetTo())
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
-	return &hpb.DiffResponse{Difference: differenceMessage(d)}, nil
+	return &hpb.DiffResponse{Difference: s.difference(s.sets.View(ctx), d)}, nil
 }
 
 // Rollback implements heddle.v1.Heddle.
@@ -51,17 +54,10 @@ func (s *Server) Rollback(ctx context.Context, req *hpb.RollbackRequest) (*hpb.R
 	to := req.GetRevision()
 	c, err := s.agent.Rollback(ctx, datastore.Request{
 		Rollback: &to, User: s.sets.User(ctx), Source: "rollback", Request: fmt.Sprintf("rollback to revision %d", to),
+		Authority: s.sets.Authority(ctx),
 	})
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
 	return &hpb.RollbackResponse{Revision: c.Revision, Time: c.Time.UnixNano(), ChangedEntries: uint32(c.Entries)}, nil
-}
-
-func differenceMessage(d operation.Difference) *hpb.Difference {
-	m := &hpb.Difference{More: uint64(d.More)}
-	for _, l := range d.Leaves {
-		m.Leaves = append(m.Leaves, &hpb.LeafChange{Path: l.Path, Before: l.Before, After: l.After})
-	}
-	return m
 }

@@ -43,22 +43,26 @@ type Sets interface {
 	SetStatus(err error) error
 	// User is who makes a call, "" for nobody in particular.
 	User(ctx context.Context) string
+	// Authority is what a caller may change, View what it may see; nil: everything.
+	Authority(ctx context.Context) datastore.Authority
+	View(ctx context.Context) schema.View
 }
 
 // Server implements the service.
 type Server struct {
 	hpb.UnimplementedHeddleServer
 
-	agent Agent
-	sets  Sets
+	agent  Agent
+	sets   Sets
+	schema *schema.Schema
 }
 
-// New returns a server that asks a.
-func New(a Agent, s Sets) *Server { return &Server{agent: a, sets: s} }
+// New returns a server that asks a, of the model sc.
+func New(a Agent, s Sets, sc *schema.Schema) *Server { return &Server{agent: a, sets: s, schema: sc} }
 
 // Plan implements heddle.v1.Heddle.
 func (s *Server) Plan(ctx context.Context, req *hpb.PlanRequest) (*hpb.PlanResponse, error) {
-	ask := datastore.Request{User: s.sets.User(ctx), Source: "plan"}
+	ask := datastore.Request{User: s.sets.User(ctx), Source: "plan", Authority: s.sets.Authority(ctx)}
 	switch what := req.GetWhat().(type) {
 	case *hpb.PlanRequest_Rollback:
 		ask.Rollback = new(what.Rollback.GetRevision())
@@ -72,8 +76,12 @@ func (s *Server) Plan(ctx context.Context, req *hpb.PlanRequest) (*hpb.PlanRespo
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
-	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Entries), Difference: differenceMessage(plan.Difference)}
+	view := s.sets.View(ctx)
+	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Entries), Difference: s.difference(view, plan.Difference)}
 	for _, step := range plan.Steps {
+		if !s.sees(view, step.Path) {
+			continue // what follows elsewhere from the change is not the caller's to see
+		}
 		resp.Steps = append(resp.Steps, &hpb.PlanStep{
 			Action: actions[step.Action], Object: step.Object, Path: step.Path, Commands: step.Commands,
 		})
@@ -90,8 +98,14 @@ var actions = map[operation.Action]hpb.PlanStep_Action{
 // Explain implements heddle.v1.Heddle.
 func (s *Server) Explain(ctx context.Context, req *hpb.ExplainRequest) (*hpb.ExplainResponse, error) {
 	e, err := s.explain(ctx, req)
+	if _, absent := errors.AsType[*operation.NotFoundError](err); absent && s.sets.View(ctx) != nil {
+		err = unseen() // what packets meet in its place may be somebody else's
+	}
 	if err != nil {
 		return nil, s.statusOf(err)
+	}
+	if view := s.sets.View(ctx); !s.sees(view, e.Path) {
+		return nil, s.statusOf(unseen())
 	}
 	resp := &hpb.ExplainResponse{Path: e.Path, Programmed: e.Programmed, Reason: e.Reason}
 	for _, o := range e.Objects {

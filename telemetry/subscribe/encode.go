@@ -15,7 +15,25 @@ type Encoder struct {
 	Encoding gnmi.Encoding
 	// Target and Origin are what the client put there, to be echoed.
 	Target, Origin string
+	// View is what the client may see; nil: everything.
+	View schema.View
 }
+
+// sees says what of an entry the client may see; nil: nothing.
+func (e *Encoder) sees(k schema.EntryKey) func(*schema.Node) bool {
+	if e.View == nil {
+		return everyNode
+	}
+	switch extent, sees := e.View.Entry(k); extent {
+	case schema.Everything:
+		return everyNode
+	case schema.Part:
+		return sees
+	}
+	return nil
+}
+
+func everyNode(*schema.Node) bool { return true }
 
 // Value writes the value of a leaf.
 func (e Encoder) Value(s *schema.Schema, n *schema.Node, v schema.Value) *gnmi.TypedValue {
@@ -181,10 +199,14 @@ func (w *writer) prefix(k schema.EntryKey) *gnmi.Path {
 // last sent: values that did not change since are left out.
 func (w *writer) values(k schema.EntryKey, before, now schema.GoStruct, at time.Time, patterns []*pattern, want func(*pattern, *schema.Node) bool) *gnmi.Notification {
 	list := w.schema.Node(k)
+	sees := w.sees(k)
+	if sees == nil {
+		return nil
+	}
 	var n *gnmi.Notification
 	add := func(leaf *schema.Node, v schema.Value) {
 		for _, p := range patterns {
-			if p.covers(leaf, list) && want(p, leaf) {
+			if p.covers(leaf, list) && want(p, leaf) && sees(leaf) {
 				n = w.update(n, k, at, leaf, v, 0)
 				return
 			}
@@ -222,11 +244,12 @@ func (w *writer) update(n *gnmi.Notification, k schema.EntryKey, at time.Time, l
 // change is what an item comes to: updates for the leaves that a pattern wants
 // on change, deletes for all that went. nil if that is nothing.
 func (w *writer) change(it *item) *gnmi.Notification {
+	sees := w.sees(it.entry)
+	if it.now == nil && it.old == nil || sees == nil {
+		return nil // it came and went, or goes on, unseen
+	}
 	if it.now == nil {
-		if it.old == nil {
-			return nil // it came and went unseen
-		}
-		return w.gone(it)
+		return w.gone(it, sees)
 	}
 	list := w.schema.Node(it.entry)
 	var n *gnmi.Notification
@@ -235,6 +258,9 @@ func (w *writer) change(it *item) *gnmi.Notification {
 	w.schema.Diff(schema.Change{Key: it.entry, Old: it.old, New: it.now}, schema.LeafOptions{Defaults: true}, func(d schema.Delta) bool {
 		if it.changes[d.Node] > 0 {
 			seen++
+		}
+		if !sees(d.Node) {
+			return true
 		}
 		switch {
 		case d.Deleted:
@@ -250,21 +276,21 @@ func (w *writer) change(it *item) *gnmi.Notification {
 		return true
 	})
 	if len(it.changes) > seen {
-		n = w.cameBack(n, it, list)
+		n = w.cameBack(n, it, list, sees)
 	}
 	return n
 }
 
 // cameBack adds the leaves that changed while they waited and are now as the
 // subscriber knows them: that they moved is news too.
-func (w *writer) cameBack(n *gnmi.Notification, it *item, list *schema.Node) *gnmi.Notification {
+func (w *writer) cameBack(n *gnmi.Notification, it *item, list *schema.Node, sees func(*schema.Node) bool) *gnmi.Notification {
 	have := map[*schema.Node]bool{}
 	w.schema.Diff(schema.Change{Key: it.entry, Old: it.old, New: it.now}, schema.LeafOptions{Defaults: true}, func(d schema.Delta) bool {
 		have[d.Node] = true
 		return true
 	})
 	w.schema.Leaves(it.entry, it.now, schema.LeafOptions{Defaults: true}, func(leaf *schema.Node, v schema.Value) bool {
-		if c := it.changes[leaf]; c > 1 && !have[leaf] && wanted(it.patterns, leaf, list) {
+		if c := it.changes[leaf]; c > 1 && !have[leaf] && sees(leaf) && wanted(it.patterns, leaf, list) {
 			n = w.update(n, it.entry, it.at, leaf, v, c-1)
 		}
 		return true
@@ -283,14 +309,14 @@ func wanted(patterns []*pattern, leaf, list *schema.Node) bool {
 
 // gone is the deletes for an entry that went: for each leaf the highest node
 // that stands for nothing else and that a pattern reaches.
-func (w *writer) gone(it *item) *gnmi.Notification {
+func (w *writer) gone(it *item, sees func(*schema.Node) bool) *gnmi.Notification {
 	list := w.schema.Node(it.entry)
 	var n *gnmi.Notification
 	var deleted []*schema.Node
 	w.schema.Leaves(it.entry, it.old, schema.LeafOptions{Defaults: true}, func(leaf *schema.Node, _ schema.Value) bool {
 		var top *schema.Node
 		for _, p := range it.patterns {
-			if !p.covers(leaf, list) || !p.has(leaf) {
+			if !p.covers(leaf, list) || !p.has(leaf) || !sees(leaf) {
 				continue
 			}
 			at := w.plan.together[leaf]

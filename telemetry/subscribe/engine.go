@@ -144,9 +144,12 @@ func (e *Engine) Collect(trees []schema.Tree, path schema.Path, filter schema.Fi
 	sc := e.opts.Schema
 	for _, t := range trees {
 		_ = sel.scan(t, func(k schema.EntryKey, entry schema.GoStruct, _ []*pattern) error {
-			list := sc.Node(k)
+			list, sees := sc.Node(k), enc.sees(k)
+			if sees == nil {
+				return nil
+			}
 			sc.Leaves(k, entry, schema.LeafOptions{Filter: filter, Defaults: true}, func(n *schema.Node, v schema.Value) bool {
-				if p.covers(n, list) {
+				if p.covers(n, list) && sees(n) {
 					fn(&gnmi.Update{Path: ProtoPath(sc.NodePath(k, n)), Val: enc.Value(sc, n, v)})
 				}
 				return true

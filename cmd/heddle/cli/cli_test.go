@@ -156,7 +156,7 @@ func serve(t *testing.T) (unix, tcp, ca string) {
 	guard := access.New(access.Config{Passwords: passwords, Certificates: certs})
 	srv, err := gnmi.New(gnmi.Config{Schema: sc, Running: gnmi.Running(store), State: gnmi.Running(open(t, sc)), Store: store, TLS: certs.Config(), Guard: guard})
 	must(t, err)
-	hpb.RegisterHeddleServer(srv, rpc.New(planner{}, srv))
+	hpb.RegisterHeddleServer(srv, rpc.New(planner{}, srv, sc))
 	sock := filepath.Join(dir, "gnmi.sock")
 	lu, err := gnmi.ListenUnix(t.Context(), sock)
 	must(t, err)

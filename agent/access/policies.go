@@ -1,0 +1,95 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// Policies are the policy of a file, and how another one takes its place: a file
+// that changes, or a rotation by gNSI. Without the file there is none, and everything
+// is permitted that roles permit. A file that is wrong when the agent starts permits
+// nothing; later it leaves the policy that was.
+//
+// M is the message that the file holds as JSON, an UploadRequest of gNSI, and P what
+// is made of it.
+type Policies[M proto.Message, P any] struct {
+	what    string
+	file    watched
+	empty   func() M
+	compile func(M) (P, error)
+	log     *slog.Logger
+
+	mu    sync.Mutex // orders replacements
+	state atomic.Pointer[policyState[M, P]]
+}
+
+// policyState is a policy; broken: there is one, but not one that can be used.
+type policyState[M proto.Message, P any] struct {
+	there, broken bool
+	message       M
+	policy        P
+}
+
+// newPolicies reads the file.
+func newPolicies[M proto.Message, P any](what, path string, empty func() M, compile func(M) (P, error), log *slog.Logger) *Policies[M, P] {
+	p := &Policies[M, P]{what: what, file: watched{paths: []string{path}}, empty: empty, compile: compile, log: log}
+	p.file.changed()
+	s, err := p.read()
+	if err != nil {
+		log.Error("only root at the unix socket may do anything until the policy is right", "policy", what, "error", err)
+		s = &policyState[M, P]{there: true, broken: true}
+	}
+	p.state.Store(s)
+	return p
+}
+
+// Active is the policy; there says that there is one. It is the zero P where it
+// cannot be used.
+func (p *Policies[M, P]) Active() (policy P, there bool) {
+	s := p.state.Load()
+	return s.policy, s.there
+}
+
+// look implements source.
+func (p *Policies[M, P]) look(force bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.file.changed() && !force {
+		return false
+	}
+	s, err := p.read()
+	if err != nil {
+		p.log.Error("the policy stays as it was", "policy", p.what, "error", err)
+		return false
+	}
+	was := p.state.Swap(s)
+	return was.broken || was.there != s.there || s.there && !proto.Equal(was.message, s.message)
+}
+
+func (p *Policies[M, P]) read() (*policyState[M, P], error) {
+	path := p.file.paths[0]
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &policyState[M, P]{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read policy of %s: %w", p.what, err)
+	}
+	m := p.empty()
+	if err := protojson.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("read policy of %s: %s: %w", p.what, path, err)
+	}
+	policy, err := p.compile(m)
+	if err != nil {
+		return nil, fmt.Errorf("read policy of %s: %s: %w", p.what, path, err)
+	}
+	return &policyState[M, P]{there: true, message: m, policy: policy}, nil
+}
