@@ -58,6 +58,10 @@ type Config struct {
 
 	Drift DriftMode
 	Log   *slog.Logger
+
+	// between, if it is not nil, puts something between the agent and the kernel: for
+	// tests of what happens in the middle of a Set.
+	between func(reconcile.Driver) reconcile.Driver
 }
 
 // Agent is an agent that runs in the network namespace of the thread that made
@@ -133,7 +137,11 @@ func New(cfg Config) (_ *Agent, err error) {
 	}
 	known := a.knowKernel()
 	a.capabilities = a.kernelCapabilities()
-	if err := a.wire(a.kernel, kernelView{a.kernel}, known); err != nil {
+	driver := reconcile.Driver(a.kernel)
+	if cfg.between != nil {
+		driver = cfg.between(driver)
+	}
+	if err := a.wire(driver, kernelView{a.kernel}, known); err != nil {
 		return nil, err
 	}
 	a.drift.net, a.words, a.slots = a.kernel.Net, a.kernel, a.kernel.Net

@@ -32,18 +32,22 @@ import (
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
 	"heddle/kernel/probe"
+	"heddle/reconcile"
 	"heddle/schema"
 )
 
 // router is the network namespace of the calling test, with an agent in it. The
 // link e1 has its other end, far, in the same namespace. iproute2 is the witness.
 type router struct {
-	t      *testing.T
-	dir    string
-	drift  DriftMode
-	log    *slog.Logger
-	agent  *Agent
-	stop   func() error
+	t     *testing.T
+	dir   string
+	drift DriftMode
+	log   *slog.Logger
+	agent *Agent
+	stop  func() error
+
+	between func(reconcile.Driver) reconcile.Driver // as in Config
+
 	client gpb.GNMIClient
 	heddle hpb.HeddleClient
 }
@@ -117,7 +121,7 @@ func (r *router) expectKernel(want string) {
 func (r *router) start() {
 	r.t.Helper()
 	sock := filepath.Join(r.dir, "gnmi.sock")
-	a, err := New(Config{StateDir: r.dir, Unix: sock, Drift: r.drift, Log: r.log})
+	a, err := New(Config{StateDir: r.dir, Unix: sock, Drift: r.drift, Log: r.log, between: r.between})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -404,8 +408,7 @@ func (r *router) checkBadInput() {
 			codes.FailedPrecondition, []string{"2001:db8:66::/48"}},
 		"kernel without VRF": {vrf + "/config", `{"type": "L3VRF", "table-id": 110}`, codes.FailedPrecondition, []string{"blue", "VRF"}},
 	}
-	before, config := r.kernel(), indent(r.t, r.get("/", gpb.GetRequest_CONFIG))
-	revision := r.state("/system/state/config-revision")
+	unchanged := r.unchanged()
 	for name, c := range tests {
 		if name == "kernel without VRF" && caps.Lacks(object.Link{Name: "blue", Type: object.LinkVRF, Table: 110}) == "" {
 			continue // the lab has the scenario, with a kernel without it
@@ -420,13 +423,25 @@ func (r *router) checkBadInput() {
 				r.t.Errorf("%s: no %q in %v", name, text, err)
 			}
 		}
+		unchanged(name)
+	}
+	r.ip("-6 route del 2001:db8:66::/48 dev far proto static metric 1024")
+}
+
+// unchanged notes what the kernel and the configuration are, for the comparison with
+// what they are later.
+func (r *router) unchanged() func(when string) {
+	r.t.Helper()
+	before, config := r.kernel(), indent(r.t, r.get("/", gpb.GetRequest_CONFIG))
+	revision := r.state("/system/state/config-revision")
+	return func(when string) {
+		r.t.Helper()
 		r.expectKernel(before)
 		if d := cmp.Diff(config, indent(r.t, r.get("/", gpb.GetRequest_CONFIG))); d != "" {
-			r.t.Errorf("%s: configuration (-before +after):\n%s", name, d)
+			r.t.Errorf("%s: configuration (-before +after):\n%s", when, d)
 		}
 		r.expectState("/system/state/config-revision", revision)
 	}
-	r.ip("-6 route del 2001:db8:66::/48 dev far proto static metric 1024")
 }
 
 func indent(t *testing.T, doc string) string {

@@ -2,12 +2,14 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
+	"heddle/kernel/rtnl"
 	"heddle/reconcile"
 )
 
@@ -138,4 +140,27 @@ func TestDecapWithoutStrictMode(t *testing.T) {
 		t.Errorf("error: %v", r.Err)
 	}
 	t.Log(r.Err)
+}
+
+// TestStrictModeImpossible: the VRFs that share a table are named, and the plan that
+// takes one of them away is good.
+func TestStrictModeImpossible(t *testing.T) {
+	d, h := openWithVRF(t)
+	for _, name := range []string{"one", "two"} {
+		if err := h.Put(object.Link{Name: name, Type: object.LinkVRF, Table: 300}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strict := reconcile.Step{New: object.Sysctl{Name: object.SysctlStrictMode, Value: "1"}}
+	err := d.Check(context.Background(), []reconcile.Step{strict})
+	const says = "vrf one and vrf two share table 300"
+	if unfit, ok := errors.AsType[*rtnl.UnfitError](err); !ok || !strings.Contains(err.Error(), says) || !strings.Contains(unfit.Remedy, "ip link del two") {
+		t.Errorf("check: %v, expected %s", err, says)
+	}
+	if err := h.Delete(object.LinkKey("two")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(context.Background(), []reconcile.Step{strict}); err != nil {
+		t.Error(err)
+	}
 }

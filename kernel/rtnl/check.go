@@ -37,13 +37,15 @@ type checker struct {
 	steps []reconcile.Step
 	errs  []error
 
-	makes   map[string]object.Link // links that the plan creates
-	drops   map[string]bool        // links that the plan deletes
-	leaves  map[string]bool        // links whose membership the plan deletes or changes
-	hops    map[string]bool        // shared next hops that the plan makes (true) or deletes
-	lookups []reconcile.Step       // routes whose slot is to be looked at
-	addrs   map[int32][]address    // IPv4 addresses by link, read once
-	support map[Feature]error      // nil: supported, or not known
+	makes   map[string]object.Link          // links that the plan creates
+	drops   map[string]bool                 // links that the plan deletes
+	leaves  map[string]bool                 // links whose membership the plan deletes or changes
+	raised  map[string]bool                 // links that the plan changes the settings of
+	sids    map[object.Key]*object.LocalSID // that the plan takes away, or changes
+	hops    map[string]bool                 // shared next hops that the plan makes (true) or deletes
+	lookups []reconcile.Step                // routes whose slot is to be looked at
+	addrs   map[int32][]address             // IPv4 addresses by link, read once
+	support map[Feature]error               // nil: supported, or not known
 }
 
 // slotChecks bounds the routes whose slot is looked at ahead, one query for each
@@ -68,6 +70,7 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 	}
 	c := &checker{d: d, v: v, steps: steps,
 		makes: make(map[string]object.Link), drops: make(map[string]bool), leaves: make(map[string]bool),
+		raised: make(map[string]bool), sids: make(map[object.Key]*object.LocalSID),
 		hops:  make(map[string]bool),
 		addrs: make(map[int32][]address), support: make(map[Feature]error)}
 	c.survey()
@@ -101,11 +104,16 @@ func (c *checker) survey() {
 			id := s.Key().ID
 			c.hops[id] = c.hops[id] || s.New != nil
 		}
+		if l, ok := s.New.(object.LinkConfig); ok {
+			c.raised[l.Link] = true
+		}
 		switch o := s.Old.(type) {
 		case object.Link:
 			c.drops[o.Name] = true
 		case object.Member:
 			c.leaves[o.Link] = true
+		case *object.LocalSID:
+			c.sids[o.Key()] = o
 		}
 	}
 }
@@ -133,6 +141,8 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 		return c.group(o)
 	case *object.Route:
 		return c.route(s, o)
+	case object.Sysctl:
+		return c.strictMode(o)
 	}
 	return nil
 }
@@ -334,52 +344,6 @@ func (c *checker) linkAddresses(ctx context.Context, index int32) ([]address, er
 	as, err := c.d.linkAddresses(ctx, index, unix.AF_INET)
 	c.addrs[index] = as
 	return as, err
-}
-
-func (c *checker) sid(s reconcile.Step, o *object.LocalSID) error {
-	if err := c.present(o.Dev, o); err != nil {
-		return err
-	}
-	if o.OutLink != "" {
-		if err := c.present(o.OutLink, o); err != nil {
-			return err
-		}
-		if o.Behavior == object.EndDX2 {
-			if err := c.frames(o.OutLink); err != nil {
-				return err
-			}
-		}
-	}
-	if err := c.vrf(o.VRF, o.VRFTable, o); err != nil {
-		return err
-	}
-	c.look(s)
-	return nil
-}
-
-// frames checks the link that End.DX2 sends by, as it is or as the plan makes it.
-func (c *checker) frames(name string) error {
-	if made, ok := c.makes[name]; ok && (made.Type == object.LinkGRE || made.Type == object.LinkIP6GRE) {
-		return noFrames(name)
-	}
-	if l := c.v.byName[name]; l != nil && !c.drops[name] {
-		return takesFrames(l)
-	}
-	return nil
-}
-
-// takesFrames reports whether End.DX2 can send by a link: the kernel takes any,
-// and drops every frame for one that is not of Ethernet (input_action_end_dx2).
-func takesFrames(l *link) error {
-	if l.hardware == unix.ARPHRD_ETHER {
-		return nil
-	}
-	return noFrames(l.name)
-}
-
-func noFrames(link string) error {
-	return &UnfitError{Named: "link " + link, Reason: "is no Ethernet device, so that End.DX2 could not send a frame by it",
-		Remedy: "name an Ethernet interface"}
 }
 
 // vrf checks that the VRF of o will be there with its table.

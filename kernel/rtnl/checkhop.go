@@ -74,7 +74,7 @@ func (p *planned) reaches(w way) bool {
 // planned notes what the objects that come make reachable.
 func (c *checker) planned() (p planned) {
 	dx := slices.ContainsFunc(c.steps, func(s reconcile.Step) bool {
-		sid, ok := leads(s)
+		sid, ok := c.leads(s)
 		return ok && sid.Behavior != object.EndX
 	})
 	masters := map[string]string{}
@@ -118,9 +118,9 @@ func (c *checker) inVRF(link string, masters map[string]string) bool {
 
 // leads reports whether a step makes a SID with a next hop that could be of no use.
 // A link-local one is on the link that is named beside it.
-func leads(s reconcile.Step) (*object.LocalSID, bool) {
+func (c *checker) leads(s reconcile.Step) (*object.LocalSID, bool) {
 	sid, ok := s.New.(*object.LocalSID)
-	return sid, ok && sid.NextHop.IsValid() && !sid.NextHop.IsLinkLocalUnicast()
+	return sid, ok && sid.NextHop.IsValid() && !sid.NextHop.IsLinkLocalUnicast() && !c.ran(sid)
 }
 
 // nextHops asks the kernel, in batches, where the next hops of SIDs lead that the
@@ -159,7 +159,7 @@ func (c *checker) nextHops(ctx context.Context) error {
 		asked[w] = true
 	}
 	for _, s := range c.steps {
-		sid, ok := leads(s)
+		sid, ok := c.leads(s)
 		if !ok {
 			continue
 		}
@@ -183,7 +183,7 @@ func (c *checker) waysToAsk() (ways []way) {
 	var p planned
 	seen := map[way]bool{}
 	for _, s := range c.steps {
-		sid, ok := leads(s)
+		sid, ok := c.leads(s)
 		if !ok {
 			continue
 		}

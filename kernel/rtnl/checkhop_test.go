@@ -84,6 +84,9 @@ func TestFramesBy(t *testing.T) {
 	gre := object.Link{Name: "g0", Type: object.LinkGRE, Tunnel: object.Tunnel{Local: local, Remote: local.Next()}}
 	tap := gre
 	tap.Type = object.LinkGRETap
+	ip(t, "link add c0 type veth peer name c1")
+	ip(t, "link set c0 up") // and c1 is down
+	ran := &object.LocalSID{SID: addr("fc00::1"), Table: object.TableMain, Behavior: object.EndDX2, OutLink: "c0", Dev: "v0"}
 	for _, c := range []struct {
 		link    string
 		made    []reconcile.Step
@@ -91,6 +94,9 @@ func TestFramesBy(t *testing.T) {
 	}{
 		{"v1", nil, false},
 		{"lo", nil, true},
+		{"c0", nil, true},
+		{"c0", []reconcile.Step{{New: object.LinkConfig{Link: "c0", Admin: object.AdminUp}}}, false},
+		{"c0", []reconcile.Step{{Old: ran}}, false},
 		{"g0", []reconcile.Step{{New: gre}}, true},
 		{"g0", []reconcile.Step{{New: tap}}, false},
 	} {
