@@ -94,7 +94,7 @@ var badInput = map[string]bad{
 	"a binding SID in the slot of a SID": {[][2]string{
 		{srv6 + "/config/sid-interface", ""},
 		{srv6 + "/segment-lists/segment-list[name=l]", `{"config": {"segment": ["2001:db8:4::1"]}}`},
-		{srv6 + "/policies/policy[name=p]", `{"config": {"binding-sid": "2001:db8:1:e000::"}, "candidate-paths": {"candidate-path": [{"name": "c", "config": {"segment-list": "l"}}]}}`}},
+		{srv6 + "/policies/policy[name=p]", `{"config": {"binding-sid": "2001:db8:1:e000::"}, "candidate-paths": {"candidate-path": [{"name": "c", "segment-lists": {"segment-list": [{"name": "l"}]}}]}}`}},
 		codes.InvalidArgument, endSID, []string{srv6 + "/policies/policy[name=p]", "2001:db8:1:e000::"}},
 
 	"a weight of 0": badHop("2001:db8:8::/48", `"config": {"next-hop": "2001:db8:13::9", "wecmp-weight": 0}`,
