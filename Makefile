@@ -39,7 +39,7 @@ test: lint generate-check test-race test-lab ## everything: lint, generated code
 test-race: deps ## unit and namespace tests on this kernel, with the race detector
 	@scripts/test-host $(BUILD)/test
 
-kernels: build ## ask each of KERNELS what it can do; writes the table of docs/kernels.md
+kernels: build ## ask each of KERNELS what it can do; writes the tables of docs/kernels.md and the README
 	@KERNELS="$(KERNELS)" scripts/kernels
 
 test-lab: build ## driver tests and scenarios in the virtual machine, on each of KERNELS

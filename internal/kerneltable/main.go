@@ -1,14 +1,13 @@
 // Kerneltable keeps the table of docs/kernels.md: what each kernel takes and keeps,
-// as agents on it have said (heddle capabilities).
+// as agents on it have said (heddle capabilities), and the summary of it in the README.
 //
-//	kerneltable [-write] PAGE KERNEL=FILE...
+//	kerneltable [-write] [-summary PAGE] PAGE KERNEL=FILE...
 //
-// Without -write it fails when the table says something else of these kernels.
-// Columns of other kernels stay as they are.
+// Without -write it fails when the table says something else of these kernels, or the
+// summary something else than the table. Columns of other kernels stay as they are.
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,29 +21,25 @@ const (
 )
 
 func main() {
-	write := flag.Bool("write", false, "write the table")
+	write := flag.Bool("write", false, "write the table, and the summary")
+	summary := flag.String("summary", "", "page that has the table in short")
 	flag.Parse()
 	if flag.NArg() < 2 {
-		fmt.Fprintln(os.Stderr, "usage: kerneltable [-write] PAGE KERNEL=FILE...")
+		fmt.Fprintln(os.Stderr, "usage: kerneltable [-write] [-summary PAGE] PAGE KERNEL=FILE...")
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), flag.Args()[1:], *write); err != nil {
+	if err := run(flag.Arg(0), *summary, flag.Args()[1:], *write); err != nil {
 		fmt.Fprintln(os.Stderr, "kerneltable:", err)
 		os.Exit(1)
 	}
 }
 
-func run(page string, sources []string, write bool) error {
-	text, err := os.ReadFile(page)
+func run(page, summary string, sources []string, write bool) error {
+	p, err := readPage(page)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := bytes.Cut(text, []byte(begin))
-	old, after, ok2 := bytes.Cut(rest, []byte(end))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no place for the table: %q and %q", page, begin, end)
-	}
-	t, err := parseTable(string(old))
+	t, err := parseTable(p.between)
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
@@ -61,12 +56,38 @@ func run(page string, sources []string, write bool) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	table := t.String()
-	if table == string(old) {
+	if err := p.keep(t.String(), write); err != nil || summary == "" {
+		return err
+	}
+	if p, err = readPage(summary); err != nil {
+		return err
+	}
+	return p.keep(t.summary(), write)
+}
+
+// page is a file with a place for what kernels can do.
+type page struct{ name, before, between, after string }
+
+func readPage(name string) (*page, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	between, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return nil, fmt.Errorf("%s has no place for what kernels can do: %q and %q", name, begin, end)
+	}
+	return &page{name, before, between, after}, nil
+}
+
+// keep writes what is to be between the marks, or fails if it is not there.
+func (p *page) keep(between string, write bool) error {
+	if between == p.between {
 		return nil
 	}
 	if !write {
-		return errors.New(page + " does not say what these kernels do: run make kernels and look at the difference")
+		return errors.New(p.name + " does not say what these kernels do: run make kernels and look at the difference")
 	}
-	return os.WriteFile(page, bytes.Join([][]byte{before, []byte(begin), []byte(table), []byte(end), after}, nil), 0o644)
+	return os.WriteFile(p.name, []byte(p.before+begin+between+end+p.after), 0o644)
 }
