@@ -143,19 +143,30 @@ func checkName(name string) error {
 // that does not exist. Right ones are remembered until the file changes.
 func (p *Passwords) Check(ctx context.Context, user, password string) error {
 	key := p.key(user, password)
-	p.mu.Lock()
-	_, known := p.known[key]
-	hash, broken := p.hashes[user], p.broken
-	p.mu.Unlock()
-	switch {
-	case broken != nil:
-		return errors.New("passwords are not accepted: the file of passwords on the target is not right")
-	case known:
-		return nil
-	case len(password) > maxPassword:
+	if known, err := p.knows(key); known || err != nil {
+		return err
+	}
+	if len(password) > maxPassword {
 		return errPassword
 	}
-	if err := p.compare(ctx, hash, password); err != nil {
+	wait := time.NewTimer(hashWait)
+	defer wait.Stop()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-wait.C:
+		return errBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// The same user may have come many times at once.
+	if known, err := p.knows(key); known || err != nil {
+		return err
+	}
+	p.mu.Lock()
+	hash := p.hashes[user]
+	p.mu.Unlock()
+	if err := compare(hash, password); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -188,18 +199,20 @@ var nobody = sync.OnceValue(func() []byte {
 // errBusy is a check that did not have its turn.
 var errBusy = errors.New("too many passwords are being checked: try again")
 
-// compare is one at a time.
-func (p *Passwords) compare(ctx context.Context, hash []byte, password string) error {
-	wait := time.NewTimer(hashWait)
-	defer wait.Stop()
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-wait.C:
-		return errBusy
-	case <-ctx.Done():
-		return ctx.Err()
+// knows reports whether a pair was found right since the file changed. The error is
+// that of a file that cannot be used.
+func (p *Passwords) knows(pair [32]byte) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return false, errors.New("passwords are not accepted: the file of passwords on the target is not right")
 	}
+	_, known := p.known[pair]
+	return known, nil
+}
+
+// compare computes a hash, also where there is none to compare with.
+func compare(hash []byte, password string) error {
 	there := hash != nil
 	if !there {
 		hash = nobody()
