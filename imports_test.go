@@ -83,6 +83,11 @@ var importRules = []importRule{
 		why:   "who may do what is decided before and beside what is done, and for every protocol alike",
 	},
 	{
+		room:  "agent/gnsi",
+		never: []string{"heddle/agent/gnmi", "heddle/agent/rpc", "heddle/agent/datastore", "heddle/telemetry", "heddle/translators", "heddle/reconcile", "heddle/kernel", netlinkLib, ebpfLib},
+		why:   "a protocol turns messages into rotations and records into messages, nothing else",
+	},
+	{
 		room:  "agent/operation",
 		never: []string{"heddle/", "github.com/", "golang.org/", "google.golang.org/"},
 		why:   "what an agent answers is the same for every protocol",

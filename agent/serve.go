@@ -13,6 +13,7 @@ import (
 
 	"heddle/agent/access"
 	"heddle/agent/gnmi"
+	"heddle/agent/gnsi"
 	"heddle/agent/rpc"
 	hpb "heddle/gen/rpc"
 	"heddle/internal/feed"
@@ -44,7 +45,7 @@ func (a *Agent) openDoors(ctx context.Context) (d doors, err error) {
 	}
 	in := func(name string) string { return filepath.Join(a.cfg.StateDir, "access", name) }
 	passwords := access.NewPasswords(in("passwords"), a.log)
-	guard := access.Config{Passwords: passwords, Roles: access.NewRoles(in("roles"), a.log), Paths: access.NewPathPolicies(a.schema, in("pathz.json"), a.log), Limits: a.cfg.Limits, Log: a.log}
+	guard := access.Config{Passwords: passwords, Roles: access.NewRoles(in("roles"), a.log), Paths: access.NewPathPolicies(a.schema, in("pathz.json"), a.log), RPCs: access.NewRPCPolicies(in("authz.json"), a.log), Limits: a.cfg.Limits, Log: a.log}
 	if a.cfg.Listen != "" {
 		files := access.TLSFiles{Dir: filepath.Join(a.cfg.StateDir, "tls"), Names: a.cfg.TLSNames, ClientCA: a.cfg.ClientCA, ClientCRL: a.cfg.ClientCRL}
 		if guard.Certificates, err = access.LoadCertificates(files, passwords.Any, a.log); err != nil {
@@ -99,6 +100,7 @@ func (a *Agent) serve(ctx context.Context, d doors) error {
 	if err != nil {
 		return err
 	}
+	gnsi.Register(srv, d.guard)
 	hpb.RegisterHeddleServer(srv, rpc.New(a, srv, a.schema))
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -122,14 +123,13 @@ func (a *Authority) forbidden(p place, c schema.Change) (n *schema.Node, id stri
 	return n, id
 }
 
+// noRule stands in the log for the rule that there is none.
+const noRule = "none permits it"
+
 // deny writes a denial to the log and makes the answer of it, which names the path
 // only to those who may see it, and the rule to nobody.
 func (a *Authority) deny(path, id string, seen bool) error {
-	by := id
-	if by == "" {
-		by = "none: what no rule permits is denied"
-	}
-	a.log.Warn("write denied", "user", a.who.Name, "path", path, "rule", by)
+	a.log.Warn("write denied", "user", a.who.Name, "path", path, "rule", cmp.Or(id, noRule))
 	if !seen {
 		return status.Errorf(codes.PermissionDenied, "user %s may not write all that this would change", a.who.Name)
 	}

@@ -32,7 +32,8 @@ type Certificates struct {
 	optional func() bool // clients may come without a certificate
 
 	watch   watched
-	mu      sync.Mutex // orders replacements
+	mu      sync.Mutex // guards busy, and orders replacements
+	busy    bool       // a rotation is under way
 	current atomic.Pointer[material]
 }
 
@@ -95,7 +96,7 @@ func (c *Certificates) Any() bool { return c != nil && c.current.Load().pool != 
 func (c *Certificates) look(force bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.watch.changed() && !force {
+	if c.busy || !c.watch.changed() && !force {
 		return false
 	}
 	text, err := c.files.read()

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Config struct {
 	Roles        *Roles
 	Certificates *Certificates
 	Paths        *PathPolicies
+	RPCs         *RPCPolicies
 	Limits       Limits
 	Log          *slog.Logger // nil: discard
 }
@@ -60,6 +62,9 @@ func New(c Config) *Guard {
 	}
 }
 
+// Config is what the guard goes by.
+func (g *Guard) Config() Config { return g.cfg }
+
 // Records are the calls that came.
 func (g *Guard) Records() *Records { return g.records }
 
@@ -78,6 +83,9 @@ func (g *Guard) sources() []source {
 	if g.cfg.Paths != nil {
 		all = append(all, g.cfg.Paths)
 	}
+	if g.cfg.RPCs != nil {
+		all = append(all, g.cfg.RPCs)
+	}
 	return all
 }
 
@@ -87,6 +95,8 @@ type call struct {
 	hash    string                     // of the password
 	policy  atomic.Pointer[PathPolicy] // of paths, that it goes by
 	method  string
+	head    metadata.MD
+	rule    string // of the policy of RPCs, that denied it
 	session *Session
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -104,7 +114,7 @@ func (g *Guard) Admit(ctx context.Context, info *tap.Info) (context.Context, err
 	if err != nil {
 		return ctx, err
 	}
-	c := &call{session: s, method: info.FullMethodName}
+	c := &call{session: s, method: info.FullMethodName, head: info.Header}
 	err = g.decide(ctx, c, info.Header)
 	if err == nil {
 		err = g.register(ctx, c)
@@ -135,9 +145,34 @@ func (g *Guard) decide(ctx context.Context, c *call, head metadata.MD) error {
 	return g.permit(c)
 }
 
-// permit says whether an identified user may call this.
+// permit says whether an identified user may call this: its role has to open it, and
+// the policy of RPCs, if there is one.
 func (g *Guard) permit(c *call) error {
-	if g.cfg.Roles == nil || c.who.Owner {
+	if c.who.Owner {
+		return nil
+	}
+	if err := g.roleOpens(c); err != nil {
+		return err
+	}
+	if g.cfg.RPCs == nil {
+		return nil
+	}
+	policy, there := g.cfg.RPCs.Active()
+	switch {
+	case !there:
+		return nil
+	case policy == nil:
+		return status.Error(codes.PermissionDenied, "the policy of RPCs of this target cannot be used: nothing is permitted until it is right")
+	}
+	if ok, rule := policy.Permits(c.who.Name, c.method, c.head); !ok {
+		c.rule = cmp.Or(rule, noRule)
+		return status.Errorf(codes.PermissionDenied, "user %s may not call %s", c.who.Name, c.method)
+	}
+	return nil
+}
+
+func (g *Guard) roleOpens(c *call) error {
+	if g.cfg.Roles == nil {
 		return nil
 	}
 	has, need := g.cfg.Roles.Of(c.who), needs(c.method)
@@ -332,6 +367,14 @@ func (g *Guard) ended(c *call) {
 	g.forget(c.who.Name)
 }
 
+// Review ends the calls under way that what the guard goes by does not admit any
+// more. It is for who changed that; Watch does it itself.
+func (g *Guard) Review() {
+	g.looking.Lock()
+	defer g.looking.Unlock()
+	g.review()
+}
+
 // review ends the calls under way that would not be admitted any more.
 func (g *Guard) review() {
 	g.mu.Lock()
@@ -394,7 +437,11 @@ func (r *refusals) note(c *call, remote string, err error) {
 		return
 	}
 	r.written++
-	r.log.Warn("call refused", "user", c.who.Name, "method", c.who.Method, "rpc", c.method, "from", remote, "reason", status.Convert(err).Message())
+	log := r.log
+	if c.rule != "" {
+		log = log.With("rule", c.rule)
+	}
+	log.Warn("call refused", "user", c.who.Name, "method", c.who.Method, "rpc", c.method, "from", remote, "reason", status.Convert(err).Message())
 }
 
 // open counts a connection in.

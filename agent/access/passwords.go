@@ -34,6 +34,7 @@ type Passwords struct {
 	salt [32]byte
 
 	mu     sync.Mutex // guards all below
+	busy   bool       // a rotation is under way
 	hashes map[string][]byte
 	broken error
 	known  map[[32]byte]struct{} // pairs of user and password that were right
@@ -65,7 +66,10 @@ func (p *Passwords) Path() string { return p.file.paths[0] }
 
 // look implements source.
 func (p *Passwords) look(force bool) bool {
-	if !p.file.changed() && !force {
+	p.mu.Lock()
+	skip := p.busy || !p.file.changed() && !force
+	p.mu.Unlock()
+	if skip {
 		return false
 	}
 	hashes, err := readPasswords(p.Path())

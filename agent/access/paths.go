@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/gnsi/pathz"
 
 	"heddle/schema"
@@ -115,6 +116,19 @@ func NewPathPolicies(sc *schema.Schema, path string, log *slog.Logger) *PathPoli
 	return newPolicies("paths", path, func() *pathz.UploadRequest { return &pathz.UploadRequest{} },
 		func(m *pathz.UploadRequest) (*PathPolicy, error) { return CompilePaths(sc, m) }, log)
 }
+
+// Permits says whether a user may read or write what is at a path, and by which rule;
+// "" is none.
+func (p *PathPolicy) Permits(user string, at schema.Path, write bool) (ok bool, id string) {
+	paths := p.user(user)
+	if write {
+		return paths.write.along(at).permits()
+	}
+	return paths.read.along(at).permits()
+}
+
+// Resolve finds the nodes of a path that somebody asks about.
+func (p *PathPolicy) Resolve(at *gpb.Path) (schema.Path, error) { return ResolvePath(p.schema, at) }
 
 // userPaths are the rules for one user.
 type userPaths struct{ read, write *branch }

@@ -20,26 +20,34 @@ import (
 //
 // M is the message that the file holds as JSON, an UploadRequest of gNSI, and P what
 // is made of it.
-type Policies[M proto.Message, P any] struct {
+type Policies[M policyMessage, P any] struct {
 	what    string
 	file    watched
 	empty   func() M
 	compile func(M) (P, error)
 	log     *slog.Logger
 
-	mu    sync.Mutex // orders replacements
-	state atomic.Pointer[policyState[M, P]]
+	mu      sync.Mutex // guards busy, and orders replacements
+	busy    bool       // a rotation is under way
+	state   atomic.Pointer[policyState[M, P]]
+	sandbox atomic.Pointer[policyState[M, P]]
+}
+
+// policyMessage is an UploadRequest of gNSI.
+type policyMessage interface {
+	proto.Message
+	GetVersion() string
 }
 
 // policyState is a policy; broken: there is one, but not one that can be used.
-type policyState[M proto.Message, P any] struct {
+type policyState[M policyMessage, P any] struct {
 	there, broken bool
 	message       M
 	policy        P
 }
 
 // newPolicies reads the file.
-func newPolicies[M proto.Message, P any](what, path string, empty func() M, compile func(M) (P, error), log *slog.Logger) *Policies[M, P] {
+func newPolicies[M policyMessage, P any](what, path string, empty func() M, compile func(M) (P, error), log *slog.Logger) *Policies[M, P] {
 	p := &Policies[M, P]{what: what, file: watched{paths: []string{path}}, empty: empty, compile: compile, log: log}
 	p.file.changed()
 	s, err := p.read()
@@ -62,7 +70,7 @@ func (p *Policies[M, P]) Active() (policy P, there bool) {
 func (p *Policies[M, P]) look(force bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.file.changed() && !force {
+	if p.busy || !p.file.changed() && !force {
 		return false
 	}
 	s, err := p.read()

@@ -100,6 +100,14 @@ func (r *Roles) Of(who Identity) Role {
 	return r.roles[who.Name]
 }
 
+// has reports whether the file names a user.
+func (r *Roles) has(user string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.roles[user]
+	return ok
+}
+
 func readRoles(path string) (roles map[string]Role, there bool, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -21,6 +21,7 @@ import (
 
 	"heddle/agent/datastore"
 	"heddle/agent/gnmi"
+	"heddle/agent/gnsi"
 	"heddle/internal/feed"
 	"heddle/kernel/object"
 	"heddle/schema"
@@ -205,6 +206,9 @@ func start(t testing.TB, change func(*gnmi.Config) []net.Listener) *target {
 	}
 	srv, err := gnmi.New(cfg)
 	must(t, err)
+	if cfg.Guard != nil {
+		gnsi.Register(srv, cfg.Guard)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	started := make(chan struct{})

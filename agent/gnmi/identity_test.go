@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"heddle/agent/access"
 	"heddle/agent/gnmi"
@@ -50,6 +51,7 @@ func secure(t *testing.T, limits access.Limits, before func(s *secured)) *secure
 	s.target = &target{t: t}
 	_, err := loadFiles(s.files) // makes the certificate
 	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(s.dir, "access"), 0o700))
 	if before != nil {
 		before(s)
 	}
@@ -61,6 +63,7 @@ func secure(t *testing.T, limits access.Limits, before func(s *secured)) *secure
 	must(t, err)
 	s.guard = access.New(access.Config{
 		Paths:     access.NewPathPolicies(sc, filepath.Join(s.dir, "access", "pathz.json"), log),
+		RPCs:      access.NewRPCPolicies(filepath.Join(s.dir, "access", "authz.json"), log),
 		Passwords: passwords, Roles: access.NewRoles(filepath.Join(s.dir, "access", "roles"), log), Certificates: certs, Limits: limits, Log: log,
 	})
 	l, err := gnmi.ListenTCP(t.Context(), "127.0.0.1:0")
@@ -513,4 +516,11 @@ func TestCertificateFiles(t *testing.T) {
 	if _, err := loadFiles(files); err == nil || !strings.Contains(err.Error(), files.KeyFile()) {
 		t.Errorf("a certificate without its key: %v", err)
 	}
+}
+
+func code(err error) codes.Code { return status.Code(err) }
+
+// asUserOver is a user's context, and a client of a connection.
+func (s *secured) asUserOver(conn *grpc.ClientConn, user string) (context.Context, gpb.GNMIClient) {
+	return as(s.t.(*testing.T), user, user), gpb.NewGNMIClient(conn)
 }
