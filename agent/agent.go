@@ -82,6 +82,7 @@ type Agent struct {
 	store   *datastore.Store
 	tel     *telemetry.Telemetry
 	drift   *drift
+	reach   *reach
 
 	capabilities []telemetry.Capability // of the kernel
 
@@ -110,7 +111,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func newAgent(cfg Config) *Agent {
-	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), turn: make(chan struct{}, 1), commits: new(commits)}
+	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), reach: newReach(), turn: make(chan struct{}, 1), commits: new(commits)}
 }
 
 // New takes the network namespace and the state directory, and reads what the
@@ -145,6 +146,7 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	a.drift.net, a.words, a.slots = a.kernel.Net, a.kernel, a.kernel.Net
+	a.reach.slots = a.slots
 	if a.prober, err = sidprobe.Open(); err != nil {
 		return nil, err
 	}
@@ -201,12 +203,14 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 		options = append(options, reconcile.ReportOnly())
 	}
 	a.rec = reconcile.New(counting{driver, a.counters, a.log}, options...)
-	a.drift = &drift{rec: a.rec, log: a.log, told: a.dirty.signal, links: map[string]int{}}
+	a.drift = &drift{rec: a.rec, log: a.log, told: a.dirty.signal, event: a.reach.event, links: map[string]int{}}
 	model, err := translators.NewModel(a.schema)
 	if err != nil {
 		return fmt.Errorf("find the model's nodes: %w", err)
 	}
-	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty, withheld: a.drift.withheld}
+	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty, withheld: a.drift.withheld, looked: a.reach.look}
+	a.reach.kernel = view
+	a.applier.engine.Look(a.reach)
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), FS: a.disk, Applier: a.applier, Log: a.log,
@@ -270,6 +274,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	background("state", a.followKernel)
+	background("paths", a.followReach)
 	background("repair", func(ctx context.Context) error {
 		a.rec.Run(ctx, a.drift.report)
 		return nil

@@ -21,6 +21,9 @@ type applier struct {
 	kernel *reconcile.Reconciler
 	dirty  *dirty
 
+	// looked is called when how the kernel is may matter otherwise than before.
+	looked func()
+
 	// Of the start: loaded waits until it is known what the kernel holds, withheld
 	// gets what it did not take.
 	loaded   func() error
@@ -30,6 +33,9 @@ type applier struct {
 // Apply implements datastore.Applier.
 func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) (func(context.Context) error, error) {
 	delta, wanted, err := a.prepare(old, new, changes)
+	if err == nil {
+		err = delta.Refusal()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +45,9 @@ func (a *applier) Apply(ctx context.Context, old, new *datastore.Snapshot, chang
 	}
 	undoWanted := delta.Commit()
 	a.dirty.addEntries(delta)
+	if a.engine.Unsure() {
+		a.looked()
+	}
 	return func(ctx context.Context) error {
 		undoWanted()
 		a.dirty.addEntries(delta)
@@ -66,7 +75,23 @@ func (a *applier) Start(ctx context.Context, old, new *datastore.Snapshot, chang
 		return err
 	}
 	a.withheld(withheld)
+	a.looked()
 	return nil
+}
+
+// refresh has the kernel follow what has changed about the kernel; false: nothing that
+// matters.
+func (a *applier) refresh(ctx context.Context, running *datastore.Snapshot) (changed bool, err error) {
+	delta, err := a.engine.Refresh(running)
+	if err != nil || delta == nil {
+		return false, err
+	}
+	if _, err := a.kernel.Commit(ctx, inKernel(delta)); err != nil {
+		return false, err
+	}
+	delta.Commit()
+	a.dirty.addEntries(delta)
+	return true, nil
 }
 
 // prepare has the changes translated.
@@ -75,6 +100,11 @@ func (a *applier) prepare(old, new *datastore.Snapshot, changes []schema.Change)
 	if err != nil {
 		return nil, nil, err
 	}
+	return delta, inKernel(delta), nil
+}
+
+// inKernel is what a delta changes about the kernel.
+func inKernel(delta *translators.Delta) []reconcile.Change {
 	wanted := make([]reconcile.Change, 0, len(delta.Changes))
 	for _, c := range delta.Changes {
 		ch := reconcile.Change{Key: c.Key}
@@ -83,7 +113,7 @@ func (a *applier) prepare(old, new *datastore.Snapshot, changes []schema.Change)
 		}
 		wanted = append(wanted, ch)
 	}
-	return delta, wanted, nil
+	return wanted
 }
 
 // Of implements telemetry.Intent by translating entries again: what they ask for

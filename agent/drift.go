@@ -65,6 +65,9 @@ type drift struct {
 	log  *slog.Logger
 	told func() // that the counts changed
 
+	// event is told of each event first.
+	event func(rtnl.Event)
+
 	// links are the indices of the links by name, to find out after a loss of
 	// events which are others now. Only watch uses it.
 	links map[string]int
@@ -103,6 +106,7 @@ func (d *drift) watch(ctx context.Context, events <-chan rtnl.Event) error {
 				}
 				continue
 			}
+			d.event(e)
 			l := d.look(ctx, e)
 			if first && e.Kind == rtnl.EventResync {
 				first = false // everything is read behind it anyway

@@ -30,7 +30,10 @@ func (a *Agent) Plan(ctx context.Context, req datastore.Request) (operation.Plan
 
 // plan is Apply without doing it.
 func (a *applier) plan(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) (reconcile.Plan, error) {
-	_, wanted, err := a.prepare(old, new, changes)
+	delta, wanted, err := a.prepare(old, new, changes)
+	if err == nil {
+		err = delta.Refusal()
+	}
 	if err != nil {
 		return reconcile.Plan{}, err
 	}

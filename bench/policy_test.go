@@ -25,8 +25,8 @@ func newSteered(b *testing.B, n int) *steered {
 	s := &steered{p: start(newNamespace(b), b.TempDir(), false)}
 	s.p.configure()
 	s.p.set(&gpb.SetRequest{Update: []*gpb.Update{update(b, srv6Path, ietf([]byte(
-		`{"segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:2:1::1", "2001:db8:3::1"]}},`+
-			`{"name": "two", "config": {"name": "two", "segment": ["2001:db8:2:2::1", "2001:db8:3::1"]}}]},`+
+		`{"segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:13::21", "2001:db8:3::1"]}},`+
+			`{"name": "two", "config": {"name": "two", "segment": ["2001:db8:13::22", "2001:db8:3::1"]}}]},`+
 			`"policies": {"policy": [{"name": "p", "config": {"name": "p"}, "candidate-paths": {"candidate-path": [`+
 			`{"name": "one", "config": {"name": "one", "preference": 10}, "segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one"}}]}},`+
 			`{"name": "two", "config": {"name": "two", "preference": 5}, "segment-lists": {"segment-list": [{"name": "two", "config": {"name": "two"}}]}}]}}]}}`)))}})

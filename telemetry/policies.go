@@ -17,7 +17,7 @@ type (
 )
 
 // addPolicy makes the state of a policy and of its candidate paths. The active one
-// is the one whose segment lists are in the kernel's group.
+// is the one whose valid segment lists are in the kernel's group.
 func (t *Telemetry) addPolicy(b *batch, k schema.EntryKey, e *policyConfig) {
 	have, ok, reason := t.programmed(k)
 	s := &state.NetworkInstance_SegmentRouting_Srv6_Policy{
@@ -38,7 +38,11 @@ func (t *Telemetry) addPolicy(b *batch, k schema.EntryKey, e *policyConfig) {
 	paths := t.pathsOf(k)
 	var active *path
 	for i := range paths {
-		if p := &paths[i]; p.leads(held) && (active == nil || p.better(active)) {
+		p := &paths[i]
+		if e.GetEnabled() && p.GetEnabled() {
+			t.judge(p)
+		}
+		if p.leads(held) && (active == nil || p.better(active)) {
 			active = p
 		}
 	}
@@ -50,9 +54,12 @@ func (t *Telemetry) addPolicy(b *batch, k schema.EntryKey, e *policyConfig) {
 		p := &paths[i]
 		b.add(p.key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath{
 			Name: p.Name, Preference: ptr(p.GetPreference()), Enabled: ptr(p.GetEnabled()), Active: ptr(p == active),
+			Valid: p.valid, InvalidReason: p.invalid,
 		})
 		for _, l := range p.lists {
-			b.add(l.key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList{Name: l.Name, Weight: ptr(l.GetWeight())})
+			b.add(l.key, &state.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath_SegmentList{
+				Name: l.Name, Weight: ptr(l.GetWeight()), Valid: l.valid, InvalidReason: l.invalid,
+			})
 		}
 	}
 }
@@ -62,12 +69,45 @@ type path struct {
 	key schema.EntryKey
 	*pathConfig
 	lists []pathList
+	validity
 }
 
 type pathList struct {
 	key schema.EntryKey
 	*listConfig
 	segments []string
+	validity
+}
+
+// validity is whether there is a way to the first segment; nil where that is not known.
+type validity struct {
+	valid   *bool
+	invalid *string // why not
+}
+
+// judge finds out whether a path and its lists are valid.
+func (t *Telemetry) judge(p *path) {
+	is := func(k schema.EntryKey) validity {
+		_, why := t.wants.Wanted(k)
+		if why == "" {
+			return validity{valid: ptr(true)}
+		}
+		return validity{ptr(false), &why}
+	}
+	p.validity = is(p.key)
+	for i := range p.lists {
+		p.lists[i].validity = is(p.lists[i].key)
+	}
+}
+
+// usable are the lists of a path that packets may go by.
+func (p *path) usable() (lists []pathList) {
+	for _, l := range p.lists {
+		if l.valid != nil && *l.valid {
+			lists = append(lists, l)
+		}
+	}
+	return lists
 }
 
 // share is a segment list, as text, with its weight.
@@ -100,21 +140,22 @@ func heldLists(have []object.Object) (held []share) {
 	return held
 }
 
-// leads reports whether the lists of a path are those that the kernel holds, with
+// leads reports whether the valid lists of a path are those that the kernel holds, with
 // weights in the same proportion.
 func (p *path) leads(held []share) bool {
-	if len(held) == 0 || len(held) != len(p.lists) {
+	lists := p.usable()
+	if len(held) == 0 || len(held) != len(lists) {
 		return false
 	}
 	var of, all uint32
 	for _, h := range held {
 		all += h.weight
 	}
-	for _, l := range p.lists {
+	for _, l := range lists {
 		of += l.GetWeight()
 	}
 	rest := slices.Clone(held)
-	for _, l := range p.lists {
+	for _, l := range lists {
 		text := strings.Join(l.segments, " ")
 		i := slices.IndexFunc(rest, func(h share) bool { return h.segments == text && h.weight*of == l.GetWeight()*all })
 		if i < 0 {
@@ -125,9 +166,7 @@ func (p *path) leads(held []share) bool {
 	return true
 }
 
-func (p *path) better(than *path) bool {
-	return p.GetEnabled() && !than.GetEnabled() || p.GetEnabled() == than.GetEnabled() && p.GetPreference() > than.GetPreference()
-}
+func (p *path) better(than *path) bool { return p.GetPreference() > than.GetPreference() }
 
 // pathsOf lists the candidate paths of a policy by name.
 func (t *Telemetry) pathsOf(policy schema.EntryKey) (paths []path) {
@@ -137,7 +176,7 @@ func (t *Telemetry) pathsOf(policy schema.EntryKey) (paths []path) {
 			paths = append(paths, path{key: k, pathConfig: e})
 		case *listConfig: // behind the path that it is of
 			p := &paths[len(paths)-1]
-			p.lists = append(p.lists, pathList{k, e, t.segments(e)})
+			p.lists = append(p.lists, pathList{key: k, listConfig: e, segments: t.segments(e)})
 		}
 		return true
 	})

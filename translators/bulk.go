@@ -22,17 +22,17 @@ type translated struct {
 // translateAll translates units of one snapshot, many of them on all processors.
 // side picks what a change says of its entry in that snapshot; units and changes
 // are in order.
-func (e *Engine) translateAll(r Reader, units []schema.EntryKey, changes []schema.Change, side func(*schema.Change) schema.GoStruct) []translated {
+func (e *Engine) translateAll(r Reader, f *facts, units []schema.EntryKey, changes []schema.Change, side func(*schema.Change) schema.GoStruct) []translated {
 	out := make([]translated, len(units))
 	workers := min(runtime.GOMAXPROCS(0), len(units)/parallelShare)
 	if workers < 2 {
-		e.translateShare(r, units, changes, side, out)
+		e.translateShare(r, f, units, changes, side, out)
 		return out
 	}
 	var wg sync.WaitGroup
 	for i := range workers {
 		from, to := i*len(units)/workers, (i+1)*len(units)/workers
-		wg.Go(func() { e.translateShare(r, units[from:to], changes, side, out[from:to]) })
+		wg.Go(func() { e.translateShare(r, f, units[from:to], changes, side, out[from:to]) })
 	}
 	wg.Wait()
 	return out
@@ -40,8 +40,8 @@ func (e *Engine) translateAll(r Reader, units []schema.EntryKey, changes []schem
 
 // translateShare lays the results of many units behind each other, and has those
 // that share the same things share the list of them.
-func (e *Engine) translateShare(r Reader, units []schema.EntryKey, changes []schema.Change, side func(*schema.Change) schema.GoStruct, out []translated) {
-	v := NewView(e.model, r)
+func (e *Engine) translateShare(r Reader, f *facts, units []schema.EntryKey, changes []schema.Change, side func(*schema.Change) schema.GoStruct, out []translated) {
+	v := newView(e.model, r, f)
 	var all Result
 	same := map[object.Object][]object.Object{} // lists of shared objects, by their last
 	if len(units) > 0 {
@@ -64,6 +64,7 @@ func (e *Engine) translateShare(r Reader, units []schema.EntryKey, changes []sch
 		one.Objects = all.Objects[own:len(all.Objects):len(all.Objects)]
 		one.Shared = all.Shared[shared:len(all.Shared):len(all.Shared)]
 		one.Withheld = all.Withheld[withheld:len(all.Withheld):len(all.Withheld)]
+		one.Refused, all.Refused = all.Refused, nil
 		if len(one.Shared) == 0 {
 			continue
 		}

@@ -3,6 +3,7 @@ package translators
 import (
 	"cmp"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -36,8 +37,9 @@ type Engine struct {
 	unitOf  map[schema.ListID]schema.ListID // parts to the list of their unit
 	ripples map[schema.ListID][]Ripple
 
-	mu   sync.RWMutex // guards want
-	want *want
+	mu    sync.RWMutex // guards want and facts
+	want  *want
+	facts *facts
 }
 
 // NewEngine makes an engine that wants nothing yet: hand it the whole of the
@@ -62,6 +64,10 @@ func NewEngine(m *Model, units []Unit, ripples []Ripple) *Engine {
 	return e
 }
 
+// Look has the engine find out from source how the kernel is, as far as it matters.
+// Without, all links are up. It is called before anything is prepared.
+func (e *Engine) Look(source Source) { e.facts = newFacts(source) }
+
 // Delta is a prepared commit.
 type Delta struct {
 	// Changes are the wanted objects that came, changed or went, one for each
@@ -72,11 +78,15 @@ type Delta struct {
 	// or went ("").
 	Withheld []Withheld
 
+	// Refused lists what the changes lead to and were not to.
+	Refused []Refusal
+
 	// Units counts the units that were translated: what the commit cost.
 	Units int
 
 	engine  *Engine
 	overlay *overlay
+	facts   *facts
 }
 
 // Prepare works out what the changes from one snapshot to the next mean for the
@@ -85,23 +95,88 @@ type Delta struct {
 // *ConflictError, at most maxErrors.
 func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta, error) {
 	units := e.affected(NewView(e.model, before), NewView(e.model, after), changes)
-
 	e.mu.RLock()
 	defer e.mu.RUnlock()
+	return e.prepare(side{before, e.facts}, side{after, e.facts}, units, changes)
+}
+
+// Refresh works out what has changed about the kernel that the translation of a
+// configuration depends on, and what that means for it; nil if nothing has. Like
+// Prepare it changes nothing, and is followed by Delta.Commit.
+func (e *Engine) Refresh(r Reader) (*Delta, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.facts.none() {
+		return nil, nil
+	}
+	v := NewView(e.model, r)
+	paths := func(a netip.Addr, fn func(schema.EntryKey)) { v.FirstsWithin(netip.PrefixFrom(a, a.BitLen()), fn) }
+	next, changed := e.facts.renewed(func(a netip.Addr) (used bool) {
+		paths(a, func(schema.EntryKey) { used = true })
+		return used
+	})
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	var units []schema.EntryKey
+	for _, a := range changed {
+		paths(a, func(k schema.EntryKey) {
+			if u, ok := e.unit(k); ok {
+				units = append(units, u)
+			}
+		})
+	}
+	slices.Sort(units)
+	return e.prepare(side{r, e.facts}, side{r, next}, slices.Compact(units), nil)
+}
+
+// Asks reports whether the translation depends on how the kernel is.
+func (e *Engine) Asks() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return !e.facts.none()
+}
+
+// Unsure reports whether what was prepared last asked something about the kernel for the
+// first time: a Refresh behind it may find another answer.
+func (e *Engine) Unsure() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.facts.isUnsure()
+}
+
+// side is what is translated before, and after.
+type side struct {
+	Reader
+	facts *facts
+}
+
+// prepare compares what units ask for on the two sides. It needs e.mu.
+func (e *Engine) prepare(before, after side, units []schema.EntryKey, changes []schema.Change) (*Delta, error) {
 	v := newOverlay(e.want, e.model.Text, len(units))
 	var errs []error
-	for i, was := range e.translateAll(before, units, changes, func(c *schema.Change) schema.GoStruct { return c.Old }) {
+	d := &Delta{Units: len(units), engine: e, overlay: v, facts: after.facts}
+	refused := map[schema.EntryKey]bool{}
+	for i, was := range e.translateAll(before.Reader, before.facts, units, changes, func(c *schema.Change) schema.GoStruct { return c.Old }) {
 		if was.err != nil {
 			errs = append(errs, was.err)
 			continue
 		}
 		v.drop(units[i], &was.Result)
+		for _, r := range was.Refused {
+			refused[r.Entry] = true
+		}
 	}
 	v.settle(-1)
-	for i, is := range e.translateAll(after, units, changes, func(c *schema.Change) schema.GoStruct { return c.New }) {
+	for i, is := range e.translateAll(after.Reader, after.facts, units, changes, func(c *schema.Change) schema.GoStruct { return c.New }) {
 		err := is.err
 		if err == nil {
 			err = v.add(units[i], &is.Result)
+		}
+		for _, r := range is.Refused {
+			if !refused[r.Entry] {
+				d.Refused = append(d.Refused, r)
+			}
 		}
 		if err == nil {
 			continue
@@ -117,7 +192,7 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 	if errs = v.merge(); len(errs) > 0 {
 		return nil, errors.Join(errs[:min(len(errs), maxErrors)]...)
 	}
-	d := &Delta{Changes: v.changes(), Units: len(units), engine: e, overlay: v}
+	d.Changes = v.changes()
 	for k, reason := range v.withheld {
 		if e.want.withheld[k] != reason {
 			d.Withheld = append(d.Withheld, Withheld{k, reason})
@@ -127,16 +202,38 @@ func (e *Engine) Prepare(before, after Reader, changes []schema.Change) (*Delta,
 	return d, nil
 }
 
+// Refusal is an error for what the delta leads to and is not to; nil if there is
+// nothing.
+func (d *Delta) Refusal() error {
+	var errs []error
+	for _, r := range d.Refused[:min(len(d.Refused), maxErrors)] {
+		errs = append(errs, &RefusedError{Path: d.engine.model.Text(r.Entry) + "/" + r.Below, Reason: r.Reason, Remedy: r.Remedy})
+	}
+	return errors.Join(errs...)
+}
+
+// RefusedError says why a commit is refused.
+type RefusedError struct{ Path, Reason, Remedy string }
+
+func (e *RefusedError) Error() string { return e.Path + ": " + e.Reason + ": " + e.Remedy }
+
+// Violation takes the error apart for those who do not know this package.
+func (e *RefusedError) Violation() (path, value, reason, remedy string) {
+	return e.Path, "", e.Reason, e.Remedy
+}
+
 // Commit makes the delta what the engine compares the next change with. The
 // function it returns takes that back, as long as nothing was committed since.
 func (d *Delta) Commit() (undo func()) {
 	d.engine.mu.Lock()
 	defer d.engine.mu.Unlock()
-	restore := d.overlay.apply()
+	restore, facts := d.overlay.apply(), d.engine.facts
+	d.engine.facts = d.facts
 	return func() {
 		d.engine.mu.Lock()
 		defer d.engine.mu.Unlock()
 		restore()
+		d.engine.facts = facts
 	}
 }
 

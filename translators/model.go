@@ -191,10 +191,16 @@ type memo struct {
 	above   map[schema.EntryKey]schema.GoStruct // entries that others are in or refer to
 	down    map[string]string                   // answers of InterfaceDown
 	links   map[neighbour]string                // answers of LinkTo
+
+	facts     *facts
+	firstHops map[netip.Addr]FirstHop // answers of FirstHop
+	firsts    *bool                   // answer of hasFirsts
 }
 
-// NewView reads a snapshot. It is for one goroutine.
-func NewView(m *Model, r Reader) View {
+// NewView reads a snapshot; to it all links are up. It is for one goroutine.
+func NewView(m *Model, r Reader) View { return newView(m, r, nil) }
+
+func newView(m *Model, r Reader, f *facts) View {
 	v := View{m, r, &memo{
 		encaps: map[string]*object.Encap{},
 		hops:   map[hopKey]*object.SharedNextHop{},
@@ -202,6 +208,7 @@ func NewView(m *Model, r Reader) View {
 		above:  map[schema.EntryKey]schema.GoStruct{},
 		down:   map[string]string{},
 		links:  map[neighbour]string{},
+		facts:  f, firstHops: map[netip.Addr]FirstHop{},
 	}}
 	v.addWay = func(k schema.EntryKey, e schema.GoStruct) bool {
 		if nh, ok := e.(*NextHop); ok {

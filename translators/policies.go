@@ -162,19 +162,21 @@ func PolicyDown(p *Policy) string {
 
 // Path is a candidate path with its segment lists, those of more weight first.
 type Path struct {
+	Key schema.EntryKey
 	*CandidatePath
 	Lists []PathList
 }
 
 // PathList is a segment list of a candidate path.
 type PathList struct {
+	Key      schema.EntryKey
 	Name     string
 	Segments []string // none: there is no such list, or it is empty
 	Weight   uint32
 }
 
-// usable reports whether packets can be put on the path by configuration.
-func (p *Path) usable() bool {
+// Usable reports whether packets may be put on the path by configuration.
+func (p *Path) Usable() bool {
 	return On(p.Enabled) && len(p.Lists) > 0 &&
 		!slices.ContainsFunc(p.Lists, func(l PathList) bool { return len(l.Segments) == 0 })
 }
@@ -183,13 +185,13 @@ func (p *Path) usable() bool {
 // enabled by descending preference and name (RFC 9256 section 2.9), then the rest.
 func (v View) PathsOf(policy schema.EntryKey) []Path {
 	var paths []Path
-	v.Scan(v.ListPrefix(policy, v.Model.CandidatePath), func(_ schema.EntryKey, e schema.GoStruct) bool {
+	v.Scan(v.ListPrefix(policy, v.Model.CandidatePath), func(k schema.EntryKey, e schema.GoStruct) bool {
 		switch e := e.(type) {
 		case *CandidatePath:
-			paths = append(paths, Path{CandidatePath: e})
+			paths = append(paths, Path{Key: k, CandidatePath: e})
 		case *WeightedList: // behind the path that it is of
 			p := &paths[len(paths)-1]
-			p.Lists = append(p.Lists, PathList{Str(e.Name), v.segments(e), e.GetWeight()})
+			p.Lists = append(p.Lists, PathList{k, Str(e.Name), v.segments(e), e.GetWeight()})
 		}
 		return true
 	})
@@ -215,16 +217,6 @@ func (v View) segments(l *WeightedList) []string {
 		return nil
 	}
 	return list.Segment
-}
-
-// ActivePath is the candidate path that is used; ok is false if none can be.
-func (v View) ActivePath(policy schema.EntryKey) (p Path, ok bool) {
-	for _, p := range v.PathsOf(policy) {
-		if p.usable() {
-			return p, true
-		}
-	}
-	return p, false
 }
 
 // comparePaths puts the better path first.

@@ -19,6 +19,7 @@ const (
 	termLocator  = 'o' // a locator, see locatorTerm
 	termSIDHop   = 'd' // a SID, by its next hop
 	termFunction = 'f' // a dynamic SID, by the name of its locator and its function
+	termFirst    = 'h' // a segment list, by its first segment
 )
 
 // termProtocol is of a source of routes, by its instance: the length of the name, and
@@ -55,6 +56,10 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return policyTerms(terms, e)
 	case *SID:
 		return sidHopTerms(terms, e.NextHop)
+	case *SegmentList:
+		if len(e.Segment) > 0 && Addr(&e.Segment[0]).IsValid() {
+			return append(terms, string(addressTerm(termFirst, Addr(&e.Segment[0]))))
+		}
 	case *Protocol:
 		if instance, ok := k.Parent(); ok {
 			return append(terms, namedTerm(termProtocol, instance.Values()[0]))

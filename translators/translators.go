@@ -47,6 +47,17 @@ type Result struct {
 
 	// Withheld lists what the configuration holds and the kernel is not given.
 	Withheld []Withheld
+
+	// Refused lists what a Set must not bring about.
+	Refused []Refusal
+}
+
+// Refusal is configuration that only a start goes on with, without what is withheld for
+// it: no commit may lead to it.
+type Refusal struct {
+	Entry          schema.EntryKey
+	Below          string // the node below the entry
+	Reason, Remedy string
 }
 
 // Withheld says why an entry has no object: something above it is disabled.
@@ -66,6 +77,9 @@ func (r *Result) Share(objects ...object.Object) { r.Shared = append(r.Shared, o
 func (r *Result) Withhold(entry schema.EntryKey, reason string) {
 	r.Withheld = append(r.Withheld, Withheld{entry, reason})
 }
+
+// Refuse has a commit refused that leads to this; the reason is to be withheld, too.
+func (r *Result) Refuse(refusal Refusal) { r.Refused = append(r.Refused, refusal) }
 
 // Unit translates the entries of one list.
 type Unit struct {

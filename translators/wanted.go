@@ -16,7 +16,11 @@ type Asker struct {
 }
 
 // Ask makes an Asker for a snapshot.
-func (e *Engine) Ask(r Reader) *Asker { return &Asker{engine: e, view: NewView(e.model, r)} }
+func (e *Engine) Ask(r Reader) *Asker {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return &Asker{engine: e, view: newView(e.model, r, e.facts)}
+}
 
 // Wanted translates the unit that an entry belongs to once more, and returns the
 // objects that it alone asks of the kernel, and why it is not given others.
@@ -27,7 +31,7 @@ func (a *Asker) Wanted(k schema.EntryKey) (own []object.Object, withheld []Withh
 	if !ok {
 		return nil, nil, nil
 	}
-	a.out = Result{a.out.Objects[:0], a.out.Shared[:0], a.out.Withheld[:0]}
+	a.out = Result{Objects: a.out.Objects[:0], Shared: a.out.Shared[:0], Withheld: a.out.Withheld[:0]}
 	entry, _ := a.view.Get(unit)
 	if err := a.engine.translate(a.view, unit, entry, &a.out); err != nil {
 		return nil, nil, err

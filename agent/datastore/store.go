@@ -333,6 +333,19 @@ func (s *Store) DryRun(ctx context.Context, req Request, try func(ctx context.Co
 	return res, nil
 }
 
+// Hold calls fn with the running configuration while no commit goes on. It is not called
+// while there is none: before Start, after a start that failed, and after Close.
+func (s *Store) Hold(ctx context.Context, fn func(ctx context.Context, running *Snapshot) error) error {
+	if err := s.acquire(ctx); err != nil {
+		return fmt.Errorf("hold the configuration: %w", err)
+	}
+	defer s.release()
+	if s.Status().Phase != Running {
+		return nil
+	}
+	return fn(ctx, s.current.Load())
+}
+
 // prepare makes the configuration that a request asks for, and checks it. next is
 // nil where that is what there is.
 func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Change, err error) {

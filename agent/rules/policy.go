@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+
 	"heddle/kernel/object"
 	"heddle/schema"
 	"heddle/translators"
@@ -71,7 +73,8 @@ func pathWeight(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 
 func policyPaths(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	p := entry.(*translators.Policy)
-	if _, ok := c.ActivePath(k); !ok && translators.On(p.Enabled) {
+	usable := slices.ContainsFunc(c.PathsOf(k), func(p translators.Path) bool { return p.Usable() })
+	if !usable && translators.On(p.Enabled) {
 		c.fail(k, "candidate-paths", "", "a policy needs a valid path", "add a candidate path with a segment list, enable one, or disable the policy")
 	}
 }

@@ -58,10 +58,16 @@ func (r *run) set(edits []schema.Edit) (delta string, units int, err error) {
 	}
 	d.Commit()
 	r.config = next
+	delta, err = r.note(d)
+	return delta, d.Units, err
+}
+
+// note takes a delta to the objects and describes it.
+func (r *run) note(d *translators.Delta) (delta string, err error) {
 	var lines []string
 	for _, c := range d.Changes {
 		if got := r.objects[c.Key].Want; (got == nil) != (c.Old == nil) || got != nil && !got.Equal(c.Old) {
-			return "", 0, fmt.Errorf("%s: the engine says it was %v, it was %v", c.Key, c.Old, got)
+			return "", fmt.Errorf("%s: the engine says it was %v, it was %v", c.Key, c.Old, got)
 		}
 		switch {
 		case c.Want == nil:
@@ -76,7 +82,7 @@ func (r *run) set(edits []schema.Edit) (delta string, units int, err error) {
 		r.objects[c.Key] = c
 	}
 	slices.Sort(lines)
-	return text(lines), d.Units, nil
+	return text(lines), nil
 }
 
 // wanted lists the objects, in the order in which they come up.

@@ -3,6 +3,7 @@ package all_test
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -32,8 +33,10 @@ func TestIncrementalEqualsWhole(t *testing.T) {
 			t: t, model: m, rules: r, done: done,
 			config: modeltest.New(m.Schema, schema.Entries{}),
 			engine: all.Engine(m),
+			kernel: &kernelNow{links: map[string]translators.LinkFact{}},
 			state:  state{objects: map[object.Key]string{}, withheld: map[string]string{}},
 		}
+		w.engine.Look(w.kernel)
 		if rapid.Bool().Draw(t, "something to begin with") {
 			w.commit([]schema.Edit{w.editOf("/", begin, schema.Replace)})
 		}
@@ -58,8 +61,43 @@ type world struct {
 	rules  *rules.Rules
 	config *modeltest.Snapshot
 	engine *translators.Engine
+	kernel *kernelNow
 	state  state
 	done   map[string]int
+}
+
+// kernelNow is what the engines see of the kernel.
+type kernelNow struct {
+	links map[string]translators.LinkFact
+	leads bool
+}
+
+func (k *kernelNow) Link(name string) translators.LinkFact { return k.links[name] }
+func (k *kernelNow) Reaches(netip.Addr) bool               { return k.leads }
+
+// happen changes the kernel.
+func (w *world) happen() {
+	fact := rapid.SampledFrom([]translators.LinkFact{translators.LinkUp, translators.LinkDead, translators.LinkAbsent})
+	w.kernel.links[w.pick("link", links)] = fact.Draw(w.t, "fact")
+	w.kernel.leads = rapid.Bool().Draw(w.t, "leads")
+}
+
+// settle has an engine find out how the kernel is, until there is nothing new: what it
+// asks for may follow from what it has found.
+func (w *world) settle(e *translators.Engine, s state) {
+	for range 100 {
+		d, err := e.Refresh(w.config)
+		if err != nil {
+			w.t.Fatalf("refresh: %v", err)
+		}
+		if d == nil {
+			return
+		}
+		w.done["refreshed"]++
+		d.Commit()
+		s.apply(w.t, w.model, d)
+	}
+	w.t.Fatal("the engine finds something new for ever")
 }
 
 func (w *world) set() {
@@ -67,6 +105,9 @@ func (w *world) set() {
 	var edits []schema.Edit
 	for range rapid.IntRange(1, 4).Draw(w.t, "edits") {
 		edits = append(edits, w.edit())
+	}
+	if rapid.IntRange(0, 3).Draw(w.t, "something happens") == 0 {
+		w.happen()
 	}
 	w.commit(edits)
 }
@@ -97,6 +138,7 @@ func (w *world) commit(edits []schema.Edit) {
 		w.t.Fatalf("as a change this was accepted, as a whole it is refused: %v", errs)
 	}
 	fresh := all.Engine(w.model)
+	fresh.Look(w.kernel)
 	whole, wholeErr := fresh.Prepare(modeltest.New(w.model.Schema, schema.Entries{}), next, next.All())
 	d, err := w.engine.Prepare(w.config, next, changes)
 	if (err == nil) != (wholeErr == nil) {
@@ -123,6 +165,9 @@ func (w *world) commit(edits []schema.Edit) {
 	w.state.apply(w.t, w.model, d)
 	want := state{objects: map[object.Key]string{}, withheld: map[string]string{}}
 	want.apply(w.t, w.model, whole)
+	whole.Commit()
+	w.settle(w.engine, w.state)
+	w.settle(fresh, want)
 	if diff := cmp.Diff(want.objects, w.state.objects); diff != "" {
 		w.t.Fatalf("objects (-whole +changed):\n%s", diff)
 	}

@@ -17,6 +17,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"heddle/kernel/object"
@@ -38,8 +39,8 @@ func Units(m *translators.Model) []translators.Unit {
 	}
 }
 
-// Ripples: a policy depends on its segment lists, on the link that carries the SIDs
-// and on its instance; what is steered into it on whether it is enabled and, in a
+// Ripples: a policy depends on its segment lists, on the way to their first segments, on
+// the link that carries the SIDs and on its instance; what is steered into it on whether it is enabled and, in a
 // VRF, on where its segment lists begin.
 func Ripples(m *translators.Model) []translators.Ripple {
 	all := func(v translators.View, redo func(schema.EntryKey)) {
@@ -55,10 +56,77 @@ func Ripples(m *translators.Model) []translators.Ripple {
 			all(v, redo)
 		}
 	}))
+	ripples = append(ripples, onFirstHops(m, all)...)
 	return append(ripples,
 		translators.Ripple{List: m.Policy, Affected: onPolicy},
 		translators.Ripple{List: m.WeightedList, Affected: onPathList},
 		translators.Ripple{List: m.SegmentList, Affected: onSegmentList(m)},
+	)
+}
+
+// onFirstHops: the addresses, links, static routes and SIDs of this node that first
+// segments are reached by.
+func onFirstHops(m *translators.Model, all func(translators.View, func(schema.EntryKey))) []translators.Ripple {
+	ripples := m.OnInterface(func(v translators.View, _ string, key schema.EntryKey, redo func(schema.EntryKey)) {
+		v.FirstsOver(key, redo)
+	})
+	sid := func(v translators.View, a netip.Addr, redo func(schema.EntryKey)) {
+		if a.IsValid() {
+			v.FirstsWithin(netip.PrefixFrom(a, a.BitLen()), redo)
+		}
+	}
+	return append(ripples,
+		translators.Ripple{List: m.Address6, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			if before, after := translators.Subnet(c.Old), translators.Subnet(c.New); before != after {
+				v.FirstsBeside(before, redo)
+				v.FirstsBeside(after, redo)
+			}
+		}},
+		translators.Ripple{List: m.Member, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			for _, e := range []schema.GoStruct{c.Old, c.New} {
+				if i, _ := e.(*translators.Member); i != nil {
+					if k, ok := v.InterfaceKey(translators.Str(i.Interface)); ok {
+						v.FirstsOver(k, redo)
+					}
+				}
+			}
+		}},
+		translators.Ripple{List: m.NextHop, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			v.FirstsBy(c.Key, redo)
+		}},
+		translators.Ripple{List: m.Protocol, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			before, _ := c.Old.(*translators.Protocol)
+			after, _ := c.New.(*translators.Protocol)
+			if before != nil && after != nil && translators.On(before.Enabled) != translators.On(after.Enabled) {
+				all(v, redo)
+			}
+		}},
+		translators.Ripple{List: m.SID, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			if c.Old == nil || c.New == nil {
+				sid(v, translators.Addr(&c.Key.Values()[0]), redo)
+			}
+		}},
+		translators.Ripple{List: m.DynamicSID, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			for _, e := range []schema.GoStruct{c.Old, c.New} {
+				if d, _ := e.(*translators.DynamicSID); d != nil {
+					sid(v, v.AddrOf(d), redo)
+				}
+			}
+		}},
+		translators.Ripple{List: m.Locator, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			for _, e := range []schema.GoStruct{c.Old, c.New} { // its dynamic SIDs
+				if l, _ := e.(*translators.Locator); l != nil {
+					v.FirstsWithin(translators.Prefix(l.Prefix), redo)
+				}
+			}
+		}},
+		translators.Ripple{List: m.Policy, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+			for _, e := range []schema.GoStruct{c.Old, c.New} {
+				if p, _ := e.(*translators.Policy); p != nil {
+					sid(v, translators.Addr(p.BindingSid), redo)
+				}
+			}
+		}},
 	)
 }
 
@@ -129,10 +197,6 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		out.Withhold(key, down)
 		return nil
 	}
-	path, ok := v.ActivePath(key)
-	if !ok {
-		return fmt.Errorf("policy %s has no candidate path that is enabled and has segments", name)
-	}
 	mode, ok := modes[p.Mode]
 	if !ok {
 		return fmt.Errorf("a policy has no mode %q", translators.EnumName(p.Mode))
@@ -142,21 +206,73 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 		out.Withhold(key, down)
 		return nil
 	}
+	lists, ok := choose(v, key, out)
+	if !ok {
+		return fmt.Errorf("policy %s has no candidate path that is enabled and has segments", name)
+	}
 	out.ShareForwarding()
 	out.ShareQuietNextHops()
-	for i, l := range path.Lists {
+	for i, l := range lists {
 		encap := v.Encap(mode, l.Segments)
 		if encap == nil {
 			return fmt.Errorf("a segment of %q is no address", l.Segments)
 		}
 		out.Own(object.PolicyMember(name, i, object.NextHop{Link: link, Encap: encap}))
 	}
-	out.Own(object.PolicyGroup(name, weights(path.Lists)))
+	out.Own(object.PolicyGroup(name, weights(lists)))
 	if sid := translators.Addr(p.BindingSid); sid.IsValid() {
 		out.Own(&object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndB6Encaps,
-			Policy: v.Encap(object.HEncaps, path.Lists[0].Segments), Dev: link})
+			Policy: v.Encap(object.HEncaps, lists[0].Segments), Dev: link})
 	}
 	return nil
+}
+
+// choose picks the segment lists that packets are put on: the valid ones of the best
+// candidate path that has one (RFC 9256 sections 2.9, 2.11 and 5). A list is valid while
+// there is a way to its first segment. Where no path is valid it is all lists of the best
+// one: the kernel has no way to their first segments and drops the packets, so that they
+// leave by no other one without the policy's header (section 8.2, Drop-Upon-Invalid).
+// ok is false if there is no path at all.
+func choose(v translators.View, policy schema.EntryKey, out *translators.Result) (lists []translators.PathList, ok bool) {
+	found, configured := false, false
+	why := ""
+	for _, p := range v.PathsOf(policy) {
+		if !p.Usable() {
+			continue
+		}
+		var valid []translators.PathList
+		first := ""
+		for _, l := range p.Lists {
+			h := v.FirstHop(translators.Addr(&l.Segments[0]))
+			configured = configured || h.Configured
+			if h.Invalid == "" {
+				valid = append(valid, l)
+				continue
+			}
+			out.Withhold(l.Key, h.Invalid)
+			if first == "" {
+				first = h.Invalid
+			}
+		}
+		switch {
+		case len(valid) > 0 && !found:
+			lists, found = valid, true
+		case len(valid) == 0:
+			out.Withhold(p.Key, first)
+		}
+		if lists == nil {
+			lists, why = p.Lists, first
+		}
+	}
+	if lists == nil || found {
+		return lists, found
+	}
+	out.Withhold(policy, "no candidate path is valid, and packets are dropped: "+why)
+	if !configured {
+		out.Refuse(translators.Refusal{Entry: policy, Below: "candidate-paths", Reason: "no candidate path is valid: " + why,
+			Remedy: "configure an address or a static route towards a first segment, or disable the policy"})
+	}
+	return lists, true
 }
 
 // weights are those of some lists in lowest terms, so that paths that share the load
