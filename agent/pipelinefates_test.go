@@ -148,7 +148,7 @@ func lookBehind(k object.Key) reconcile.Look {
 	case object.KindAddress:
 		link, _, _ := strings.Cut(k.ID, "/")
 		return reconcile.Look{Seen: gone, Behind: []object.Key{object.LinkKey(link)}}
-	case object.KindSysctl, object.KindTunnelSource:
+	case object.KindSysctl, object.KindTunnelSource, object.KindHMACKey:
 		return reconcile.Look{Kinds: []object.Kind{k.Kind}}
 	}
 	return reconcile.Look{Seen: gone}

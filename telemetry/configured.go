@@ -107,6 +107,8 @@ func (t *Telemetry) addConfigured(b *batch, k schema.EntryKey) {
 		t.addStatic(b, k, e)
 	case *config.NetworkInstance_SegmentRouting_Srv6_Interface:
 		b.add(k, t.srv6InterfaceEntry(e))
+	case *config.NetworkInstance_SegmentRouting_Srv6_HmacKey:
+		b.add(k, t.hmacKeyEntry(k, e))
 	case *config.NetworkInstance_SegmentRouting_Srv6_Locator:
 		b.add(k, t.locatorEntry(k, e))
 	case *config.NetworkInstance_SegmentRouting_Srv6_SegmentList:
@@ -236,6 +238,28 @@ func (t *Telemetry) srv6InterfaceEntry(e *config.NetworkInstance_SegmentRouting_
 	if e.InterfaceId != nil {
 		v, ok := t.actual.Have(object.SysctlKey(object.SysctlLinkSeg6Enabled(*e.InterfaceId))).(object.Sysctl)
 		s.Enabled = ptr(ok && v.Value == "1")
+		if v, ok := t.actual.Have(object.SysctlKey(object.SysctlLinkSeg6HMAC(*e.InterfaceId))).(object.Sysctl); ok {
+			s.HmacPolicy = hmacPolicies[v.Value]
+		}
+	}
+	return s
+}
+
+var hmacPolicies = map[string]state.E_Interface_HmacPolicy{
+	"-1": state.Interface_HmacPolicy_IGNORE, "0": state.Interface_HmacPolicy_OPTIONAL, "1": state.Interface_HmacPolicy_REQUIRED,
+}
+
+// hmacKeyEntry leaves out the secret.
+func (t *Telemetry) hmacKeyEntry(k schema.EntryKey, e *config.NetworkInstance_SegmentRouting_Srv6_HmacKey) schema.GoStruct {
+	have, ok, reason := t.programmed(k)
+	s := &state.NetworkInstance_SegmentRouting_Srv6_HmacKey{KeyId: e.KeyId, Programmed: ptr(ok), ProgrammedReason: reason}
+	for _, o := range have {
+		if h, ok := o.(object.HMACKey); ok {
+			s.CryptoAlgorithm = state.HeddleSrv6_SRV6_HMAC_ALGORITHM_HMAC_SHA_256
+			if h.Algorithm == object.HMACSHA1 {
+				s.CryptoAlgorithm = state.HeddleSrv6_SRV6_HMAC_ALGORITHM_HMAC_SHA_1
+			}
+		}
 	}
 	return s
 }

@@ -188,6 +188,9 @@ func (b *batch) isNextHop(e *config.NetworkInstance_Protocol_Static_NextHop, n *
 		mode = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	}
 	held := b.encapState(n.Encap)
+	if enc.GetHmacKeyId() != n.Encap.HMACKey {
+		return false
+	}
 	return state.E_HeddleSrv6_SRV6_HEADEND_MODE(mode) == held.Mode && slices.Equal(enc.SegmentList, held.SegmentList) &&
 		(enc.SourceAddress == nil) == (held.SourceAddress == nil) && (enc.SourceAddress == nil || *enc.SourceAddress == *held.SourceAddress)
 }
@@ -227,6 +230,9 @@ func (b *batch) encapState(e *object.Encap) *encapState {
 		s = &encapState{Mode: encapMode(e.Mode), SegmentList: addressTexts(e.Segments)}
 		if e.Source.IsValid() {
 			s.SourceAddress = ptr(e.Source.String())
+		}
+		if e.HMACKey != 0 {
+			s.HmacKeyId = &e.HMACKey
 		}
 		b.encaps[e] = s
 	}

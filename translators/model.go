@@ -54,6 +54,11 @@ const (
 	FlavorPSP      = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP
 	FlavorNextCSID = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID
 
+	HMACSHA1     = config.HeddleSrv6_SRV6_HMAC_ALGORITHM_HMAC_SHA_1
+	HMACIgnore   = config.Interface_HmacPolicy_IGNORE
+	HMACOptional = config.Interface_HmacPolicy_OPTIONAL
+	HMACRequired = config.Interface_HmacPolicy_REQUIRED
+
 	ModeUnset      = config.HeddleSrv6_SRV6_HEADEND_MODE_UNSET
 	ModeEncaps     = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS
 	ModeEncapsRed  = config.HeddleSrv6_SRV6_HEADEND_MODE_H_ENCAPS_RED
@@ -80,6 +85,7 @@ type (
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
 	DynamicSID    = config.NetworkInstance_SegmentRouting_Srv6_DynamicSid
+	HMACKey       = config.NetworkInstance_SegmentRouting_Srv6_HmacKey
 	SegmentList   = config.NetworkInstance_SegmentRouting_Srv6_SegmentList
 	Policy        = config.NetworkInstance_SegmentRouting_Srv6_Policy
 	CandidatePath = config.NetworkInstance_SegmentRouting_Srv6_Policy_CandidatePath
@@ -102,6 +108,7 @@ type Model struct {
 	Instance, Member                            *schema.Node
 	Protocol, Static, NextHop                   *schema.Node
 	SRv6Interface, Locator, SID, DynamicSID     *schema.Node
+	HMACKey                                     *schema.Node
 	SegmentList, Policy, CandidatePath          *schema.Node
 	WeightedList                                *schema.Node
 
@@ -158,6 +165,7 @@ func NewModel(s *schema.Schema) (*Model, error) {
 	m.Locator = list(m.Instance, "segment-routing", "srv6", "locators", "locator")
 	m.SID = list(m.Instance, "segment-routing", "srv6", "sids", "sid")
 	m.DynamicSID = list(m.Instance, "segment-routing", "srv6", "dynamic-sids", "dynamic-sid")
+	m.HMACKey = list(m.Instance, "segment-routing", "srv6", "hmac-keys", "hmac-key")
 	m.SegmentList = list(m.Instance, "segment-routing", "srv6", "segment-lists", "segment-list")
 	m.Policy = list(m.Instance, "segment-routing", "srv6", "policies", "policy")
 	m.CandidatePath = list(m.Policy, "candidate-paths", "candidate-path")

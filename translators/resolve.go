@@ -18,6 +18,7 @@ const (
 	termLeak     = 'l' // a next hop that goes on in another instance, by its prefix
 	termLocator  = 'o' // a locator, see locatorTerm
 	termSIDHop   = 'd' // a SID, by its next hop
+	termHMACKey  = 'h' // a next hop that signs, by the number of the key
 	termFunction = 'f' // a dynamic SID, by the name of its locator and its function
 	termFirst    = 'h' // a segment list, by its first segment
 )
@@ -65,6 +66,9 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 			return append(terms, namedTerm(termProtocol, instance.Values()[0]))
 		}
 	case *NextHop:
+		if id := hmacKeyOf(e); id != 0 {
+			terms = append(terms, hmacTerm(id))
+		}
 		if e.Srv6Policy != nil {
 			return steeringTerms(terms, k, e)
 		}

@@ -2,6 +2,7 @@ package translators
 
 import (
 	"net/netip"
+	"strconv"
 
 	"heddle/kernel/object"
 )
@@ -68,15 +69,18 @@ func (v View) CanShare(ipv4 bool) bool {
 // Encap is an encapsulation. Many thousands ask for the same few, which are one
 // object; nil where a segment is no address.
 func (v View) Encap(mode object.EncapMode, segments []string) *object.Encap {
-	return v.EncapFrom(netip.Addr{}, mode, segments)
+	return v.EncapLike(object.Encap{Mode: mode}, segments)
 }
 
-// EncapFrom is Encap with a source of its own; an invalid one is that of the node.
-func (v View) EncapFrom(source netip.Addr, mode object.EncapMode, segments []string) *object.Encap {
+// EncapLike is an encapsulation that is like another one in all but its segments.
+func (v View) EncapLike(like object.Encap, segments []string) *object.Encap {
 	var buf [256]byte
-	text := append(buf[:0], byte(mode))
-	if source.IsValid() {
-		text = append(source.AppendTo(text), ';')
+	text := append(buf[:0], byte(like.Mode))
+	if like.Source.IsValid() {
+		text = append(like.Source.AppendTo(text), ';')
+	}
+	if like.HMACKey != 0 {
+		text = append(strconv.AppendUint(text, uint64(like.HMACKey), 10), '#')
 	}
 	for _, s := range segments {
 		text = append(append(text, s...), ',')
@@ -85,7 +89,8 @@ func (v View) EncapFrom(source netip.Addr, mode object.EncapMode, segments []str
 	if known {
 		return e
 	}
-	e = &object.Encap{Mode: mode, Segments: make([]netip.Addr, len(segments)), Source: source}
+	e = &like
+	e.Segments = make([]netip.Addr, len(segments))
 	for i := range segments {
 		if e.Segments[i] = Addr(&segments[i]); !e.Segments[i].IsValid() {
 			return nil

@@ -141,6 +141,7 @@ func TestIdentityNames(t *testing.T) {
 			"heddle-srv6:END_DT4", "heddle-srv6:END_DT46", "heddle-srv6:END_DT6", "heddle-srv6:END_DX2", "heddle-srv6:END_DX4",
 			"heddle-srv6:END_DX6", "heddle-srv6:END_T", "heddle-srv6:END_X"},
 		"SRV6_ENDPOINT_FLAVOR": {"heddle-srv6:NEXT_CSID", "heddle-srv6:PSP"},
+		"SRV6_HMAC_ALGORITHM":  {"heddle-srv6:HMAC_SHA_1", "heddle-srv6:HMAC_SHA_256"},
 		"SRV6_HEADEND_MODE":    {"heddle-srv6:H_ENCAPS", "heddle-srv6:H_ENCAPS_L2", "heddle-srv6:H_ENCAPS_L2_RED", "heddle-srv6:H_ENCAPS_RED", "heddle-srv6:H_INSERT"},
 	}
 	if !maps.EqualFunc(got, want, slices.Equal[[]string]) {

@@ -229,6 +229,7 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
 		m.Member.ListID:     all(recheckMembers, recheckMember),
 		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
+		m.HMACKey.ListID:    recheckSigned,
 		m.Locator.ListID:    all(recheckSIDs, recheckDynamicSIDs, recheckBindingSIDs),
 
 		m.Policy.ListID:        recheckSteered,

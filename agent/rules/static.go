@@ -268,6 +268,9 @@ func segmentList(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if e.Mode == translators.ModeInsert {
 		limit = maxSegmentsInsert
 	}
+	if e.HmacKeyId != nil {
+		limit -= segmentsOfHMAC
+	}
 	if len(e.SegmentList) == 0 && e.Mode != translators.ModeUnset {
 		c.fail(k, leaf, "", "an encapsulation needs segments", "list at least one, or delete srv6-encapsulation")
 	}

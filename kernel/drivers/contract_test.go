@@ -147,6 +147,8 @@ func (h *hand) Put(o object.Object) error {
 		return writeParam(o.Name, o.Value)
 	case object.TunnelSource:
 		return h.source(o.Source)
+	case object.HMACKey:
+		return h.hmacKey(o)
 	case *object.Route:
 		return h.route(o)
 	}
@@ -220,6 +222,26 @@ func (h *hand) source(a netip.Addr) error {
 	return d.Do(context.Background(), []reconcile.Step{{New: object.TunnelSource{Source: a}}})[0].Err
 }
 
+// hmacKey sets a key by a driver whose record nobody else reads.
+func (h *hand) hmacKey(k object.HMACKey) error {
+	d, err := rtnl.Open(rtnl.Config{})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Do(context.Background(), []reconcile.Step{{New: k}})[0].Err
+}
+
+func (h *hand) getHMACKey(k object.Key) (object.Object, bool) {
+	keys, err := h.look.HMACKeys(context.Background())
+	for _, have := range keys {
+		if have.Key() == k {
+			return have, err == nil
+		}
+	}
+	return nil, false
+}
+
 func (h *hand) route(o *object.Route) error {
 	r := &netlink.Route{Dst: ipnet(o.Prefix), Table: int(o.Table), Priority: int(o.Metric), Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST}
 	if o.Type == object.Blackhole {
@@ -250,6 +272,8 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 		return h.nextHop(k)
 	case object.KindTunnelSource:
 		return h.getSource()
+	case object.KindHMACKey:
+		return h.getHMACKey(k)
 	case object.KindSysctl:
 		b, err := os.ReadFile(filepath.Join("/proc/sys", k.ID))
 		return object.Sysctl{Name: k.ID, Value: strings.TrimSpace(string(b))}, err == nil

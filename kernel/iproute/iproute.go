@@ -128,6 +128,8 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 		return neighbour(s, o), nil
 	case object.TunnelSource:
 		return w.tunnelSource(ctx, s, o)
+	case object.HMACKey:
+		return hmacKey(o), nil
 	case *object.SharedNextHop:
 		return w.sharedNextHop(ctx, s, o)
 	case *object.NextHopGroup:
@@ -179,6 +181,11 @@ func paramName(path string) string {
 		return path
 	}
 	return strings.ReplaceAll(path, "/", ".")
+}
+
+// hmacKey asks for the secret at the terminal; with none the key is deleted.
+func hmacKey(o object.HMACKey) []Command {
+	return one("ip", "sr", "hmac", "set", number(o.ID), o.Algorithm.String())
 }
 
 func (w *writer) tunnelSource(ctx context.Context, s reconcile.Step, o object.TunnelSource) ([]Command, error) {

@@ -82,6 +82,7 @@ var samples = map[object.Kind]object.Object{
 	object.KindAddress:      address("192.0.2.1/24", "e1"),
 	object.KindNeighbour:    neighbour("192.0.2.7", "e1"),
 	object.KindTunnelSource: object.TunnelSource{Source: netip.MustParseAddr("fc00::1")},
+	object.KindHMACKey:      object.HMACKey{ID: 7, Algorithm: object.HMACSHA256, Secret: "hidden"},
 	object.KindNextHop:      sharedHop,
 	object.KindRoute:        route(object.TableMain, "198.51.100.0/24", via("192.0.2.9", "e1")),
 	object.KindLocalSID:     sid("fc00::e", object.LocalSID{Behavior: object.End}),
@@ -134,7 +135,8 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.GroupMember{}, "Hop Weight"},
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
-		{object.Encap{}, "Mode Segments Source"},
+		{object.Encap{}, "Mode Segments Source HMACKey"},
+		{object.HMACKey{}, "ID Algorithm Secret"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string

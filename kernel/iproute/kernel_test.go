@@ -270,6 +270,9 @@ func stages() []stage {
 				Flavors: object.NextCSID, BlockLength: 48, NodeFunctionLength: 16}))},
 		{"frames", append(slices.Clone(second), route(object.TableMain, "198.18.10.0/24", object.NextHop{Link: "ext0", Encap: encap(object.HEncapsL2, "fc00:1::")}),
 			route(object.TableMain, "2001:db8:a::/48", object.NextHop{Link: "ext0", Encap: encap(object.HEncapsL2Red, "fc00:1::", "fc00:2::")}))},
+		// The command for a key asks for the secret at the terminal: the route alone.
+		{"hmac", append(slices.Clone(second), route(object.TableMain, "2001:db8:b::/48", object.NextHop{Link: "ext0",
+			Encap: &object.Encap{Mode: object.HEncaps, Segments: encap(object.HEncaps, "fc00:1::", "fc00:2::").Segments, HMACKey: 7}}))},
 		{"dummy", append(slices.Clone(second), object.Link{Name: "lo7", Type: object.LinkDummy}, address("2001:db8:a::7/128", "lo7"), up("lo7"))},
 		{"vlan", append(slices.Clone(second), vlan("tag7", "ext1", object.VLAN{ID: 7}), up("tag7"), address("10.7.0.1/24", "tag7"),
 			vlan("tag8", "tag7", object.VLAN{ID: 8, Service: true}), object.LinkConfig{Link: "tag8", MTU: 1400, Admin: object.AdminUp},

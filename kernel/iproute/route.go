@@ -96,6 +96,9 @@ func nextHop(c Command, n object.NextHop, v4 bool) (Command, bool) {
 			return c, false
 		}
 		c = append(c, "encap", "seg6", "mode", e.Mode.String(), "segs", segments(e))
+		if e.HMACKey != 0 {
+			c = append(c, "hmac", number(e.HMACKey))
+		}
 		if e.Source.IsValid() {
 			c = append(c, "tunsrc", e.Source.String())
 		}

@@ -233,6 +233,14 @@ func route(table uint32, prefix string, hops ...object.NextHop) *object.Route {
 	return r
 }
 
+// hmacKey is a key, and signed a next hop that signs with it.
+var hmacKey = object.HMACKey{ID: 7, Algorithm: object.HMACSHA256, Secret: "a secret of ours"}
+
+func signed(n object.NextHop) object.NextHop {
+	n.Encap.HMACKey = hmacKey.ID
+	return n
+}
+
 func via(gateway, link string) object.NextHop {
 	n := object.NextHop{Link: link}
 	if gateway != "" {

@@ -33,6 +33,7 @@ func conflictCases() []conflictCase {
 		{"address/ipv4", nil, addr4, addr4, addr4.Prefix.String()},
 		{"address/ipv6", nil, addr6, addr6, addr6.Prefix.String()},
 		{"neighbour", nil, object.Neighbour{Link: "ext1", Addr: neigh4.Addr, MAC: object.MAC{2, 0, 0, 0, 0, 7}}, neigh4, neigh4.Addr.String()},
+		{"hmackey", nil, object.HMACKey{ID: hmacKey.ID, Algorithm: object.HMACSHA256, Secret: "theirs"}, hmacKey, "HMAC key 7"},
 		{"route/ipv4", []object.Object{addr4}, route(main, "10.1.0.0/16", via("192.0.2.9", "ext1")),
 			route(main, "10.1.0.0/16", via("192.0.2.2", "ext1")), "10.1.0.0/16"},
 		{"route/ipv6", nil, route(main, "2001:db8:10::/48", via("fe80::9", "ext1")),

@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"errors"
 	"net/netip"
+	"strings"
 
 	"heddle/kernel/object"
 	"heddle/reconcile"
@@ -59,6 +60,16 @@ func lifeCases() []lifeCase {
 		{"sysctl", nil, object.Sysctl{Name: object.SysctlForward6, Value: "1"}, object.Sysctl{Name: object.SysctlForward6, Value: "0"}},
 		{"sysctl/link", nil, object.Sysctl{Name: object.SysctlLinkSeg6Enabled("ext0"), Value: "1", Link: "ext0"}, nil},
 		{"sysctl/strict", []object.Object{vrfBlue}, strict, nil},
+		{"sysctl/hmac", nil, object.Sysctl{Name: object.SysctlLinkSeg6HMAC("ext0"), Value: "1", Link: "ext0"},
+			object.Sysctl{Name: object.SysctlLinkSeg6HMAC("ext0"), Value: "-1", Link: "ext0"}},
+		{"hmackey/sha256", nil, hmacKey, object.HMACKey{ID: hmacKey.ID, Algorithm: object.HMACSHA256, Secret: "another one"}},
+		{"hmackey/sha1", nil, object.HMACKey{ID: 1<<32 - 1, Algorithm: object.HMACSHA1, Secret: object.Secret(strings.Repeat("x", object.MaxHMACSecret))},
+			object.HMACKey{ID: 1<<32 - 1, Algorithm: object.HMACSHA256, Secret: "x"}},
+		{"encap/ipv4-hmac", append(addrs, hmacKey), route(main, "10.13.0.0/16", signed(encap(via("", "ext1"), object.HEncaps, segments...))),
+			route(main, "10.13.0.0/16", encap(via("", "ext1"), object.HEncaps, segments...))},
+		{"encap/ipv6-hmac-inline", append(addrs, hmacKey), route(main, "2001:db8:19::/48", signed(encap(via("", "ext1"), object.HInsert, segments...))), nil},
+		{"encap/ipv6-hmac-red", append(addrs, hmacKey), route(main, "2001:db8:1a::/48", signed(encap(via("", "ext1"), object.HEncapsRed, segments[1]))), nil},
+		{"nexthop/hmac", append(addrs, hmacKey), object.HopByContent(signed(encap(via("", "ext1"), object.HEncaps, segments...))), nil},
 		{"tunsrc", nil, object.TunnelSource{Source: segments[0]}, object.TunnelSource{Source: segments[1]}},
 
 		{"route/ipv4", addrs, route(main, "10.1.0.0/16", via("192.0.2.2", "ext1")), route(main, "10.1.0.0/16", via("192.0.2.3", "ext1"))},

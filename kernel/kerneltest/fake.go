@@ -40,6 +40,7 @@ type Fake struct {
 	hops      map[string]*fakeHop // nexthop objects by the ID of the shared next hop
 	sysctls   map[string]string   // those that are not at their default
 	tunsrc    netip.Addr
+	hmac      map[uint32]fakeHMAC
 
 	// records are the values from before, by key of what we set.
 	records map[object.Key]record
@@ -80,6 +81,7 @@ func NewFake() *Fake {
 		routes:  map[object.Slot]*fakeRoute{},
 		hops:    map[string]*fakeHop{},
 		sysctls: map[string]string{},
+		hmac:    map[uint32]fakeHMAC{},
 		records: map[object.Key]record{},
 	}
 	f.newLink("lo", "", 65536).up = true
@@ -200,6 +202,10 @@ func (f *Fake) all(kind object.Kind) []held {
 				hs = append(hs, held{object.Neighbour{Link: l.name, Addr: a, MAC: n.mac}, n.ours, ""})
 			}
 		}
+	case object.KindHMACKey:
+		for _, h := range f.hmac {
+			hs = append(hs, held{h.key, h.ours, ""})
+		}
 	case object.KindNextHop:
 		for _, h := range f.hops {
 			hs = append(hs, held{h.object, h.ours, ""})
@@ -285,6 +291,8 @@ func (f *Fake) put(old, o object.Object, ours bool) error {
 		return f.addAddress(o, ours)
 	case object.Neighbour:
 		return f.putNeighbour(old, o, ours)
+	case object.HMACKey:
+		return f.putHMAC(old, o, ours)
 	case *object.SharedNextHop, *object.NextHopGroup:
 		return f.putNextHop(old, o, ours)
 	case *object.Route:
@@ -325,6 +333,12 @@ func (f *Fake) remove(o object.Object) error {
 				ours = true
 				delete(l.neighbours, o.Addr)
 			}
+		}
+	case object.HMACKey:
+		h, found := f.hmac[o.ID]
+		if there = found; h.ours {
+			ours = true
+			delete(f.hmac, o.ID)
 		}
 	case *object.SharedNextHop, *object.NextHopGroup:
 		id := o.Key().ID
@@ -376,6 +390,8 @@ func (f *Fake) get(k object.Key) (object.Object, bool) {
 				return object.Neighbour{Link: name, Addr: a, MAC: n.mac}, true
 			}
 		}
+	case object.KindHMACKey:
+		return f.getHMAC(k)
 	case object.KindNextHop:
 		if h := f.hops[k.ID]; h != nil {
 			return h.object, true
@@ -426,6 +442,8 @@ func (f *Fake) Delete(k object.Key) error {
 		f.deleteAddress(f.links[o.Link], o.Prefix)
 	case object.Neighbour:
 		delete(f.links[o.Link].neighbours, o.Addr)
+	case object.HMACKey:
+		delete(f.hmac, o.ID)
 	case *object.SharedNextHop, *object.NextHopGroup:
 		f.deleteHop(o.Key().ID)
 	case *object.Route, *object.LocalSID:
@@ -462,7 +480,7 @@ func (f *Fake) Snapshot() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var lines []string
-	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNeighbour, object.KindNextHop, object.KindRoute,
+	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNeighbour, object.KindHMACKey, object.KindNextHop, object.KindRoute,
 		object.KindLocalSID} {
 		for _, h := range f.all(kind) {
 			line := fmt.Sprint(sortedHops(h.object)) + h.note

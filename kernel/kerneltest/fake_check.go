@@ -156,6 +156,10 @@ func (p *preview) inTheWay(o object.Object) error {
 				return taken(o)
 			}
 		}
+	case object.HMACKey:
+		if h, there := f.hmac[o.ID]; there && !h.ours {
+			return fmt.Errorf("HMAC key %d is not ours: %w", o.ID, syscall.EEXIST)
+		}
 	case *object.Route, *object.LocalSID:
 		if r := f.routes[object.SlotOf(o)]; r != nil && !r.ours {
 			return taken(r.object)

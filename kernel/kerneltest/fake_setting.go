@@ -26,7 +26,7 @@ var globals = []string{object.SysctlStrictMode, object.SysctlNextHopCompat, obje
 // perLink are the parameters that every link has, and "all" and "default".
 var perLink = []string{
 	"net/ipv4/conf/forwarding", "net/ipv4/conf/promote_secondaries", "net/ipv4/conf/rp_filter",
-	"net/ipv6/conf/forwarding", "net/ipv6/conf/seg6_enabled", "net/ipv6/conf/accept_dad",
+	"net/ipv6/conf/forwarding", "net/ipv6/conf/seg6_enabled", "net/ipv6/conf/seg6_require_hmac", "net/ipv6/conf/accept_dad",
 	"net/ipv6/conf/disable_ipv6", "net/ipv6/conf/keep_addr_on_down",
 }
 

@@ -91,7 +91,7 @@ func (n *SharedNextHop) Intact() bool { return n.Named() || n.ID == n.Hop.String
 func (n *SharedNextHop) Key() Key { return SharedHopKey(n.ID) }
 
 func (n *SharedNextHop) Needs(into []Key) []Key {
-	return append(into, LinkKey(n.Hop.Link), MemberKey(n.Hop.Link), LinkConfigKey(n.Hop.Link))
+	return n.Hop.needs(append(into, LinkKey(n.Hop.Link), MemberKey(n.Hop.Link), LinkConfigKey(n.Hop.Link)))
 }
 
 func (n *SharedNextHop) Equal(o Object) bool {

@@ -32,6 +32,7 @@ const (
 	KindAddress                      // an address on a link
 	KindNeighbour                    // a neighbour with a configured link-layer address
 	KindTunnelSource                 // outer source address of SRv6 encapsulation
+	KindHMACKey                      // a key for the HMAC of segment routing headers
 	KindNextHop                      // a way out that routes share
 	KindRoute                        // an IPv4 or IPv6 route
 	KindLocalSID                     // a seg6local route
@@ -45,6 +46,7 @@ var kindNames = [...]string{
 	KindAddress:      "address",
 	KindNeighbour:    "neighbour",
 	KindTunnelSource: "tunsrc",
+	KindHMACKey:      "hmackey",
 	KindNextHop:      "nexthop",
 	KindRoute:        "route",
 	KindLocalSID:     "localsid",
@@ -53,7 +55,7 @@ var kindNames = [...]string{
 // Kinds lists every kind in the order in which they come up.
 func Kinds() []Kind {
 	return []Kind{KindLink, KindSysctl, KindMember, KindLinkConfig, KindAddress,
-		KindNeighbour, KindTunnelSource, KindNextHop, KindRoute, KindLocalSID}
+		KindNeighbour, KindTunnelSource, KindHMACKey, KindNextHop, KindRoute, KindLocalSID}
 }
 
 func (k Kind) String() string {

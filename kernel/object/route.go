@@ -75,17 +75,23 @@ type Encap struct {
 	// Source is the source of the outer header, IPv6; invalid: that of the network
 	// namespace (TunnelSource).
 	Source netip.Addr
+
+	// HMACKey is the ID of the key that the header is signed with, 0 for none.
+	HMACKey uint32
 }
 
 func (e *Encap) equal(o *Encap) bool {
 	if e == nil || o == nil {
 		return e == o
 	}
-	return e.Mode == o.Mode && e.Source == o.Source && slices.Equal(e.Segments, o.Segments)
+	return e.Mode == o.Mode && e.Source == o.Source && e.HMACKey == o.HMACKey && slices.Equal(e.Segments, o.Segments)
 }
 
 func (e *Encap) String() string {
 	s := fmt.Sprintf("encap seg6 mode %s segs %s", e.Mode, e.segments())
+	if e.HMACKey != 0 {
+		s += fmt.Sprintf(" hmac %d", e.HMACKey)
+	}
 	if e.Source.IsValid() {
 		s += " tunsrc " + e.Source.String()
 	}
@@ -196,6 +202,7 @@ func (r *Route) Needs(into []Key) []Key {
 		if n.Link != "" {
 			into = append(into, LinkKey(n.Link), MemberKey(n.Link), LinkConfigKey(n.Link))
 		}
+		into = n.needs(into)
 	}
 	if r.SharedHop != "" {
 		into = append(into, SharedHopKey(r.SharedHop))

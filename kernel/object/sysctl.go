@@ -72,3 +72,10 @@ const (
 // SysctlLinkSeg6Enabled is the parameter that lets link accept packets with a
 // segment routing header for local addresses; the one for all must be on too.
 func SysctlLinkSeg6Enabled(link string) string { return "net/ipv6/conf/" + link + "/seg6_enabled" }
+
+// SysctlLinkSeg6HMAC is the parameter that says what becomes of packets that come in
+// on link with a segment routing header: -1, their HMAC is not looked at; 0, it is
+// right or not there; 1, it is right.
+func SysctlLinkSeg6HMAC(link string) string {
+	return "net/ipv6/conf/" + link + "/seg6_require_hmac"
+}

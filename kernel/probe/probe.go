@@ -256,8 +256,12 @@ func linkTrials() []trial {
 			"load the kernel module vrf, or use a kernel built with CONFIG_NET_VRF"},
 		{rtnl.FeatureTunnelSource, object.TunnelSource{Source: netip.MustParseAddr("fc00::1")},
 			"use a kernel built with CONFIG_IPV6_SEG6_LWTUNNEL"},
+		{rtnl.FeatureHMACSHA1, object.HMACKey{ID: 1, Algorithm: object.HMACSHA1, Secret: "probe"}, hmacRemedy},
+		{rtnl.FeatureHMACSHA256, object.HMACKey{ID: 2, Algorithm: object.HMACSHA256, Secret: "probe"}, hmacRemedy},
 	}
 }
+
+const hmacRemedy = "use a kernel built with CONFIG_IPV6_SEG6_HMAC"
 
 func sidTrials(dev string) []trial {
 	sid := func(n byte, s object.LocalSID) *object.LocalSID {
@@ -339,6 +343,8 @@ func routeTrials(dev string) []trial {
 		{rtnl.FeatureEncapSource, route("2001:db8:8::/48", object.NextHop{Link: dev, Encap: &object.Encap{Mode: object.HEncaps,
 			Segments: segments, Source: netip.MustParseAddr("fc00::1")}}),
 			"use a kernel that has it, about Linux 7.1, or delete source-address and set that of the node"},
+		{rtnl.FeatureEncapHMAC, route("2001:db8:9::/48", object.NextHop{Link: dev, Encap: &object.Encap{Mode: object.HEncaps,
+			Segments: segments, HMACKey: 2}}), hmacRemedy},
 		{rtnl.FeatureHInsert6, route("2001:db8:3::/48", encap(object.HInsert)), seg6},
 		{rtnl.FeatureHInsert4, route("198.18.3.0/24", encap(object.HInsert)),
 			"inline insertion carries IPv6 only: use the mode encap"},

@@ -45,6 +45,7 @@ type checker struct {
 	hops    map[string]bool                 // shared next hops that the plan makes (true) or deletes
 	lookups []reconcile.Step                // routes whose slot is to be looked at
 	addrs   map[int32][]address             // IPv4 addresses by link, read once
+	hmac    map[uint32]object.HMACKey       // keys of the kernel, read once
 	support map[Feature]error               // nil: supported, or not known
 }
 
@@ -133,6 +134,8 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 		return c.address(ctx, s, o)
 	case object.Neighbour:
 		return c.neighbour(ctx, s, o)
+	case object.HMACKey:
+		return c.hmacKey(ctx, s, o)
 	case *object.LocalSID:
 		return c.sid(s, o)
 	case *object.SharedNextHop:

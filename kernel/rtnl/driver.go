@@ -165,7 +165,7 @@ func (d *Driver) Close() {
 // Kinds lists the kinds of object that the driver is for.
 func (d *Driver) Kinds() []object.Kind {
 	return []object.Kind{object.KindLink, object.KindMember, object.KindLinkConfig, object.KindAddress,
-		object.KindNeighbour, object.KindTunnelSource, object.KindNextHop, object.KindRoute, object.KindLocalSID}
+		object.KindNeighbour, object.KindTunnelSource, object.KindHMACKey, object.KindNextHop, object.KindRoute, object.KindLocalSID}
 }
 
 // Dump implements reconcile.Driver. IPv6 routes and SIDs are in one table of the
@@ -202,6 +202,8 @@ func (d *Driver) dumpKind(ctx context.Context, kind object.Kind) ([]object.Objec
 		return d.dumpOwnNeighbours(ctx)
 	case object.KindTunnelSource:
 		return d.dumpTunnelSource(ctx)
+	case object.KindHMACKey:
+		return d.dumpHMACKeys(ctx)
 	case object.KindNextHop:
 		return d.readHops(ctx)
 	}
@@ -230,6 +232,8 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 		d.each(ctx, steps, results, d.doNeighbour)
 	case object.KindTunnelSource:
 		d.each(ctx, steps, results, d.doTunnelSource)
+	case object.KindHMACKey:
+		d.each(ctx, steps, results, d.doHMACKey)
 	case object.KindNextHop:
 		d.each(ctx, steps, results, d.doNextHop)
 	case object.KindRoute, object.KindLocalSID:

@@ -52,6 +52,9 @@ const (
 	FeatureHEncapsL2Red4 Feature = "H.Encaps.L2.Red on IPv4 routes"
 	FeatureTunnelSource  Feature = "SRv6 tunnel source"
 	FeatureEncapSource   Feature = "SRv6 tunnel source of a route"
+	FeatureHMACSHA1      Feature = "HMAC keys with SHA-1"
+	FeatureHMACSHA256    Feature = "HMAC keys with SHA-256"
+	FeatureEncapHMAC     Feature = "HMAC of an encapsulation"
 	FeatureMultipath     Feature = "multipath routes"
 	FeatureGateway6Over4 Feature = "IPv4 routes with an IPv6 next hop"
 	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
@@ -73,7 +76,15 @@ func Features(o object.Object) []Feature {
 		return linkFeatures(o)
 	case object.TunnelSource:
 		return []Feature{FeatureTunnelSource}
+	case object.HMACKey:
+		if o.Algorithm == object.HMACSHA1 {
+			return []Feature{FeatureHMACSHA1}
+		}
+		return []Feature{FeatureHMACSHA256}
 	case object.Sysctl:
+		if o.Link != "" && o.Name == object.SysctlLinkSeg6HMAC(o.Link) {
+			return []Feature{FeatureHMACSHA256}
+		}
 		if o.Name == object.SysctlStrictMode {
 			return []Feature{FeatureVRF, FeatureStrictMode}
 		}
@@ -214,6 +225,9 @@ func encapFeatures(e *object.Encap, v4 bool) []Feature {
 	}
 	if e.Source.IsValid() {
 		fs = append(fs, FeatureEncapSource)
+	}
+	if e.HMACKey != 0 {
+		fs = append(fs, FeatureEncapHMAC)
 	}
 	return fs
 }

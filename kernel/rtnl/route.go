@@ -1,7 +1,9 @@
 package rtnl
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -192,6 +194,9 @@ func nextHop(m *msgBuf, n object.NextHop, fam uint8) error {
 // maxSegments is what an SRH's length field, in units of 8 octets, can count.
 const maxSegments = 127
 
+// maxSegmentsHMAC is the same with an HMAC behind the segments.
+const maxSegmentsHMAC = 125
+
 // encap writes SEG6_IPTUNNEL_SRH, the mode and a segment routing header, and
 // SEG6_IPTUNNEL_SRC.
 func encap(m *msgBuf, e *object.Encap) error {
@@ -223,7 +228,14 @@ func srh(m *msgBuf, e *object.Encap) error {
 		return fmt.Errorf("segment list of %d segments: give it 1 to %d", len(e.Segments), maxSegments)
 	}
 	// next header, length, type, segments left, last entry, flags, tag.
-	m.b = append(m.b, 0, uint8(n*2), srhType, uint8(n-1), uint8(n-1), 0, 0, 0)
+	length, flags := n*2, uint8(0)
+	if e.HMACKey != 0 {
+		length, flags = length+srhSizeofTLVHMAC/8, srhFlagHMAC
+	}
+	if length > math.MaxUint8 {
+		return fmt.Errorf("segment list of %d segments with an HMAC: give it %d at most", len(e.Segments), maxSegmentsHMAC-(n-len(e.Segments)))
+	}
+	m.b = append(m.b, 0, uint8(length), srhType, uint8(n-1), uint8(n-1), flags, 0, 0)
 	if e.Mode == object.HInsert {
 		m.b = append(m.b, make([]byte, 16)...)
 	}
@@ -234,6 +246,12 @@ func srh(m *msgBuf, e *object.Encap) error {
 		}
 		v := s.As16()
 		m.b = append(m.b, v[:]...)
+	}
+	if e.HMACKey != 0 {
+		// The kernel fills in the HMAC itself, for each packet.
+		m.b = append(m.b, srhTLVHMAC, srhSizeofTLVHMAC-2, 0, 0)
+		m.b = binary.BigEndian.AppendUint32(m.b, e.HMACKey)
+		m.b = append(m.b, make([]byte, srhSizeofTLVHMAC-8)...)
 	}
 	return nil
 }

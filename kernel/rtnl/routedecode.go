@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -283,7 +284,14 @@ func parseSRH(b []byte, e *object.Encap) bool {
 	}
 	n := int(b[4]) + 1 // last entry counts from 0
 	list := b[header:]
-	if len(list) != 16*n { // a TLV (HMAC) behind it is not ours
+	if len(list) < 16*n {
+		return false
+	}
+	switch tlv := list[16*n:]; {
+	case len(tlv) == 0 && b[5] == 0:
+	case len(tlv) == srhSizeofTLVHMAC && b[5] == srhFlagHMAC && tlv[0] == srhTLVHMAC:
+		e.HMACKey = binary.BigEndian.Uint32(tlv[4:])
+	default: // nothing of ours
 		return false
 	}
 	e.Segments = make([]netip.Addr, 0, n)

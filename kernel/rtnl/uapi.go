@@ -68,10 +68,19 @@ const (
 	// linux/seg6_genl.h
 	seg6GenlName      = "SEG6"
 	seg6GenlVersion   = 1
+	seg6CmdSetHMAC    = 1
+	seg6CmdDumpHMAC   = 2
 	seg6CmdSetTunSrc  = 3
 	seg6CmdGetTunSrc  = 4
 	seg6AttrDst       = 1
-	srhType           = 4 // IPV6_SRCRT_TYPE_4
+	seg6AttrHMACKeyID = 3
+	seg6AttrSecret    = 4
+	seg6AttrSecretLen = 5
+	seg6AttrAlgID     = 6
+	srhType           = 4      // IPV6_SRCRT_TYPE_4
+	srhFlagHMAC       = 1 << 3 // linux/seg6.h SR6_FLAG1_HMAC
+	srhTLVHMAC        = 5      // SR6_TLV_HMAC
+	srhSizeofTLVHMAC  = 40     // struct sr6_tlv_hmac: type, length, u16, be32 key, 32 octets
 	defaultMetricIPv6 = 1024
 )
 

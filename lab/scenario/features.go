@@ -31,6 +31,7 @@ func features() []feature {
 		{"seg6", "4.10", []string{probeLink, "ip -6 route add 2001:db8:fffd::/64 encap seg6 mode encap segs 2001:db8:ffff::2 dev p0"}},
 		{"seg6-red", "6.0", []string{probeLink, "ip -6 route add 2001:db8:fffd::/64 encap seg6 mode encap.red segs 2001:db8:ffff::2 dev p0"}},
 		{"seg6-l2", "6.0", []string{probeLink, "ip -6 route add 2001:db8:fffd::/64 encap seg6 mode l2encap.red segs 2001:db8:ffff::2 dev p0"}},
+		{"seg6-hmac", "4.10", []string{"echo secret | ip sr hmac set 1 sha256", "ip sr hmac show | grep -q sha256"}},
 		{"seg6local-end", "4.14", []string{probeLink, localSID + "End dev p0"}},
 		{"seg6local-end-x", "4.14", []string{probeLink, localSID + "End.X nh6 2001:db8:ffff::2 dev p0"}},
 		{"seg6local-dx2", "4.14", []string{probeLink, localSID + "End.DX2 oif p1 dev p0"}},

@@ -283,7 +283,11 @@ func encap(v translators.View, nh *translators.NextHop) (*object.Encap, error) {
 	if c == nil || len(c.SegmentList) == 0 {
 		return nil, nil
 	}
-	e := v.EncapFrom(translators.Addr(c.SourceAddress), modes[c.Mode], c.SegmentList)
+	like := object.Encap{Mode: modes[c.Mode], Source: translators.Addr(c.SourceAddress)}
+	if c.HmacKeyId != nil {
+		like.HMACKey = *c.HmacKeyId
+	}
+	e := v.EncapLike(like, c.SegmentList)
 	if e == nil {
 		return nil, fmt.Errorf("a segment of %q is no address", c.SegmentList)
 	}

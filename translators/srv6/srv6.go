@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 
+	"heddle/gen/config"
 	"heddle/kernel/object"
 	"heddle/schema"
 	"heddle/translators"
@@ -36,6 +37,7 @@ func Units(m *translators.Model) []translators.Unit {
 	return []translators.Unit{
 		{List: m.Instance, Translate: node},
 		{List: m.SRv6Interface, Translate: srv6Interface},
+		{List: m.HMACKey, Translate: hmacKey},
 		{List: m.Locator, Translate: locator},
 		{List: m.SID, Translate: sid},
 		{List: m.DynamicSID, Translate: dynamicSID},
@@ -119,13 +121,38 @@ func withheld(v translators.View, key schema.EntryKey, out *translators.Result) 
 
 func srv6Interface(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
 	i := entry.(*translators.SRv6Interface)
-	if down, err := withheld(v, key, out); err != nil || down || !translators.On(i.Enabled) {
+	if down, err := withheld(v, key, out); err != nil || down {
 		return err
 	}
 	link := translators.Str(i.InterfaceId)
+	if value := hmacPolicies[i.HmacPolicy]; value != "" {
+		out.Own(object.Sysctl{Name: object.SysctlLinkSeg6HMAC(link), Value: value, Link: link})
+	}
+	if !translators.On(i.Enabled) {
+		return nil
+	}
 	out.Own(object.Sysctl{Name: object.SysctlLinkSeg6Enabled(link), Value: "1", Link: link})
 	// The kernel takes the lower of the two.
 	out.Share(object.Sysctl{Name: object.SysctlSeg6Enabled, Value: "1"})
+	return nil
+}
+
+// hmacPolicies are the values of seg6_require_hmac.
+var hmacPolicies = map[config.E_Interface_HmacPolicy]string{
+	translators.HMACIgnore: "-1", translators.HMACOptional: "0", translators.HMACRequired: "1",
+}
+
+// hmacKey: keys are the node's, so they are there also while the instance is disabled.
+func hmacKey(_ translators.View, _ schema.EntryKey, entry schema.GoStruct, out *translators.Result) error {
+	k := entry.(*translators.HMACKey)
+	if k.KeyId == nil || k.SecretKey == nil {
+		return errors.New("a key needs a number and a secret")
+	}
+	algorithm := object.HMACSHA256
+	if k.CryptoAlgorithm == translators.HMACSHA1 {
+		algorithm = object.HMACSHA1
+	}
+	out.Own(object.HMACKey{ID: *k.KeyId, Algorithm: algorithm, Secret: object.Secret(*k.SecretKey)})
 	return nil
 }
 
