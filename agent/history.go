@@ -64,11 +64,22 @@ func difference(sc *schema.Schema, changes []schema.Change) operation.Difference
 			case len(d.Leaves) == maxDifference:
 				d.More++
 			default:
+				if n.Secret() {
+					b, a = hide(b), hide(a)
+				}
 				d.Leaves = append(d.Leaves, operation.LeafChange{Path: sc.NodePath(c.Key, n).String(), Before: b, After: a})
 			}
 		}
 	}
 	return d
+}
+
+// hide is what is shown in place of a secret.
+func hide(value string) string {
+	if value == "" {
+		return ""
+	}
+	return `"(secret)"`
 }
 
 // writtenLeaves are those of an entry, in schema order, with their values.

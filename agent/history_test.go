@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 
 	"heddle/agent/datastore"
@@ -68,5 +70,54 @@ func TestPast(t *testing.T) {
 	}
 	if o, there := fake.Get(object.LinkConfigKey("d1")); !there || o.(object.LinkConfig).MTU != 1300 {
 		t.Errorf("the kernel holds %v", o)
+	}
+}
+
+// TestSecrets are in the configuration, and in nothing that is told of it.
+func TestSecrets(t *testing.T) {
+	a := fakeAgent(t, kerneltest.NewFake(), t.TempDir())
+	defer func() {
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const key = "/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6/hmac-keys/hmac-key[key-id=7]"
+	set := func(op schema.Op, path, doc string) datastore.Request {
+		return datastore.Request{Edits: []schema.Edit{edit(t, a.schema, op, path, doc)}}
+	}
+	for _, req := range []datastore.Request{
+		set(schema.Update, "/network-instances/network-instance[name=DEFAULT]/config", `{"type":"DEFAULT_INSTANCE"}`),
+		set(schema.Update, key+"/config", `{"secret-key":"first of ours"}`),
+		set(schema.Update, key+"/config", `{"secret-key":"second of ours"}`),
+	} {
+		if _, err := a.Commit(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := a.Diff(2, 3)
+	if err != nil || len(d.Leaves) != 1 || d.Leaves[0].Path != key+"/config/secret-key" {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	plan, err := a.Plan(t.Context(), set(schema.Delete, key, ""))
+	if err != nil || len(plan.Steps) != 1 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	_, refused := a.Commit(t.Context(), set(schema.Update, key+"/config", `{"secret-key":"third of ours is longer than what the kernel takes, which is 64 octets"}`))
+	if refused == nil {
+		t.Error("a secret of 70 octets was taken")
+	}
+	snapshot := a.store.Snapshot()
+	p, err := a.schema.ParsePath(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := snapshot.Get(p.Entry()); !ok || !strings.Contains(fmt.Sprint(configured(t, a.schema, snapshot)), "second of ours") {
+		t.Errorf("the configuration has %v", e)
+	}
+	wanted, _ := a.applier.Of(snapshot).Wanted(p.Entry())
+	state, _ := a.tel.Snapshot().Get(p.Entry())
+	told := fmt.Sprintf("%+v %#v %v %v %+v %#v %v", d, plan, refused, wanted, wanted, wanted, configured(t, a.schema, a.tel.Snapshot()))
+	if state == nil || strings.Contains(told, "of ours") {
+		t.Errorf("state %v; a secret is in: %s", state, told)
 	}
 }

@@ -89,6 +89,10 @@ func (n *Node) Level() int {
 // IsLeaf reports whether n is a leaf or a leaf-list.
 func (n *Node) IsLeaf() bool { return n.Kind == Leaf || n.Kind == LeafList }
 
+// Secret reports whether the value of a leaf is for nobody to see but who reads the
+// configuration itself: by its name, which is OpenConfig's.
+func (n *Node) Secret() bool { return n.Name == "secret-key" }
+
 // IsKey reports whether n is a key leaf of its list: the direct child of the
 // list, or the config or state leaf it refers to.
 func (n *Node) IsKey() bool { return n.plan.isKey || n.plan.keyOf != nil }
