@@ -311,7 +311,11 @@ func (s *Schema) ResolveQuery(elems []NameElem) ([]Path, error) {
 		}
 		return []Path{p}, nil
 	}
-	q := query{s: s, elems: elems, seen: map[*Node]bool{}}
+	elems = slices.CompactFunc(slices.Clone(elems), func(a, b NameElem) bool { return a.Name == "..." && b.Name == "..." })
+	if len(elems) > 2*levels(s.root)+1 { // each but "..." takes a level
+		return nil, &PathError{Path: elemsText(elems[:2]) + "/...", Code: NotFound, Reason: "the path is longer than any of the schema"}
+	}
+	q := query{s: s, elems: elems, seen: map[*Node]bool{}, tried: map[queryState]bool{}}
 	if err := q.expand(s.root, nil, 0); err != nil {
 		return nil, err
 	}
@@ -343,8 +347,25 @@ type query struct {
 	elems []NameElem
 	found []Path
 	seen  map[*Node]bool
+	// tried keeps several "..." from trying the same again and again.
+	tried map[queryState]bool
 	miss  error // the most telling reason why a branch behind a wildcard was left
 	told  int   // how telling: see skip
+}
+
+// queryState is where in the schema the elements from one on are looked for.
+type queryState struct {
+	at   *Node
+	elem int
+}
+
+// levels is how deep the schema goes below n.
+func levels(n *Node) int {
+	most := 0
+	for _, c := range n.Children {
+		most = max(most, 1+levels(c))
+	}
+	return most
 }
 
 // anyName reports whether an element stands for any name.
@@ -380,6 +401,10 @@ func (q *query) expand(n *Node, p Path, i int) error {
 		}
 		return nil
 	}
+	if q.tried[queryState{n, i}] {
+		return nil
+	}
+	q.tried[queryState{n, i}] = true
 	e := q.elems[i]
 	switch e.Name {
 	case "...":

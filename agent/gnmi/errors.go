@@ -93,6 +93,11 @@ func noData(format string, args ...any) error {
 	return status.Errorf(codes.NotFound, format, args...)
 }
 
+// late is a client that takes too long.
+func late(format string, args ...any) error {
+	return status.Errorf(codes.DeadlineExceeded, format, args...)
+}
+
 // internal is a mistake of ours.
 func internal(err error) error { return status.Error(codes.Internal, err.Error()) }
 

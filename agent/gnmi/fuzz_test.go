@@ -10,9 +10,11 @@ import (
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // Whatever a client sends gets an answer with a code of gNMI's, and a refused
@@ -35,6 +37,15 @@ func FuzzSet(f *testing.F) {
 	} {
 		add(tg.request(o))
 	}
+	for _, x := range []*gnmi_ext.Extension{
+		begin("x", time.Second), confirm("x"), cancel("x"), extend("x", durationpb.New(1)), arbitration("r", 1, 2), depthOf(1)[0],
+		{Ext: &gnmi_ext.Extension_RegisteredExt{RegisteredExt: &gnmi_ext.RegisteredExtension{Id: 999, Msg: []byte("x")}}}, {},
+	} {
+		req := tg.request(update(ifA+"/config/mtu", `1500`))
+		req.Extension = []*gnmi_ext.Extension{x}
+		add(req)
+	}
+	add(&gpb.SetRequest{UnionReplace: tg.request(update(ifA, `{"config":{"mtu":1500}}`), update(ifA+"/config/mtu", `1501`)).GetUpdate()})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		req := &gpb.SetRequest{}
 		if proto.Unmarshal(raw, req) != nil {
@@ -42,10 +53,15 @@ func FuzzSet(f *testing.F) {
 		}
 		before := tg.store.Snapshot().Revision()
 		_, err := tg.client.Set(t.Context(), req)
+		if u := tg.store.Unconfirmed(); u != nil {
+			_, err := tg.client.Set(t.Context(), &gpb.SetRequest{Extension: []*gnmi_ext.Extension{cancel(u.ID)}})
+			must(t, err)
+		}
 		switch status.Code(err) {
 		case codes.OK:
 			return
 		case codes.InvalidArgument, codes.NotFound, codes.Unimplemented:
+		case codes.FailedPrecondition, codes.PermissionDenied, codes.ResourceExhausted: // of extensions
 		default:
 			t.Errorf("code %v: %v", status.Code(err), err)
 		}
@@ -60,7 +76,9 @@ func FuzzGet(f *testing.F) {
 	seed(tg)
 	for _, p := range []string{"/", ifA, "/interfaces/interface[name=*]/config/mtu", "/.../metric", "/*/*/config", static} {
 		for _, enc := range []gpb.Encoding{gpb.Encoding_JSON, gpb.Encoding_JSON_IETF, gpb.Encoding_PROTO} {
-			raw, err := proto.Marshal(getRequest(f, enc, gpb.GetRequest_ALL, p))
+			req := getRequest(f, enc, gpb.GetRequest_ALL, p)
+			req.Extension = depthOf(uint32(len(p) % 4))
+			raw, err := proto.Marshal(req)
 			must(f, err)
 			f.Add(raw)
 		}
@@ -97,6 +115,14 @@ func FuzzSubscribe(f *testing.F) {
 				must(f, err)
 				f.Add(raw)
 			}
+		}
+	}
+	for _, x := range []*gnmi_ext.Extension{depthOf(2)[0], configOnly(), snapshotAt(time.Now().UnixNano()), rangeOf(0, time.Now().UnixNano())} {
+		for _, mode := range []gpb.SubscriptionList_Mode{gpb.SubscriptionList_ONCE, gpb.SubscriptionList_STREAM} {
+			raw, err := proto.Marshal(&gpb.SubscribeRequest{Extension: []*gnmi_ext.Extension{x}, Request: &gpb.SubscribeRequest_Subscribe{
+				Subscribe: list(mode, onChange(f, ifA))}})
+			must(f, err)
+			f.Add(raw)
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -130,6 +130,9 @@ func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, erro
 			return nil, noData("path %s: there is no %sdata", display(req.GetPrefix(), req.GetPath()[i]), kinds[req.GetType()])
 		}
 		r.answer.end()
+		if i+1 < len(queries) && r.answer.size > s.cfg.MaxAnswer {
+			return nil, exhausted("the answer to %d of %d paths has %d octets already: ask for less at a time", i+1, len(queries), r.answer.size)
+		}
 	}
 	return r.answer, nil
 }

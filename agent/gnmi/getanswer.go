@@ -31,6 +31,7 @@ type getAnswer struct {
 	done [][]byte // the notifications that are finished
 	open [][]byte // the one that is not, behind its length
 	buf  []byte   // its end
+	size int      // octets of done
 }
 
 // lengthRoom is what the tag and the length of a notification need at most.
@@ -132,6 +133,7 @@ func (a *getAnswer) end() {
 		a.open[0] = append(head, a.open[0][lengthRoom:]...)
 	}
 	a.done = append(a.done, a.open...)
+	a.size += size
 	a.open, a.buf = nil, nil
 }
 

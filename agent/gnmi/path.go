@@ -31,9 +31,10 @@ func checkOrigin(origin string) error {
 	return nil
 }
 
-// checkElement refuses the encoding of paths that gNMI 0.4 gave up.
+// checkElement refuses the encoding of paths that gNMI 0.4 gave up. Clients that
+// write the path both ways, like gnmi_cli, are fine.
 func checkElement(p *gpb.Path) error {
-	if len(p.GetElement()) > 0 {
+	if len(p.GetElement()) > 0 && len(p.GetElem()) == 0 {
 		return invalid("path %q: the field element is no longer in use: put the path into elem", p.GetElement())
 	}
 	return nil

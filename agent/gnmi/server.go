@@ -26,6 +26,15 @@ import (
 // Version is the version of gNMI that is spoken.
 const Version = "0.10.0"
 
+// MaxAnswer is from how many octets on an answer to Get is not continued with
+// another path, where Config leaves it out: a client can name a path a hundred
+// thousand times.
+const MaxAnswer = 1 << 30
+
+// firstMessage is how long a client of Subscribe may think about what it wants, where
+// Config leaves it out.
+const firstMessage = 30 * time.Second
+
 // stopGrace is how long calls under way may take to end once Serve is told to.
 const stopGrace = 2 * time.Second
 
@@ -58,6 +67,12 @@ type Config struct {
 	// Guard says who calls and what they may do; nil: nobody may do anything but
 	// the owner of the process and root, at a unix socket.
 	Guard *access.Guard
+	// MaxAnswer is the size of an answer to Get in octets that is not continued with
+	// another path; 0 is the constant.
+	MaxAnswer int
+	// FirstMessage is how long a Subscribe waits for its SubscriptionList; 0 is 30
+	// seconds.
+	FirstMessage time.Duration
 	// MinSample is the shortest sample and heartbeat interval; 0 is one second.
 	MinSample time.Duration
 	Log       *slog.Logger // nil: discard
@@ -95,6 +110,12 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func New(c Config) (*Server, error) {
 	if c.Schema == nil || c.Running == nil || c.State == nil || c.Store == nil {
 		return nil, errors.New("make gnmi server: schema, running, state and store are needed")
+	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = MaxAnswer
+	}
+	if c.FirstMessage == 0 {
+		c.FirstMessage = firstMessage
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

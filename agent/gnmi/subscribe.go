@@ -14,7 +14,7 @@ import (
 
 // Subscribe implements gNMI.
 func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
-	first, err := stream.Recv()
+	first, err := s.first(stream)
 	if eof(err) {
 		return invalid("the client sent no SubscriptionList")
 	}
@@ -50,6 +50,28 @@ func (s *Server) Subscribe(stream gpb.GNMI_SubscribeServer) error {
 		return s.stream(stream, req, sink)
 	}
 	return invalid("mode %d: use STREAM, ONCE or POLL", list.GetMode())
+}
+
+// first is the first message, for which it does not wait for ever.
+func (s *Server) first(stream gpb.GNMI_SubscribeServer) (*gpb.SubscribeRequest, error) {
+	type message struct {
+		req *gpb.SubscribeRequest
+		err error
+	}
+	came := make(chan message, 1)
+	// Ends with the RPC: Recv fails once Subscribe has returned.
+	go func() {
+		req, err := stream.Recv()
+		came <- message{req, err}
+	}()
+	limit := time.NewTimer(s.cfg.FirstMessage)
+	defer limit.Stop()
+	select {
+	case m := <-came:
+		return m.req, m.err
+	case <-limit.C:
+		return nil, late("no SubscriptionList came within %v", s.cfg.FirstMessage)
+	}
 }
 
 // ended is the status of a subscription that came to an end.
