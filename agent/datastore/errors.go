@@ -26,6 +26,7 @@ type Cause struct {
 	Value  string // the offending value; "" when there is none
 	Reason string // what is wrong
 	Remedy string // what would be right; "" when Reason says it
+	Rule   string // name of the rule of Rules that it breaks, e.g. "sid-locator"; "" if it is none
 	Err    error  // the error this cause was made of, e.g. *schema.PathError; may be nil
 }
 
@@ -118,6 +119,9 @@ func causesOf(err error) []*Cause {
 	case errors.As(err, &broken):
 		c := &Cause{Err: err}
 		c.Path, c.Value, c.Reason, c.Remedy = broken.Violation()
+		if named, ok := broken.(interface{ RuleName() string }); ok {
+			c.Rule = named.RuleName()
+		}
 		return []*Cause{c}
 	}
 	return []*Cause{{Reason: err.Error(), Err: err}}

@@ -41,7 +41,7 @@ type Applier interface {
 //
 //	Violation() (path, value, reason, remedy string)
 //
-// to tell where it belongs; errors.Join makes several of one.
+// to tell where it belongs, perhaps with RuleName() string beside it; errors.Join makes several of one.
 type Rules interface {
 	Check(old, new *Snapshot, changes []schema.Change) []error
 }

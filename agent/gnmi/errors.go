@@ -186,11 +186,11 @@ func validationStatus(e *datastore.ValidationError, c call) error {
 		if i == 0 && errors.As(cause, &path) {
 			code = pathCode(path, c)
 		}
-		text := cause.Reason
-		if cause.Remedy != "" {
-			text += "; " + cause.Remedy
-		}
-		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: cause.Path, Description: text})
+		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
+			Field:       cause.Path,
+			Description: (&datastore.Cause{Value: cause.Value, Reason: cause.Reason, Remedy: cause.Remedy}).Error(),
+			Reason:      strings.ToUpper(strings.ReplaceAll(cause.Rule, "-", "_")),
+		})
 	}
 	return withDetails(code, e, bad)
 }

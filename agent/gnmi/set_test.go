@@ -173,6 +173,27 @@ func TestErrorDetails(t *testing.T) {
 	}
 }
 
+// All mistakes are named at once, up to a bound.
+func TestManyErrors(t *testing.T) {
+	tg := start(t, nil)
+	var ops []op
+	for i := range 6 {
+		ops = append(ops, update(fmt.Sprintf("/interfaces/interface[name=e%d]/config/mtu", i), fmt.Sprint(70000+i)))
+	}
+	_, err := tg.set(ops...)
+	wantCode(t, err, codes.InvalidArgument)
+	for i := range 6 {
+		for _, want := range []string{fmt.Sprintf("[name=e%d]/config/mtu", i), fmt.Sprint(70000 + i)} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v does not say %q", err, want)
+			}
+		}
+	}
+	if v := detail[*errdetails.BadRequest](err).GetFieldViolations(); len(v) != 4 {
+		t.Errorf("%d violations in the details", len(v))
+	}
+}
+
 // A status fits into the trailers that clients take, whatever is in it.
 func TestErrorsAreShort(t *testing.T) {
 	tg := start(t, nil)

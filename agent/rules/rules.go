@@ -49,6 +49,9 @@ func (e *Violation) Violation() (path, value, reason, remedy string) {
 	return e.Path, e.Value, e.Reason, e.Remedy
 }
 
+// RuleName is the name of the rule.
+func (e *Violation) RuleName() string { return e.Rule }
+
 // Rules checks configurations of one model. It is safe for concurrent use.
 type Rules struct {
 	model   *translators.Model

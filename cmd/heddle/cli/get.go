@@ -8,12 +8,14 @@ import (
 	"strings"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"go.yaml.in/yaml/v3"
 )
 
 func (c *command) get(ctx context.Context) error {
 	fs := c.flags("get")
 	kind := fs.String("type", "all", "all, config, state or operational")
-	leaves := fs.Bool("leaves", false, "one line for each leaf instead of JSON")
+	leaves := fs.Bool("leaves", false, "--output path")
+	output := fs.String("output", "json", "json, yaml, or path: one line for each leaf")
 	texts, err := c.parseMixed(fs)
 	if err != nil {
 		return err
@@ -22,6 +24,11 @@ func (c *command) get(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	show, ok := outputs[*output]
+	if !ok {
+		return wrongUsage("output %q: use json, yaml or path", *output)
+	}
+	*leaves = *leaves || *output == "path"
 	t, ok := gpb.GetRequest_DataType_value[strings.ToUpper(*kind)]
 	if !ok {
 		return wrongUsage("type %q: use all, config, state or operational", *kind)
@@ -46,11 +53,37 @@ func (c *command) get(ctx context.Context) error {
 				if many || len(n.GetUpdate()) > 1 {
 					fmt.Fprintf(c.Out, "%s:\n", path)
 				}
-				fmt.Fprintln(c.Out, indented(u.GetVal()))
+				fmt.Fprintln(c.Out, show(u.GetVal()))
 			}
 		}
 		return nil
 	})
+}
+
+// outputs are how values can be shown.
+var outputs = map[string]func(*gpb.TypedValue) string{"json": indented, "yaml": asYAML, "path": value}
+
+// asYAML is a JSON value as YAML, members in their order.
+func asYAML(v *gpb.TypedValue) string {
+	var doc yaml.Node
+	if raw := v.GetJsonIetfVal(); raw == nil || yaml.Unmarshal(raw, &doc) != nil { // JSON is YAML
+		return value(v)
+	}
+	var block func(*yaml.Node)
+	block = func(n *yaml.Node) {
+		n.Style = 0 // texts that look like something else stay quoted
+		for _, c := range n.Content {
+			block(c)
+		}
+	}
+	block(&doc)
+	var b strings.Builder
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if enc.Encode(&doc) != nil || enc.Close() != nil {
+		return value(v)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // parsePaths reads the paths of get and watch.
