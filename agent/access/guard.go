@@ -358,6 +358,11 @@ func (g *Guard) ended(c *call) {
 	c.timer.Stop()
 	c.cancel(nil)
 	c.settled.Do(c.session.end)
+	if c.arriving.Load() { // its request never came
+		x := c.record(g.now(), nil)
+		x.Truncated = true
+		g.records.add(x)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.calls, c)

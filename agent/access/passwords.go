@@ -46,7 +46,7 @@ const (
 	// maxPassword is the longest password, in octets, that bcrypt looks at.
 	maxPassword = 72
 	// hashWait is how long a caller waits for others' passwords being checked.
-	hashWait = 3 * time.Second
+	hashWait = 30 * time.Second
 )
 
 // errPassword does not say whether there is such a user.

@@ -198,7 +198,7 @@ func ends(t *testing.T, c net.Conn, within time.Duration) {
 // Connections that come to nothing are closed: nothing is said, half of a handshake,
 // no call, calls that are all refused.
 func TestHalfOpenConnections(t *testing.T) {
-	s := secure(t, access.Limits{Handshake: 300 * time.Millisecond, Unused: 300 * time.Millisecond}, func(s *secured) { s.users("alice") })
+	s := secure(t, access.Limits{Handshake: 3 * time.Second, Unused: 3 * time.Second}, func(s *secured) { s.users("alice") })
 	raw := func() net.Conn {
 		c, err := net.Dial("tcp", s.addr)
 		must(t, err)

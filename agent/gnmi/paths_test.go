@@ -314,6 +314,29 @@ func TestPermissionsOfDocuments(t *testing.T) {
 	}
 }
 
+// State is hidden by the same rules as configuration.
+func TestPermissionsOfState(t *testing.T) {
+	s := secure(t, access.Limits{}, func(s *secured) {
+		s.users("alice")
+		s.policy(rules(t, nil, "all user:alice read permit /", "eth0 user:alice read deny /interfaces/interface[name=eth0]/state", "mtu user:alice read deny /interfaces/interface/state/mtu"))
+	})
+	ctx, client := s.asUserOver(s.dial(), "alice")
+	for _, at := range []string{"/", "/interfaces", "/interfaces/interface[name=*]/state", "/interfaces/interface[name=eth1]"} {
+		for _, enc := range []gpb.Encoding{gpb.Encoding_JSON, gpb.Encoding_PROTO} {
+			resp, err := client.Get(ctx, getRequest(t, enc, gpb.GetRequest_STATE, at))
+			must(t, err)
+			for leaf, want := range map[string]bool{
+				"/interfaces/interface[name=eth1]/state/oper-status": true, "/interfaces/interface[name=eth1]/state/mtu": false,
+				"/interfaces/interface[name=eth0]/state/oper-status": false, "/interfaces/interface[name=eth0]/state/mtu": false,
+			} {
+				if got := shows(t, resp, leaf); got != want {
+					t.Errorf("Get %s in %s: seen %s: %v, want %v", at, enc, leaf, got, want)
+				}
+			}
+		}
+	}
+}
+
 // A stream tells of what may be seen, and ends when the policy is another one.
 func TestPermissionsOfStreams(t *testing.T) {
 	s := securedMatrix(t)
