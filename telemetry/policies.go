@@ -29,6 +29,9 @@ func (t *Telemetry) addPolicy(b *batch, k schema.EntryKey, e *policyConfig) {
 		case *object.SharedNextHop:
 			if o.Hop.Encap != nil {
 				s.Mode = encapMode(o.Hop.Encap.Mode)
+				if o.Hop.Encap.HMACKey != 0 {
+					s.HmacKeyId = &o.Hop.Encap.HMACKey
+				}
 			}
 		case *object.LocalSID:
 			s.BindingSid = ptr(o.SID.String())

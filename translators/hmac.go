@@ -18,7 +18,7 @@ func hmacTerm(id uint32) string {
 	return string(binary.BigEndian.AppendUint32([]byte{termHMACKey}, id))
 }
 
-// SignedWith calls fn with the next hops that sign with a key.
+// SignedWith calls fn with the next hops and policies that sign with a key.
 func (v View) SignedWith(id uint32, fn func(schema.EntryKey)) {
 	for _, k := range v.withTerm(nil, hmacTerm(id)) {
 		fn(k)

@@ -17,6 +17,9 @@ func policyTerms(terms []string, p *Policy) []string {
 	if sid := Addr(p.BindingSid); sid.IsValid() {
 		terms = append(terms, string(addressTerm(termBindingSID, sid)))
 	}
+	if p.HmacKeyId != nil {
+		terms = append(terms, hmacTerm(*p.HmacKeyId))
+	}
 	return terms
 }
 

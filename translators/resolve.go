@@ -18,7 +18,7 @@ const (
 	termLeak     = 'l' // a next hop that goes on in another instance, by its prefix
 	termLocator  = 'o' // a locator, see locatorTerm
 	termSIDHop   = 'd' // a SID, by its next hop
-	termHMACKey  = 'h' // a next hop that signs, by the number of the key
+	termHMACKey  = 'h' // a next hop or policy that signs, by the number of the key
 	termFunction = 'f' // a dynamic SID, by the name of its locator and its function
 	termFirst    = 'h' // a segment list, by its first segment
 )

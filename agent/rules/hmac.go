@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"fmt"
+
 	"heddle/kernel/object"
 	"heddle/schema"
 	"heddle/translators"
@@ -41,6 +43,10 @@ func encapHMAC(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		c.fail(k, leaf, id, "nothing is encapsulated without segments", "set srv6-encapsulation/config/segment-list, or delete it")
 		return
 	}
+	c.hasHMACKey(k, leaf, id)
+}
+
+func (c *check) hasHMACKey(k schema.EntryKey, leaf, id string) {
 	if key, err := c.Key(c.DefaultKey(), c.HMACKey, id); err == nil {
 		if _, ok := c.Get(key); ok {
 			return
@@ -48,6 +54,28 @@ func encapHMAC(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	}
 	c.fail(k, leaf, id, "there is no such key, and the kernel drops packets that it cannot sign",
 		"configure it in segment-routing/srv6/hmac-keys of instance "+translators.DefaultInstance+", use another one, or delete this leaf in the request that deletes the key")
+}
+
+// policyHMAC: all that goes by the policy is signed.
+func policyHMAC(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	p := entry.(*translators.Policy)
+	if p.HmacKeyId == nil {
+		return
+	}
+	const leaf = "config/hmac-key-id"
+	id := text(*p.HmacKeyId)
+	if p.BindingSid != nil {
+		c.fail(k, leaf, id, "what comes by binding-sid would not be signed", "delete one of the two")
+	}
+	c.hasHMACKey(k, leaf, id)
+	for _, path := range c.PathsOf(k) {
+		for _, l := range path.Lists {
+			if n := len(l.Segments); n > maxSegments-segmentsOfHMAC {
+				c.fail(k, leaf, id, fmt.Sprintf("candidate path %s has a list of %d segments, and a header holds %d beside an HMAC", translators.Str(path.Name), n, maxSegments-segmentsOfHMAC),
+					"shorten the list, or delete it")
+			}
+		}
+	}
 }
 
 // recheckSigned: those who sign with a key that goes.

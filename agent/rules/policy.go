@@ -18,6 +18,7 @@ func policyRules(m *translators.Model) []rule {
 		{"policy-color", m.Policy, policyColor},
 		{"policy-link", m.Policy, policyLink},
 		{"binding-sid", m.Policy, bindingSID},
+		{"policy-hmac", m.Policy, policyHMAC},
 		{"policy-loop", m.Policy, policyLoop},
 		{"policy-loop", m.SID, sidLoop},
 		{"policy-loop", m.DynamicSID, ofDynamic(sidLoop)},

@@ -228,7 +228,7 @@ func (w *world) edit() schema.Edit {
 	kinds := map[string]func() (path, json string){
 		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "bridge": w.bridgeEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
-		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit, "dynamic": w.dynamicEdit, "dynamic2": w.dynamicEdit,
+		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit, "hmac": w.hmacEdit, "dynamic": w.dynamicEdit, "dynamic2": w.dynamicEdit,
 		"segments": w.segmentsEdit, "policy": w.policyEdit, "path": w.pathEdit, "path2": w.pathEdit,
 	}
 	path, json := kinds[w.pick("kind", slices.Sorted(maps.Keys(kinds)))]()
@@ -332,7 +332,7 @@ func (w *world) staticEdit() (string, string) {
 	hop := func(index string) string {
 		metric := w.pick("metric", []string{"", `, "metric": 10`})
 		link := `"interface-ref": {"config": {"interface": "` + w.pick("link", links) + `"}}`
-		encap := `"srv6-encapsulation": {"config": {"segment-list": ["` + w.pick("segment", sids) + `"]}}`
+		encap := `"srv6-encapsulation": {"config": {` + w.pick("sign", []string{"", "", `"hmac-key-id": 7, `}) + `"segment-list": ["` + w.pick("segment", sids) + `"]}}`
 		body := ", " + w.pick("way", []string{link, link + ", " + encap, encap})
 		switch w.pick("leaf", []string{"", "", "neighbour", "instance", "both", "policy", "color"}) {
 		case "policy":
@@ -403,6 +403,10 @@ func (w *world) sidEdit() (string, string) {
 	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}` + policy + `}`
 }
 
+func (w *world) hmacEdit() (string, string) {
+	return srv6 + "/hmac-keys/hmac-key[key-id=" + w.pick("key", []string{"7", "8"}) + "]", `{"config": {"secret-key": "` + w.pick("secret", []string{"a", "b"}) + `"}}`
+}
+
 func (w *world) dynamicEdit() (string, string) {
 	body := w.pick("behavior", []string{
 		`"behavior": "END"`,
@@ -439,6 +443,7 @@ func (w *world) policyEdit() (string, string) {
 		w.enabled(),
 		`"color": ` + w.pick("color", colors) + `, "endpoint": "2001:db8:4::1"`,
 		`"binding-sid": "` + w.pick("sid", sids) + `"`,
+		`"hmac-key-id": 7`,
 	})
 	return srv6 + "/policies/policy[name=" + w.pick("policy", policies) + "]",
 		`{"config": {` + leaves + `}, "candidate-paths": {"candidate-path": [{"name": "a", ` + w.pathConfig() + `}]}}`

@@ -213,7 +213,7 @@ func policy(v translators.View, key schema.EntryKey, entry schema.GoStruct, out 
 	out.ShareForwarding()
 	out.ShareQuietNextHops()
 	for i, l := range lists {
-		encap := v.Encap(mode, l.Segments)
+		encap := v.EncapLike(object.Encap{Mode: mode, HMACKey: p.GetHmacKeyId()}, l.Segments)
 		if encap == nil {
 			return fmt.Errorf("a segment of %q is no address", l.Segments)
 		}
