@@ -34,6 +34,17 @@ func badHop(prefix, body string, leaf string, says ...string) bad {
 		codes.InvalidArgument, static + "/next-hops/next-hop[index=0]" + leaf, says}
 }
 
+// badWeight is about that of a segment list of a policy.
+func badWeight(weight int) bad {
+	policy := srv6 + "/policies/policy[name=p]"
+	return bad{[][2]string{
+		{srv6 + "/config/sid-interface", ""},
+		{srv6 + "/segment-lists/segment-list[name=l]", `{"config": {"segment": ["2001:db8:13::9"]}}`},
+		{policy, fmt.Sprintf(`{"candidate-paths": {"candidate-path": [{"name": "c", "segment-lists": {"segment-list": [{"name": "l", "config": {"weight": %d}}]}}]}}`, weight)}},
+		codes.InvalidArgument, policy + "/candidate-paths/candidate-path[name=c]/segment-lists/segment-list[name=l]/config/weight",
+		[]string{fmt.Sprint("value ", weight), "a weight is 1 to 255", "divide the weights"}}
+}
+
 func segments(n int) string {
 	all := make([]string, n)
 	for i := range all {
@@ -101,6 +112,17 @@ var badInput = map[string]bad{
 		"/config/wecmp-weight", "value 0", "1..256"),
 	"a weight of 1,000": badHop("2001:db8:8::/48", `"config": {"next-hop": "2001:db8:13::9", "wecmp-weight": 1000}`,
 		"/config/wecmp-weight", "value 1000", "1..256"),
+
+	"a policy without a valid path": {[][2]string{
+		{srv6 + "/config/sid-interface", ""},
+		{srv6 + "/segment-lists/segment-list[name=l]", `{"config": {"segment": ["3fff:4::1"]}}`},
+		{srv6 + "/policies/policy[name=p]", `{"candidate-paths": {"candidate-path": [{"name": "c", "segment-lists": {"segment-list": [{"name": "l"}]}}]}}`}},
+		codes.InvalidArgument, srv6 + "/policies/policy[name=p]/candidate-paths",
+		[]string{"no candidate path is valid", "leads to 3fff:4::1", "configure an address or a static route towards a first segment"}},
+	"a policy without a path": {[][2]string{{srv6 + "/config/sid-interface", ""}, {srv6 + "/policies/policy[name=p]", `{"config": {"name": "p"}}`}},
+		codes.InvalidArgument, srv6 + "/policies/policy[name=p]/candidate-paths", []string{"needs a valid path", "add a candidate path"}},
+	"a weight of 0 of a segment list":     badWeight(0),
+	"a weight of 1,000 of a segment list": badWeight(1000),
 
 	"a leak that loops between instances": {[][2]string{
 		{instancePath("blue"), `{"config": {"type": "L3VRF"}, "protocols": {"protocol": [{"identifier": "STATIC", "name": "s", "static-routes": {"static": [

@@ -129,6 +129,7 @@ func classify(err error) gnmi.Failure {
 		clash       *reconcile.ConflictError
 		translated  *translators.ConflictError
 		untrue      *translators.Error
+		refused     *translators.RefusedError
 		ring        *reconcile.RingError
 	)
 	var f gnmi.Failure
@@ -155,6 +156,8 @@ func classify(err error) gnmi.Failure {
 		f.Kind, f.Remedy = gnmi.Missing, unfit.Remedy
 	case errors.As(err, &translated):
 		f.Kind, f.Remedy = gnmi.Invalid, translated.Remedy
+	case errors.As(err, &refused):
+		f.Kind, f.Path, f.Remedy = gnmi.Invalid, refused.Path, refused.Remedy
 	case errors.As(err, &clash), errors.As(err, &ring), errors.As(err, &untrue):
 		f.Kind = gnmi.Invalid
 	}
