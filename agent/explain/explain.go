@@ -130,6 +130,9 @@ func encapsulated(e *object.Encap, vrf string) []string {
 	default:
 		return nil
 	}
+	if e.HMACKey != 0 {
+		does += fmt.Sprintf("; the header is signed with HMAC key %d", e.HMACKey)
+	}
 	where := mainTable
 	if vrf != "" {
 		where = "the table of VRF " + vrf + ", then in " + mainTable

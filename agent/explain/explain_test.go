@@ -48,7 +48,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 	}{
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
 		{object.NextHop{}, "Gateway Link Encap Weight"},
-		{object.Encap{}, "Mode Segments Source"},
+		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 	} {
 		var names []string
@@ -108,6 +108,8 @@ func TestRoute(t *testing.T) {
 		"on link":     {object.Route{NextHops: []object.NextHop{{Link: "e1"}}}, nil, "it is sent by e1 to its destination, a neighbour there"},
 		"leak":        {object.Route{NextHops: []object.NextHop{{Link: "blue"}}}, nil, "it is looked up in table 110 (VRF blue)"},
 		"two ways":    {object.Route{NextHops: []object.NextHop{via, {Link: "e2", Weight: 3}}}, nil, "its flow goes one of 2 ways; way 1 of weight 1: it is sent to fe80::2 by e1; way 2 of weight 3: it is sent by e2 to its destination, a neighbour there"},
+		"signed": {object.Route{Table: object.TableMain, NextHops: []object.NextHop{{Encap: &object.Encap{Mode: object.HEncaps, Segments: by.Encap.Segments, HMACKey: 7}}}}, nil,
+			"it is put into an IPv6 packet by fc00::1, then fc00::2; the header is signed with HMAC key 7; the outer packet is looked up by the first segment in table 254 (main)"},
 		"encapsulated in a VRF": {object.Route{VRF: "vrfA", Table: 110, NextHops: []object.NextHop{by}}, nil,
 			"it is put into an IPv6 packet by fc00::1, then fc00::2; the outer packet is looked up by the first segment in the table of VRF vrfA, then in table 254 (main)"},
 		"frames, from a source of their own": {object.Route{NextHops: []object.NextHop{{Link: "sr0", Encap: &object.Encap{Mode: object.HEncapsL2Red,
