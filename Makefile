@@ -33,7 +33,7 @@ demo-down: build ## end what make demo left running
 lab-shell: build ## a shell on a node of the running lab: make lab-shell NODE=pe3
 	@$(BUILD)/heddle-lab shell $(NODE)
 
-test: lint generate-check test-race test-lab ## everything: lint, generated code, unit and namespace tests with -race, the lab on every kernel
+test: lint generate-check bpf test-race test-lab ## everything: lint, generated code, unit and namespace tests with -race, the lab on every kernel
 	@$(GO) run ./internal/skipaudit $(BUILD)/test
 
 test-race: deps ## unit and namespace tests on this kernel, with the race detector
@@ -59,6 +59,10 @@ generate: deps ## build gen/ from yang/ and agent/rpc, and the model of the sche
 
 generate-check: generate ## fail when what is generated is not what the models give
 	@test -z "$$(git status --porcelain -- gen schema/internal/zoo)" || { git status --short -- gen schema/internal/zoo; echo "generated code differs from what its models give: commit the result of make generate"; exit 1; }
+
+bpf: ## build the programs for the kernel anew, after a change of bpf/*.c: needs clang, llvm and libbpf-dev
+	@command -v clang >/dev/null && command -v llvm-strip >/dev/null || { echo "bpf: install clang, llvm and libbpf-dev (apt-get install clang llvm libbpf-dev)" >&2; exit 1; }
+	$(GO) generate ./bpf
 
 clean: ## remove build outputs; the cache of kernels stays in .cache
 	rm -rf $(BUILD)

@@ -22,6 +22,7 @@ import (
 	"heddle/kernel/drivers"
 	"heddle/kernel/iproute"
 	"heddle/kernel/prior"
+	"heddle/kernel/probe"
 	"heddle/kernel/rtnl"
 	"heddle/kernel/sidprobe"
 	"heddle/reconcile"
@@ -137,7 +138,7 @@ func New(cfg Config) (_ *Agent, err error) {
 		return nil, err
 	}
 	known := a.knowKernel()
-	a.capabilities = a.kernelCapabilities()
+	a.capabilities = a.kernelCapabilities(a.kernel.Probe.Capabilities)
 	driver := reconcile.Driver(a.kernel)
 	if cfg.between != nil {
 		driver = cfg.between(driver)
@@ -170,9 +171,9 @@ func (a *Agent) knowKernel() translators.Kernel {
 	}
 }
 
-// kernelCapabilities is all that was found out when the kernel was probed.
-func (a *Agent) kernelCapabilities() []telemetry.Capability {
-	caps, err := a.kernel.Probe.Capabilities(context.Background())
+// kernelCapabilities is all that a probe of the kernel has found out.
+func (a *Agent) kernelCapabilities(probe func(context.Context) (probe.Capabilities, error)) []telemetry.Capability {
+	caps, err := probe(context.Background())
 	if err != nil {
 		a.log.Warn("what the kernel can do is not known", "error", err)
 		return nil
@@ -261,7 +262,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	background("drift", func(ctx context.Context) error { return a.drift.watch(ctx, events) })
+	programs := a.probePrograms()
 	if err := a.start(ctx); err != nil {
+		return err
+	}
+	if err := a.tel.AddCapabilities(<-programs); err != nil {
 		return err
 	}
 	ready := make(chan struct{})
@@ -286,6 +291,18 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// probePrograms tries what the kernel can do with programs of ours while the
+// configuration is loaded.
+func (a *Agent) probePrograms() <-chan []telemetry.Capability {
+	found := make(chan []telemetry.Capability, 1)
+	if a.kernel == nil { // another one, in a test
+		found <- nil
+		return found
+	}
+	go func() { found <- a.kernelCapabilities(a.kernel.Probe.Programs) }()
+	return found
 }
 
 // start loads the saved configuration. One that cannot be loaded leaves the

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,11 @@ func TestCapabilities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	programs, err := probe.Programs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(caps, programs)
 	const list = "/system/kernel-capabilities/capability"
 	for f, s := range caps {
 		at := list + "[name=" + string(f) + "]/state/"

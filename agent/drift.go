@@ -98,7 +98,8 @@ func (d *drift) watch(ctx context.Context, events <-chan rtnl.Event) error {
 			}
 			return nil
 		case <-settings.C:
-			d.rec.Notice(reconcile.Look{Kinds: []object.Kind{object.KindSysctl, object.KindTunnelSource, object.KindHMACKey}})
+			d.rec.Notice(reconcile.Look{Kinds: []object.Kind{object.KindSysctl, object.KindTunnelSource, object.KindHMACKey,
+				object.KindProxyPort, object.KindProxy}})
 		case e, ok := <-events:
 			if !ok {
 				if events = d.reopen(ctx); events == nil {

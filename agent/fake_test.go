@@ -86,6 +86,8 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	return l, addresses, true, err
 }
 
+func (v fakeView) Proxies(context.Context) ([]object.ProxyReading, error) { return nil, nil }
+
 func (v fakeView) SIDCounters(ctx context.Context, _ []netip.Addr, fn func([]object.SIDReading)) error {
 	all, err := v.Dump(ctx, object.KindLocalSID)
 	for _, o := range all {

@@ -55,6 +55,11 @@ func (v kernelView) SIDCounters(ctx context.Context, sids []netip.Addr, fn func(
 	return v.drivers.Net.CountersOf(ctx, object.TableMain, sids, fn)
 }
 
+// Proxies implements telemetry.Kernel.
+func (v kernelView) Proxies(context.Context) ([]object.ProxyReading, error) {
+	return v.drivers.Proxies()
+}
+
 // Watch implements telemetry.Kernel.
 func (v kernelView) Watch(ctx context.Context) (<-chan telemetry.LinkEvent, error) {
 	in, err := v.drivers.Net.Watch(ctx)

@@ -6,11 +6,23 @@ import (
 	"heddle/gen/state"
 )
 
+// AddCapabilities shows what else the kernel can do.
+func (t *Telemetry) AddCapabilities(all []Capability) error {
+	updates, err := t.capabilities(all)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.store.apply(updates)
+	return nil
+}
+
 // capabilities are the entries that say what the kernel can do. That does not change
 // while it runs.
-func (t *Telemetry) capabilities() ([]update, error) {
+func (t *Telemetry) capabilities(all []Capability) ([]update, error) {
 	var updates []update
-	for _, c := range t.system.Capabilities {
+	for _, c := range all {
 		k, err := t.schema.Key("", t.nodes.capabilities, c.Name)
 		if err != nil {
 			return nil, fmt.Errorf("show kernel capability %q: %w", c.Name, err)

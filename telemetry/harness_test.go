@@ -53,6 +53,7 @@ type kernel struct {
 	reads     []string // what was asked for
 	pause     func(what string)
 	dump      []object.SIDReading // of all SIDs, if not nil: in place of counters
+	proxies   []object.ProxyReading
 }
 
 func newKernel(links ...object.LinkState) *kernel {
@@ -109,6 +110,12 @@ func (k *kernel) Link(_ context.Context, name string) (object.LinkState, []objec
 		return object.LinkState{}, nil, false, err
 	}
 	return r.links[0], r.addresses, true, nil
+}
+
+func (k *kernel) Proxies(context.Context) ([]object.ProxyReading, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.proxies), nil
 }
 
 func (k *kernel) SIDCounters(_ context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error {

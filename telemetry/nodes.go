@@ -11,6 +11,7 @@ type nodes struct {
 	interfaces, subinterfaces, ipv4Addresses, ipv6Addresses *schema.Node
 	ipv4Neighbours, ipv6Neighbours                          *schema.Node
 	members, nextHops, sids, sidCounters, capabilities      *schema.Node
+	proxies                                                 *schema.Node
 	segmentLists, policies, candidatePaths, pathLists       *schema.Node
 	dynamicSIDs                                             *schema.Node
 
@@ -30,6 +31,7 @@ func findNodes(s *schema.Schema) (nodes, error) {
 		"/network-instances/network-instance/protocols/protocol/static-routes/static/next-hops/next-hop":                                     &n.nextHops,
 		"/network-instances/network-instance/segment-routing/srv6/sids/sid":                                                                  &n.sids,
 		"/network-instances/network-instance/segment-routing/srv6/sids/sid/state/counters":                                                   &n.sidCounters,
+		"/network-instances/network-instance/segment-routing/srv6/sids/sid/proxy/state":                                                      &n.proxies,
 		"/system/kernel-capabilities/capability":                                                                                             &n.capabilities,
 		"/network-instances/network-instance[name=" + defaultInstance + "]":                                                                  nil,
 		"/network-instances/network-instance/segment-routing/srv6/segment-lists/segment-list":                                                &n.segmentLists,

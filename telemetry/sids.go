@@ -26,6 +26,9 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 		total, counted = t.counters.track(sid)
 	}
 	for _, o := range have {
+		if p, ok := o.(*object.Proxy); ok {
+			t.showProxy(k, s, p, e)
+		}
 		sid, ok := o.(*object.LocalSID)
 		if !ok {
 			continue

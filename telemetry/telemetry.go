@@ -27,6 +27,9 @@ type Kernel interface {
 	// is not among them; one that comes twice is newer the second time.
 	SIDCounters(ctx context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error
 
+	// Proxies lists what the SR proxies have kept and counted.
+	Proxies(ctx context.Context) ([]object.ProxyReading, error)
+
 	// Watch delivers what happens to links and addresses from now on until the
 	// context ends, and then closes the channel; earlier if it cannot go on.
 	Watch(ctx context.Context) (<-chan LinkEvent, error)
@@ -157,7 +160,7 @@ func New(c Config) (*Telemetry, error) {
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})
 	}
-	updates, err := t.capabilities()
+	updates, err := t.capabilities(c.System.Capabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +186,11 @@ func (t *Telemetry) Refresh(ctx context.Context, paths []schema.Path) error {
 	for _, p := range paths {
 		if overlaps(p, t.nodes.interfaces) {
 			if err := t.refreshLinks(ctx, p); err != nil {
+				return err
+			}
+		}
+		if overlaps(p, t.nodes.proxies) {
+			if err := t.refreshProxies(ctx); err != nil {
 				return err
 			}
 		}

@@ -49,7 +49,13 @@ const (
 	BehaviorEndDT6      = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT6
 	BehaviorEndDT46     = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_DT46
 	BehaviorEndB6       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6
+	BehaviorEndAS       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AS
+	BehaviorEndAD       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AD
 	BehaviorEndB6Encaps = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6_ENCAPS
+
+	InnerUnset = config.Proxy_InnerType_UNSET
+	InnerIPv4  = config.Proxy_InnerType_IPV4
+	InnerIPv6  = config.Proxy_InnerType_IPV6
 
 	FlavorPSP      = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP
 	FlavorNextCSID = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID
@@ -84,6 +90,7 @@ type (
 	SRv6Interface = config.NetworkInstance_SegmentRouting_Srv6_Interface
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
+	Proxy         = config.NetworkInstance_SegmentRouting_Srv6_Sid_Proxy
 	DynamicSID    = config.NetworkInstance_SegmentRouting_Srv6_DynamicSid
 	HMACKey       = config.NetworkInstance_SegmentRouting_Srv6_HmacKey
 	SegmentList   = config.NetworkInstance_SegmentRouting_Srv6_SegmentList

@@ -37,6 +37,7 @@ const (
 	termByColorVRF = 'x'
 	termColored    = 'c'
 	termBindingSID = 'b' // a policy, by its binding SID
+	termProxyIn    = 'i' // the SID of a proxy, by its incoming interface
 )
 
 // behind, after a term, is past all entries with it.
@@ -56,6 +57,9 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 	case *Policy:
 		return policyTerms(terms, e)
 	case *SID:
+		if e.Proxy != nil {
+			terms = sidHopTerms(append(terms, namedTerm(termProxyIn, ProxyIn(e.Proxy))), e.Proxy.NextHop)
+		}
 		return sidHopTerms(terms, e.NextHop)
 	case *SegmentList:
 		if len(e.Segment) > 0 && Addr(&e.Segment[0]).IsValid() {

@@ -231,7 +231,7 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		m.Static.ListID:     all(recheckLeaks, recheckSIDHops),
 		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
 		m.Member.ListID:     all(recheckMembers, recheckMember),
-		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink),
+		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink, recheckProxies),
 		m.HMACKey.ListID:    recheckSigned,
 		m.Locator.ListID:    all(recheckSIDs, recheckDynamicSIDs, recheckBindingSIDs),
 

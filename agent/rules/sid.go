@@ -34,6 +34,8 @@ var leavesOf = map[translators.Behavior]leaves{
 	translators.BehaviorEndDT46:     {instance: required},
 	translators.BehaviorEndB6:       {policy: required},
 	translators.BehaviorEndB6Encaps: {policy: required},
+	translators.BehaviorEndAS:       {}, // see proxyFields
+	translators.BehaviorEndAD:       {},
 }
 
 func sidFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {

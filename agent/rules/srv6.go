@@ -29,6 +29,8 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-policy", m.SID, sidPolicy},
 		{"sid-flavors", m.SID, sidFlavors},
 		{"sid-lengths", m.SID, sidLengths},
+		{"proxy-fields", m.SID, proxyFields},
+		{"proxy-links", m.SID, proxyLinks},
 
 		{"srv6-default-only", m.DynamicSID, srv6Place},
 		{"dynamic-sid-locator", m.DynamicSID, dynamicLocator},
@@ -39,6 +41,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-policy", m.DynamicSID, ofDynamic(sidPolicy)},
 		{"sid-flavors", m.DynamicSID, ofDynamic(sidFlavors)},
 		{"sid-lengths", m.DynamicSID, ofDynamic(sidLengths)},
+		{"proxy-fields", m.DynamicSID, noProxy},
 	}
 }
 

@@ -74,6 +74,7 @@ type hand struct {
 
 func newHand(t *testing.T, dir string) *hand {
 	t.Helper()
+	removePins(t)
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_GENERIC)
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +282,8 @@ func (h *hand) Get(k object.Key) (object.Object, bool) {
 		return h.getAddress(k)
 	case object.KindNeighbour:
 		return h.getNeighbour(k)
+	case object.KindProxyPort, object.KindProxy:
+		return h.getProxy(k)
 	}
 	if k.Kind == object.KindLink {
 		return h.getLink(k.ID)

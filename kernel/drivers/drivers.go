@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,7 @@ import (
 	"heddle/kernel/prior"
 	"heddle/kernel/probe"
 	"heddle/kernel/rtnl"
+	"heddle/kernel/srproxy"
 	"heddle/kernel/sysctl"
 	"heddle/reconcile"
 )
@@ -35,6 +37,7 @@ type Drivers struct {
 	Probe *probe.Prober
 
 	sysctl *sysctl.Driver
+	proxy  *srproxy.Driver
 	owner  net.Listener
 }
 
@@ -83,9 +86,16 @@ func (d *Drivers) open(cfg Config) error {
 	if d.Net, err = rtnl.Open(rtnl.Config{Prior: record, Support: d.Probe}); err != nil {
 		return err
 	}
-	d.sysctl, err = sysctl.Open(record)
+	if d.sysctl, err = sysctl.Open(record); err != nil {
+		return err
+	}
+	d.proxy, err = srproxy.Open(srproxy.Config{Scope: folder(scope), Prior: record, Support: d.Probe})
 	return err
 }
+
+// folder is the name of a folder for what belongs to a network namespace in this
+// life of it.
+func folder(scope string) string { return strings.ReplaceAll(scope, " ", "-") }
 
 // ownerAddress is an abstract unix address. There is one of each name in a
 // network namespace, and the kernel frees it however its process ends.
@@ -129,6 +139,9 @@ func ownerPID() int {
 // Close releases everything and lets the namespace go. It changes nothing in the
 // kernel.
 func (d *Drivers) Close() {
+	if d.proxy != nil {
+		d.proxy.Close()
+	}
 	if d.sysctl != nil {
 		d.sysctl.Close()
 	}
@@ -142,11 +155,19 @@ func (d *Drivers) Close() {
 
 // of is the driver for a kind.
 func (d *Drivers) of(k object.Kind) reconcile.Driver {
-	if k == object.KindSysctl {
+	switch k {
+	case object.KindSysctl:
 		return d.sysctl
+	case object.KindProxyPort, object.KindProxy:
+		return d.proxy
 	}
 	return d.Net
 }
+
+// Proxies lists what the SR proxies have kept and counted.
+func (d *Drivers) Proxies() ([]object.ProxyReading, error) { return d.proxy.Readings() }
+
+func (d *Drivers) all() []reconcile.Driver { return []reconcile.Driver{d.Net, d.sysctl, d.proxy} }
 
 // Dump implements reconcile.Driver.
 func (d *Drivers) Dump(ctx context.Context, kinds ...object.Kind) ([]object.Object, error) {
@@ -154,23 +175,31 @@ func (d *Drivers) Dump(ctx context.Context, kinds ...object.Kind) ([]object.Obje
 	for _, k := range kinds {
 		of[d.of(k)] = append(of[d.of(k)], k)
 	}
-	if len(of[d.sysctl]) == 0 {
-		return d.Net.Dump(ctx, kinds...)
+	var all []object.Object
+	for _, one := range d.all() { // the largest first: what comes behind is appended
+		if len(of[one]) == 0 {
+			continue
+		}
+		objects, err := one.Dump(ctx, of[one]...)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = objects
+		} else {
+			all = append(all, objects...)
+		}
 	}
-	set, err := d.sysctl.Dump(ctx, of[d.sysctl]...)
-	if err != nil {
-		return nil, err
-	}
-	rest, err := d.Net.Dump(ctx, of[d.Net]...)
-	if err != nil {
-		return nil, err
-	}
-	return append(rest, set...), nil
+	return all, nil
 }
 
 // Check implements reconcile.Driver: each driver sees the whole plan.
 func (d *Drivers) Check(ctx context.Context, steps []reconcile.Step) error {
-	return errors.Join(d.Net.Check(ctx, steps), d.sysctl.Check(ctx, steps))
+	var errs []error
+	for _, one := range d.all() {
+		errs = append(errs, one.Check(ctx, steps))
+	}
+	return errors.Join(errs...)
 }
 
 // Preserve implements reconcile.Driver: each driver sees the whole plan.

@@ -23,11 +23,15 @@ import (
 	"heddle/reconcile"
 )
 
-// Command is a command line as words.
+// Command is a command line as words. The first may be "#": the rest says then what is
+// done without one.
 type Command []string
 
 // String is the command as one types it to a shell.
 func (c Command) String() string {
+	if c[0] == "#" { // no command but a word about it
+		return strings.Join(c, " ")
+	}
 	words := make([]string, len(c))
 	for i, w := range c {
 		words[i] = quoted(w)
@@ -138,8 +142,25 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 		return w.route(ctx, s, o)
 	case *object.LocalSID:
 		return sid(s, o)
+	case object.ProxyPort:
+		return program(s, "sr_ingress", o.Link), nil
+	case *object.Proxy:
+		return program(s, "nf_ingress", o.In), nil
 	}
 	return nil, &UnknownError{o, fmt.Sprintf("objects of type %T", o)}
+}
+
+// program says that one of our own programs (bpf/srproxy.c) comes, goes or gets
+// another row in its maps. There is no command for that.
+func program(s reconcile.Step, name, link string) []Command {
+	what := "attach " + name + " to the ingress of " + link
+	switch {
+	case s.New == nil:
+		what = "detach " + name + " from " + link
+	case s.Old != nil:
+		what = "write the maps of " + name + " on " + link
+	}
+	return one("#", what+" (a program of Heddle)")
 }
 
 // one is a step that is one command.

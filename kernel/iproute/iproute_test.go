@@ -86,6 +86,8 @@ var samples = map[object.Kind]object.Object{
 	object.KindNextHop:      sharedHop,
 	object.KindRoute:        route(object.TableMain, "198.51.100.0/24", via("192.0.2.9", "e1")),
 	object.KindLocalSID:     sid("fc00::e", object.LocalSID{Behavior: object.End}),
+	object.KindProxyPort:    object.ProxyPort{Link: "e1"},
+	object.KindProxy:        &object.Proxy{SID: netip.MustParseAddr("fc00::ad"), Behavior: object.EndAD, Inner: object.InnerIPv4, In: "e1"},
 }
 
 // TestEveryKindIsWritten fails when there is a kind of object, or a behaviour of

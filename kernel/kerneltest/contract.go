@@ -220,6 +220,9 @@ var (
 	vxlan5   = object.Link{Name: "vx5", Type: object.LinkVXLAN, Tunnel: object.Tunnel{Local: addr4.Prefix.Addr(), Remote: neigh4.Addr, VNI: 5, Port: 4789, Learn: true}}
 	bridge0  = object.Link{Name: "bridge0", Type: object.LinkBridge}
 	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
+	proxyAD  = &object.Proxy{SID: netip.MustParseAddr("fc00:9::ad"), Behavior: object.EndAD, Inner: object.InnerIPv4, In: "ext0"}
+	proxyAS  = &object.Proxy{SID: proxyAD.SID, Behavior: object.EndAS, Inner: object.InnerIPv6, In: "ext0", HopLimit: 64,
+		Encap: &object.Encap{Mode: object.HEncaps, Segments: segments, Source: netip.MustParseAddr("fc00:9::1")}}
 )
 
 func route(table uint32, prefix string, hops ...object.NextHop) *object.Route {

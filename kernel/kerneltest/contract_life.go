@@ -137,6 +137,10 @@ func lifeCases() []lifeCase {
 		{"sid/end.x-next-csid", nil, sid("fcbb:bb00:100:e001::", object.EndX, toHop("fe80::2"), csid(32, 32)),
 			sid("fcbb:bb00:100:e001::", object.EndX, toHop("fe80::3"), csid(48, 16))},
 		{"sid/own-table", nil, sid("fc00:9::8", object.End, func(s *object.LocalSID) { s.Table = 300 }), nil},
+
+		{"proxyport", nil, object.ProxyPort{Link: "ext1"}, nil},
+		{"proxy/end.ad", nil, proxyAD, proxyAS},
+		{"proxy/end.as", nil, proxyAS, proxyAD},
 	}
 }
 

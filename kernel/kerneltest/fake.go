@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -216,6 +215,8 @@ func (f *Fake) all(kind object.Kind) []held {
 				hs = append(hs, held{o, r.ours, f.routeNote(r)})
 			}
 		}
+	case object.KindProxyPort, object.KindProxy:
+		hs = f.proxies(kind)
 	default:
 		for k := range f.records {
 			if k.Kind != kind {
@@ -299,6 +300,8 @@ func (f *Fake) put(old, o object.Object, ours bool) error {
 		return f.putRoute(old, o, ours)
 	case *object.LocalSID:
 		return f.putSID(old, o, ours)
+	case object.ProxyPort, *object.Proxy:
+		return f.putProxy(old, o)
 	case object.LinkConfig, object.Member, object.Sysctl, object.TunnelSource:
 		return f.setOver(old, o)
 	}
@@ -354,6 +357,9 @@ func (f *Fake) remove(o object.Object) error {
 			ours = true
 			delete(f.routes, s)
 		}
+	case object.ProxyPort, *object.Proxy:
+		there = f.removeProxy(o.Key())
+		ours = there
 	default:
 		k := o.Key()
 		_, recorded := f.records[k]
@@ -402,6 +408,8 @@ func (f *Fake) get(k object.Key) (object.Object, bool) {
 				return f.routeObject(s, r), true
 			}
 		}
+	case object.KindProxyPort, object.KindProxy:
+		return f.proxy(k)
 	default:
 		return f.getSetting(k)
 	}
@@ -448,6 +456,8 @@ func (f *Fake) Delete(k object.Key) error {
 		f.deleteHop(o.Key().ID)
 	case *object.Route, *object.LocalSID:
 		delete(f.routes, object.SlotOf(o))
+	case object.ProxyPort, *object.Proxy:
+		f.removeProxy(k)
 	case object.Member:
 		f.enslave(f.links[o.Link], "")
 	case object.LinkConfig:
@@ -458,52 +468,4 @@ func (f *Fake) Delete(k object.Key) error {
 		f.tunsrc = netip.Addr{}
 	}
 	return nil
-}
-
-// sortedHops is o with the next hops in a fixed order, because theirs says
-// nothing.
-func sortedHops(o object.Object) object.Object {
-	r, ok := o.(*object.Route)
-	if !ok || len(r.NextHops) < 2 {
-		return o
-	}
-	sorted := *r
-	sorted.NextHops = slices.SortedFunc(slices.Values(r.NextHops), func(a, b object.NextHop) int {
-		return strings.Compare(a.String(), b.String())
-	})
-	return &sorted
-}
-
-// Snapshot is all that the kernel holds and all records of ours, as sorted lines
-// in the words of iproute2. Two kernels with the same text behave the same.
-func (f *Fake) Snapshot() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var lines []string
-	for _, kind := range []object.Kind{object.KindLink, object.KindAddress, object.KindNeighbour, object.KindHMACKey, object.KindNextHop, object.KindRoute,
-		object.KindLocalSID} {
-		for _, h := range f.all(kind) {
-			line := fmt.Sprint(sortedHops(h.object)) + h.note
-			if h.ours {
-				line += " ours"
-			}
-			lines = append(lines, line)
-		}
-	}
-	for name, value := range f.sysctls {
-		lines = append(lines, object.Sysctl{Name: name, Value: value}.String())
-	}
-	if f.tunsrc.IsValid() {
-		lines = append(lines, object.TunnelSource{Source: f.tunsrc}.String())
-	}
-	for k, r := range f.records {
-		if !f.live(k) {
-			continue
-		}
-		for _, p := range slices.Sorted(maps.Keys(r.before)) {
-			lines = append(lines, fmt.Sprintf("record %s: %s was %q", k, p, r.before[p]))
-		}
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
 }

@@ -119,6 +119,10 @@ func linksOf(o object.Object) []string {
 		return []string{o.Hop.Link}
 	case object.Sysctl:
 		return []string{linkOfSysctl(o.Name)}
+	case object.ProxyPort:
+		return []string{o.Link}
+	case *object.Proxy:
+		return []string{o.In}
 	case *object.LocalSID:
 		return []string{o.Dev, o.OutLink, o.VRF}
 	case *object.Route:

@@ -31,6 +31,10 @@ type fakeLink struct {
 	addresses []fakeAddress
 
 	neighbours map[netip.Addr]fakeNeighbour
+
+	// Programs of SR proxies: what is attached goes with the link.
+	proxyPort bool
+	proxy     *object.Proxy
 }
 
 type fakeAddress struct {

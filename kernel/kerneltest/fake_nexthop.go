@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 
 	"heddle/kernel/object"
@@ -151,4 +152,18 @@ func (f *Fake) flushHops(l *fakeLink) {
 			f.deleteHop(id)
 		}
 	}
+}
+
+// sortedHops is o with the next hops in a fixed order, because theirs says
+// nothing.
+func sortedHops(o object.Object) object.Object {
+	r, ok := o.(*object.Route)
+	if !ok || len(r.NextHops) < 2 {
+		return o
+	}
+	sorted := *r
+	sorted.NextHops = slices.SortedFunc(slices.Values(r.NextHops), func(a, b object.NextHop) int {
+		return strings.Compare(a.String(), b.String())
+	})
+	return &sorted
 }

@@ -36,6 +36,8 @@ const (
 	KindNextHop                      // a way out that routes share
 	KindRoute                        // an IPv4 or IPv6 route
 	KindLocalSID                     // a seg6local route
+	KindProxyPort                    // a link on which packets for SR proxies come in
+	KindProxy                        // what an SR proxy does besides its seg6local route
 )
 
 var kindNames = [...]string{
@@ -50,12 +52,14 @@ var kindNames = [...]string{
 	KindNextHop:      "nexthop",
 	KindRoute:        "route",
 	KindLocalSID:     "localsid",
+	KindProxyPort:    "proxyport",
+	KindProxy:        "proxy",
 }
 
 // Kinds lists every kind in the order in which they come up.
 func Kinds() []Kind {
 	return []Kind{KindLink, KindSysctl, KindMember, KindLinkConfig, KindAddress,
-		KindNeighbour, KindTunnelSource, KindHMACKey, KindNextHop, KindRoute, KindLocalSID}
+		KindNeighbour, KindTunnelSource, KindHMACKey, KindNextHop, KindRoute, KindLocalSID, KindProxyPort, KindProxy}
 }
 
 func (k Kind) String() string {

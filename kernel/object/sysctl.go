@@ -69,6 +69,11 @@ const (
 	SysctlSeg6Enabled = "net/ipv6/conf/all/seg6_enabled"
 )
 
+// SysctlLinkRPFilter is the parameter that has link drop IPv4 packets from addresses
+// that no route leads back to by it (1), or by any link (2); that for all links counts
+// where it is greater (Linux Documentation/networking/ip-sysctl.rst).
+func SysctlLinkRPFilter(link string) string { return "net/ipv4/conf/" + link + "/rp_filter" }
+
 // SysctlLinkSeg6Enabled is the parameter that lets link accept packets with a
 // segment routing header for local addresses; the one for all must be on too.
 func SysctlLinkSeg6Enabled(link string) string { return "net/ipv6/conf/" + link + "/seg6_enabled" }

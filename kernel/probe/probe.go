@@ -14,12 +14,15 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"heddle/kernel/object"
+	"heddle/kernel/prior"
 	"heddle/kernel/rtnl"
+	"heddle/kernel/srproxy"
 	"heddle/kernel/sysctl"
 	"heddle/reconcile"
 )
@@ -48,17 +51,31 @@ func (c Capabilities) Lacks(o object.Object) string {
 // Prober runs the probe when it is first asked and keeps the answer. The zero
 // value is ready. It implements rtnl.Support.
 type Prober struct {
+	kernel, programs asked
+}
+
+// asked is what a probe has found, once it was asked.
+type asked struct {
 	mu   sync.Mutex // guards what follows
 	caps Capabilities
 	err  error
 }
 
-// Capabilities returns what the kernel can do.
+// Capabilities returns what the kernel can do, but for Programs.
 func (p *Prober) Capabilities(ctx context.Context) (Capabilities, error) {
+	return p.kernel.ask(ctx, Run)
+}
+
+// Programs returns what it can do with programs of ours.
+func (p *Prober) Programs(ctx context.Context) (Capabilities, error) {
+	return p.programs.ask(ctx, Programs)
+}
+
+func (p *asked) ask(ctx context.Context, probe func(context.Context) (Capabilities, error)) (Capabilities, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.caps == nil && p.err == nil {
-		p.caps, p.err = Run(ctx)
+		p.caps, p.err = probe(ctx)
 		if p.err != nil && ctx.Err() != nil {
 			err := p.err
 			p.err = nil // ended early, not answered
@@ -70,7 +87,11 @@ func (p *Prober) Capabilities(ctx context.Context) (Capabilities, error) {
 
 // Supports implements rtnl.Support.
 func (p *Prober) Supports(ctx context.Context, f rtnl.Feature) error {
-	caps, err := p.Capabilities(ctx)
+	ask := p.Capabilities
+	if f == rtnl.FeatureProxy {
+		ask = p.Programs
+	}
+	caps, err := ask(ctx)
 	if err != nil {
 		return err
 	}
@@ -209,6 +230,37 @@ func run(ctx context.Context) (Capabilities, error) {
 		try(links, t)
 	}
 	return caps, ctx.Err()
+}
+
+// Programs tries what is done by programs of our own, as Run tries the rest: it is
+// apart because the verifier takes its time.
+func Programs(ctx context.Context) (Capabilities, error) {
+	return inNamespace(ctx, func(ctx context.Context) (Capabilities, error) {
+		scope, err := prior.Scope() // of this namespace: several processes may be at it
+		if err != nil {
+			return nil, err
+		}
+		links, err := rtnl.Open(rtnl.Config{})
+		if err != nil {
+			return nil, err
+		}
+		defer links.Close()
+		if r := links.Do(ctx, []reconcile.Step{{New: object.Link{Name: probeLink, Type: object.LinkVeth, Peer: probePeer}}}); r[0].Err != nil {
+			return nil, r[0].Err
+		}
+		d, err := srproxy.Open(srproxy.Config{Scope: "probe-" + strings.ReplaceAll(scope, " ", "-")})
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		p := &object.Proxy{SID: netip.MustParseAddr("fc00::fd"), Behavior: object.EndAD, Inner: object.InnerIPv4, In: probeLink}
+		if r := d.Do(ctx, []reconcile.Step{{New: p}}); r[0].Err != nil {
+			return Capabilities{rtnl.FeatureProxy: {Reason: reason(r[0].Err),
+				Remedy: "use Linux 6.1 or later built with CONFIG_BPF_SYSCALL, CONFIG_DEBUG_INFO_BTF and CONFIG_NET_CLS_BPF"}}, ctx.Err()
+		}
+		gone := d.Do(context.WithoutCancel(ctx), []reconcile.Step{{Old: p}}) // nothing stays pinned
+		return Capabilities{rtnl.FeatureProxy: {OK: true}}, gone[0].Err
+	})
 }
 
 // peerOf is the link to take up with dev; taking lo up twice does no harm.

@@ -28,6 +28,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"heddle/kernel/netns"
 	"heddle/kernel/object"
 	"heddle/kernel/prior"
 	"heddle/reconcile"
@@ -53,7 +54,7 @@ type Config struct {
 // tunnel source, routes and SIDs. It is safe for concurrent use; changes are
 // made one call at a time, reading state does not wait for them.
 type Driver struct {
-	ns      *namespace
+	ns      *netns.Namespace
 	links   *linkCache
 	hops    hopTable
 	prior   *prior.Store
@@ -99,7 +100,7 @@ func open(cfg Config) (d *Driver, err error) {
 			return d, err
 		}
 	}
-	if d.ns, err = currentNamespace(); err != nil {
+	if d.ns, err = netns.Current(); err != nil {
 		return d, err
 	}
 	if d.links, err = newLinkCache(); err != nil {
@@ -158,7 +159,7 @@ func (d *Driver) Close() {
 		}
 	}
 	if d.ns != nil {
-		d.ns.close()
+		d.ns.Close()
 	}
 }
 

@@ -60,6 +60,7 @@ const (
 	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
 	FeatureSharedHop4    Feature = "encapsulation shared by IPv4 routes"
 	FeatureHopGroup      Feature = "group of nexthop objects with weights"
+	FeatureProxy         Feature = "End.AS and End.AD"
 )
 
 // Support tells what the kernel can do. kernel/probe has the real one.
@@ -90,6 +91,8 @@ func Features(o object.Object) []Feature {
 		}
 	case *object.LocalSID:
 		return sidFeatures(o)
+	case *object.Proxy, object.ProxyPort:
+		return []Feature{FeatureProxy}
 	case *object.SharedNextHop:
 		return append(encapFeatures(o.Hop.Encap, false), FeatureSharedHop6)
 	case *object.NextHopGroup:

@@ -56,7 +56,7 @@ const watchBuffer = 256
 // The first event is EventResync: read the state behind it.
 func (d *Driver) Watch(ctx context.Context) (<-chan Event, error) {
 	w := &watch{links: &linkCache{}, hops: &d.hops, out: make(chan Event, watchBuffer)}
-	err := d.ns.run(func() (err error) {
+	err := d.ns.Run(func() (err error) {
 		if w.links.events, err = dial(unix.NETLINK_ROUTE); err != nil {
 			return err
 		}

@@ -15,22 +15,20 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
+	"heddle/kernel/netns"
 	"heddle/kernel/object"
 	"heddle/kernel/prior"
 	"heddle/reconcile"
 )
 
 const (
-	root     = "/proc/sys"
-	threadNS = "/proc/thread-self/ns/net"
-
+	root      = "/proc/sys"
 	propValue = "value"
 )
 
@@ -46,8 +44,7 @@ func (e *MissingError) Error() string {
 
 // Driver is the driver of kernel parameters. It is safe for concurrent use.
 type Driver struct {
-	ns    *os.File
-	stat  unix.Stat_t
+	ns    *netns.Namespace
 	prior *prior.Store
 
 	mu sync.Mutex // one change at a time
@@ -64,52 +61,25 @@ func Open(record *prior.Store) (*Driver, error) {
 			return nil, err
 		}
 	}
-	f, err := os.Open(threadNS)
+	ns, err := netns.Current()
 	if err != nil {
-		return nil, fmt.Errorf("open network namespace: %w", err)
+		return nil, err
 	}
-	d := &Driver{ns: f, prior: record}
-	if err := unix.Fstat(int(f.Fd()), &d.stat); err != nil {
-		d.Close()
-		return nil, fmt.Errorf("read network namespace: %w", err)
-	}
-	return d, nil
+	return &Driver{ns: ns, prior: record}, nil
 }
 
 // Close releases the namespace.
-func (d *Driver) Close() { _ = d.ns.Close() }
+func (d *Driver) Close() { d.ns.Close() }
 
 // Kinds lists the kind of object that the driver is for.
 func (d *Driver) Kinds() []object.Kind { return []object.Kind{object.KindSysctl} }
 
 // inNamespace calls fn on a thread in the namespace.
 func (d *Driver) inNamespace(fn func()) error {
-	var st unix.Stat_t
-	runtime.LockOSThread()
-	err := unix.Stat(threadNS, &st)
-	if err == nil && st.Dev == d.stat.Dev && st.Ino == d.stat.Ino {
-		defer runtime.UnlockOSThread()
+	return d.ns.Run(func() error {
 		fn()
 		return nil
-	}
-	runtime.UnlockOSThread()
-	if err != nil {
-		return fmt.Errorf("read network namespace: %w", err)
-	}
-	done := make(chan error)
-	go func() {
-		// Stays locked, so that the thread ends here and nobody else gets it.
-		runtime.LockOSThread()
-		err := unix.Setns(int(d.ns.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			fn()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		return fmt.Errorf("enter network namespace: %w", err)
-	}
-	return nil
+	})
 }
 
 // path is the file of a parameter. A name that leaves /proc/sys is refused.

@@ -58,6 +58,17 @@ func Ripples(m *translators.Model) []translators.Ripple {
 			v.Referrers(key, redoSID(m, redo))
 		})...)
 	ripples = append(ripples, m.OnSubnet(translators.View.SIDHopsIn)...)
+	ripples = append(ripples,
+		translators.Ripple{List: m.Interface, Affected: onType(m)},
+		m.OnProxies(func(v translators.View, redo func(schema.EntryKey)) {
+			translators.Each(v, v.DefaultKey(), m.SRv6Interface, redoEach[*translators.SRv6Interface](redo))
+		}),
+		m.OnNodeSource(func(v translators.View, redo func(schema.EntryKey)) {
+			v.Proxies(func(k schema.EntryKey) bool {
+				redo(k)
+				return true
+			})
+		}))
 	return append(ripples, m.OnInstance(
 		func(v translators.View, key schema.EntryKey, redo func(schema.EntryKey)) {
 			v.Referrers(key, redoSID(m, redo))
@@ -81,6 +92,20 @@ func redoSID(m *translators.Model, redo func(schema.EntryKey)) func(schema.Entry
 			redo(k)
 		}
 		return true
+	}
+}
+
+// onType: the SRv6 of an interface that changes its type.
+func onType(m *translators.Model) func(translators.View, schema.Change, func(schema.EntryKey)) {
+	return func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
+		before, _ := c.Old.(*translators.Interface)
+		after, _ := c.New.(*translators.Interface)
+		if before == nil || after == nil || before.Type == after.Type {
+			return
+		}
+		if k, err := m.Key(v.DefaultKey(), m.SRv6Interface, c.Key.Values()[0]); err == nil {
+			redo(k)
+		}
 	}
 }
 
@@ -134,6 +159,7 @@ func srv6Interface(v translators.View, key schema.EntryKey, entry schema.GoStruc
 	out.Own(object.Sysctl{Name: object.SysctlLinkSeg6Enabled(link), Value: "1", Link: link})
 	// The kernel takes the lower of the two.
 	out.Share(object.Sysctl{Name: object.SysctlSeg6Enabled, Value: "1"})
+	port(v, link, out)
 	return nil
 }
 
@@ -182,6 +208,9 @@ func sid(v translators.View, key schema.EntryKey, entry schema.GoStruct, out *tr
 	s := entry.(*translators.SID)
 	if down, err := withheld(v, key, out); err != nil || down {
 		return err
+	}
+	if b, ok := proxies[s.Behavior]; ok {
+		return proxy(v, key, s, b, out)
 	}
 	action, ok := behaviors[s.Behavior]
 	if !ok {

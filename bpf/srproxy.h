@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
+// What the programs of srproxy.c and the agent (kernel/srproxy) share.
+#ifndef HEDDLE_SRPROXY_H
+#define HEDDLE_SRPROXY_H
+
+#include <linux/in6.h>
+#include <linux/types.h>
+
+// An SRH of at most 16 segments (RFC 8754 §2: 8 octets and 16 for each segment)
+// behind an IPv6 header.
+#define MAX_SEGMENTS 16
+#define IPV6_LEN 40
+#define SRH_FIXED 8
+#define MAX_HEADERS (IPV6_LEN + SRH_FIXED + 16 * MAX_SEGMENTS)
+#define HEADER_WORDS (MAX_HEADERS / 8)
+
+enum behavior {
+	END_AS = 1,
+	END_AD = 2,
+};
+
+// A SID, by its address in network order.
+struct sid {
+	__u32 iface_in; // ifindex: where what the NF lets pass comes back
+	__u8 behavior;  // enum behavior
+	__u8 inner;     // next header of what is carried: 4 IPv4, 41 IPv6
+	__u16 pad;
+};
+
+// The headers that go in front of what comes back on an interface, by its ifindex.
+// Static ones are written by the agent, dynamic ones by the packets on their way to
+// the NF.
+struct row {
+	struct bpf_spin_lock lock;
+	__u32 length;     // of headers in octets; 0: none yet
+	struct in6_addr sid;
+	__u64 changes;    // how often headers were written
+	__u64 changed;    // when last, in ns since boot without sleep (CLOCK_MONOTONIC)
+	__u64 hash;       // of headers; 0: of static ones
+	__u64 replaced;   // hash of the headers before these
+	__u64 headers[HEADER_WORDS];
+};
+
+// Counters of a SID, by its address: packets, apart for each processor.
+// A packet of several segments (GSO, GRO) counts once.
+struct counters {
+	__u64 forwarded;          // opened, and on its way to the NF
+	__u64 returned;           // come back, and closed again
+	__u64 no_srh;             // dropped: no segment routing header
+	__u64 segments_left_zero; // dropped: no segment left to go on to
+	__u64 bad_srh;            // dropped: TLVs, too many segments or lengths that do not fit
+	__u64 wrong_inner_type;   // dropped: carries something else than configured
+	__u64 no_cache;           // dropped: came back before anything was sent
+	__u64 too_big;            // dropped: no room for the headers
+	__u64 chain_conflict;     // headers that are again those from before the last change
+	__u64 cache_updates;      // headers written
+	__u64 expired;            // hop limit or TTL used up: left to the kernel, which answers
+};
+
+#endif

@@ -1,0 +1,406 @@
+// Package srproxy runs SR proxies (draft-ietf-spring-sr-service-programming): it
+// loads the programs of heddle/bpf into the kernel, attaches them to links, and
+// writes and reads their maps. It serves reconcile, by way of reconcile.Driver, for
+// objects of the kinds proxyport and proxy. It knows the kernel and no model.
+//
+// Programs are attached and maps pinned below /sys/fs/bpf, so all of it goes on
+// working while no agent runs; the next one takes it over. With the last object
+// everything goes.
+package srproxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	vnetns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"heddle/kernel/netns"
+	"heddle/kernel/object"
+	"heddle/kernel/prior"
+	"heddle/kernel/rtnl"
+	"heddle/reconcile"
+)
+
+// Config says where the driver keeps what outlives it.
+type Config struct {
+	// Scope tells this network namespace from others, as a file name.
+	Scope string
+
+	// Prior keeps what was there before us; nil: it is kept in memory.
+	Prior *prior.Store
+
+	// Support knows what the kernel can do; nil: everything is tried.
+	Support rtnl.Support
+
+	// Clsact attaches by clsact also where the kernel has tcx (Linux 6.6).
+	Clsact bool
+}
+
+// Driver is the driver of SR proxies in one network namespace. It is safe for
+// concurrent use.
+type Driver struct {
+	ns      *netns.Namespace
+	links   *netlink.Handle
+	support rtnl.Support
+	record  *prior.Store
+	pins    pins
+	clsact  bool
+
+	mu   sync.Mutex // guards what follows
+	code *programs  // nil: not loaded
+	hook hook
+}
+
+var _ reconcile.Driver = (*Driver)(nil)
+
+// Open binds a driver to the network namespace of the calling thread. It loads
+// nothing yet.
+func Open(cfg Config) (*Driver, error) {
+	record := cfg.Prior
+	if record == nil {
+		var err error
+		if record, err = prior.Open("", ""); err != nil {
+			return nil, err
+		}
+	}
+	ns, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	links, err := netlink.NewHandleAt(vnetns.NsHandle(ns.FD()))
+	if err != nil {
+		ns.Close()
+		return nil, fmt.Errorf("open netlink for SR proxies: %w", err)
+	}
+	return &Driver{ns: ns, links: links, support: cfg.Support, record: record, pins: pins{scope: cfg.Scope}, clsact: cfg.Clsact}, nil
+}
+
+// Close lets go of the namespace. Programs and maps stay.
+func (d *Driver) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unload()
+	d.links.Close()
+	d.ns.Close()
+}
+
+// unload drops the agent's own references.
+func (d *Driver) unload() {
+	if d.code != nil {
+		d.code.close()
+		d.code = nil
+	}
+}
+
+// Kinds lists the kinds of object that the driver is for.
+func (d *Driver) Kinds() []object.Kind { return []object.Kind{object.KindProxyPort, object.KindProxy} }
+
+// load makes programs and maps available, those that are there or new ones.
+func (d *Driver) load() error {
+	if d.code != nil {
+		return nil
+	}
+	code, err := load(&d.pins)
+	if err != nil {
+		return err
+	}
+	d.code, d.hook = code, tcx{d.pins.dir}
+	if d.clsact || !hasTCX(code.back) {
+		d.hook = clsact{d.links, d.record}
+	}
+	return nil
+}
+
+// network is the links of the namespace by name and by index.
+type network struct {
+	byName  map[string]netlink.Link
+	byIndex map[int]string
+}
+
+func (d *Driver) network() (network, error) {
+	all, err := d.links.LinkList()
+	if err != nil {
+		return network{}, fmt.Errorf("read links: %w", err)
+	}
+	n := network{make(map[string]netlink.Link, len(all)), make(map[int]string, len(all))}
+	for _, l := range all {
+		n.byName[l.Attrs().Name], n.byIndex[l.Attrs().Index] = l, l.Attrs().Name
+	}
+	return n, nil
+}
+
+// Check implements reconcile.Driver.
+func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
+	var errs []error
+	var net *network
+	made := map[string]bool{}
+	for _, s := range steps {
+		if l, ok := s.New.(object.Link); ok {
+			made[l.Name] = true
+		}
+	}
+	for _, s := range steps {
+		link, ours := linkOf(s.New)
+		if !ours || made[link] {
+			continue
+		}
+		if net == nil {
+			n, err := d.network()
+			if err != nil {
+				return err
+			}
+			net = &n
+		}
+		if err := d.checkOne(ctx, *net, link, s.New); err != nil {
+			errs = append(errs, &reconcile.StepError{Step: s, Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Driver) checkOne(ctx context.Context, net network, link string, o object.Object) error {
+	l := net.byName[link]
+	if l == nil {
+		return &rtnl.MissingLinkError{Link: link, Object: o.Key().String()}
+	}
+	if len(l.Attrs().HardwareAddr) != 6 {
+		return &rtnl.UnfitError{Named: "link " + link, Reason: "carries no Ethernet frames", Remedy: "an SR proxy needs a link with Ethernet addresses"}
+	}
+	if d.support == nil {
+		return nil
+	}
+	return d.support.Supports(ctx, rtnl.FeatureProxy)
+}
+
+// linkOf is the link that a program is attached to for an object of ours.
+func linkOf(o object.Object) (string, bool) {
+	switch o := o.(type) {
+	case object.ProxyPort:
+		return o.Link, true
+	case *object.Proxy:
+		return o.In, true
+	}
+	return "", false
+}
+
+// Preserve implements reconcile.Driver: nothing of anybody else is reached.
+func (d *Driver) Preserve(context.Context, []reconcile.Step) (reconcile.Preserved, error) {
+	return nil, nil
+}
+
+// Do implements reconcile.Driver.
+func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Result {
+	results := make([]reconcile.Result, len(steps))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	net, err := d.network()
+	if err == nil {
+		err = d.ns.Run(func() error {
+			for i, s := range steps {
+				if results[i].Err = ctx.Err(); results[i].Err == nil {
+					results[i] = d.step(net, s)
+				}
+			}
+			return d.leave()
+		})
+	}
+	if err != nil {
+		for i := range results {
+			results[i] = reconcile.Result{Err: cmp.Or(results[i].Err, err)}
+		}
+	}
+	return results
+}
+
+func (d *Driver) step(net network, s reconcile.Step) reconcile.Result {
+	if err := d.load(); err != nil {
+		return reconcile.Result{Err: err}
+	}
+	if s.New == nil {
+		return reconcile.Result{Err: d.remove(net, s.Old)}
+	}
+	link, _ := linkOf(s.New)
+	l := net.byName[link]
+	if l == nil {
+		return reconcile.Result{Err: &rtnl.MissingLinkError{Link: link, Object: s.New.Key().String()}}
+	}
+	index := l.Attrs().Index
+	switch there, err := d.there(net, index, s.New); {
+	case err != nil:
+		return reconcile.Result{Err: err}
+	case s.Old == nil && there:
+		return reconcile.Result{Err: unix.EEXIST}
+	case s.Old != nil && !there:
+		return reconcile.Result{Err: unix.ENOENT}
+	}
+	switch o := s.New.(type) {
+	case object.ProxyPort:
+		if err := d.hook.attach(index, d.code.toNF, roleToNF); err != nil {
+			return reconcile.Result{Err: err}
+		}
+		return reconcile.Result{Got: o}
+	case *object.Proxy:
+		if err := d.code.write(o, index); err != nil {
+			return reconcile.Result{Err: err}
+		}
+		if err := d.hook.attach(index, d.code.back, roleBack); err != nil {
+			return reconcile.Result{Err: errors.Join(err, d.code.erase(o.SID))}
+		}
+		got, err := d.code.read(o.SID, net)
+		return reconcile.Result{Got: got, Err: err}
+	}
+	return reconcile.Result{Err: fmt.Errorf("%T is no object of an SR proxy", s.New)}
+}
+
+// there reports whether an object is there, whole: of what is there in part Dump knows
+// nothing, so it is made.
+func (d *Driver) there(net network, index int, o object.Object) (bool, error) {
+	p, ok := o.(*object.Proxy)
+	if !ok {
+		return d.hook.has(index, roleToNF)
+	}
+	if had, err := d.code.read(p.SID, net); err != nil || had == nil {
+		return false, err
+	}
+	return d.hook.has(index, roleBack)
+}
+
+// remove takes away the program of a port; of a proxy also its rows in the maps. A
+// link that is gone has taken its programs along.
+func (d *Driver) remove(net network, o object.Object) error {
+	link, _ := linkOf(o)
+	l := net.byName[link]
+	if p, ok := o.(*object.Proxy); ok {
+		if err := d.code.erase(p.SID); err != nil {
+			return err
+		}
+		if l != nil {
+			return d.hook.detach(l.Attrs().Index, roleBack)
+		}
+	} else if l != nil {
+		return d.hook.detach(l.Attrs().Index, roleToNF)
+	}
+	return nil
+}
+
+// leave removes everything when nothing is left of the objects.
+func (d *Driver) leave() error {
+	if d.code == nil {
+		return nil
+	}
+	held, err := d.hook.list()
+	if err != nil {
+		return err
+	}
+	for _, indexes := range held {
+		if len(indexes) > 0 {
+			return nil
+		}
+	}
+	if n, err := d.code.sidCount(); err != nil || n > 0 {
+		return err
+	}
+	d.unload()
+	return d.pins.removeAll()
+}
+
+// Dump implements reconcile.Driver.
+func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object.Object, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	there, err := d.pins.there()
+	if err != nil || !there {
+		return nil, err
+	}
+	net, err := d.network()
+	if err != nil {
+		return nil, err
+	}
+	err = d.ns.Run(func() error {
+		if err := d.load(); err != nil {
+			return err
+		}
+		held, err := d.hook.list()
+		if err != nil {
+			return err
+		}
+		if err := d.hook.renew(held, map[role]*ebpf.Program{roleToNF: d.code.toNF, roleBack: d.code.back}); err != nil {
+			return err
+		}
+		if slices.Contains(kinds, object.KindProxyPort) {
+			for _, index := range held[roleToNF] {
+				if name, ok := net.byIndex[index]; ok {
+					objects = append(objects, object.ProxyPort{Link: name})
+				}
+			}
+		}
+		if slices.Contains(kinds, object.KindProxy) {
+			proxies, err := d.proxies(net, held[roleBack])
+			objects = append(objects, proxies...)
+			return err
+		}
+		return nil
+	})
+	return objects, err
+}
+
+// proxies lists those whose program is in its place.
+func (d *Driver) proxies(net network, back []int) (objects []object.Object, err error) {
+	sids, err := d.code.allSIDs()
+	if err != nil {
+		return nil, err
+	}
+	for _, sid := range sids {
+		p, err := d.code.read(sid, net)
+		if err != nil {
+			return nil, err
+		}
+		q, ok := p.(*object.Proxy)
+		if !ok {
+			continue
+		}
+		if l := net.byName[q.In]; l == nil || !slices.Contains(back, l.Attrs().Index) {
+			// As if it were not there: what is wrong is mended by making it anew.
+			continue
+		}
+		objects = append(objects, q)
+	}
+	return objects, nil
+}
+
+// Readings lists what the proxies have kept and counted, of all.
+func (d *Driver) Readings() (all []object.ProxyReading, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	there, err := d.pins.there()
+	if err != nil || !there {
+		return nil, err
+	}
+	if err := d.load(); err != nil {
+		return nil, err
+	}
+	sids, err := d.code.allSIDs()
+	if err != nil {
+		return nil, err
+	}
+	for _, sid := range sids {
+		r, ok, err := d.code.reading(sid)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+func addrOf(b [16]byte) netip.Addr { return netip.AddrFrom16(b) }

@@ -1,0 +1,232 @@
+package srproxy_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"heddle/kernel/kerneltest"
+	"heddle/kernel/object"
+	"heddle/kernel/prior"
+	"heddle/kernel/srproxy"
+	"heddle/reconcile"
+)
+
+func proxy(n int) *object.Proxy {
+	return &object.Proxy{SID: netip.MustParseAddr(fmt.Sprintf("2001:db8:0:1:ad%02x::", n)), Behavior: object.EndAD,
+		Inner: object.InnerIPv4, In: "nf"}
+}
+
+func static(n int) *object.Proxy {
+	p := proxy(n)
+	p.Behavior, p.HopLimit = object.EndAS, 63
+	p.Encap = &object.Encap{Mode: object.HEncaps, Source: netip.MustParseAddr("2001:db8:0:1::1"),
+		Segments: []netip.Addr{netip.MustParseAddr("2001:db8:0:4:d4::"), netip.MustParseAddr("2001:db8:0:5:d4::")}}
+	return p
+}
+
+func open(t *testing.T, cfg srproxy.Config) *srproxy.Driver {
+	t.Helper()
+	d, err := srproxy.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
+
+func record(t *testing.T, dir string) *prior.Store {
+	t.Helper()
+	r, err := prior.Open(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func do(t *testing.T, d *srproxy.Driver, steps ...reconcile.Step) {
+	t.Helper()
+	if err := d.Check(t.Context(), steps); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range d.Do(t.Context(), steps) {
+		if r.Err != nil {
+			t.Fatalf("%v: %v", steps[i], r.Err)
+		}
+		if want := steps[i].New; want != nil && (r.Got == nil || !want.Equal(r.Got)) {
+			t.Fatalf("%v reads back as %v", want, r.Got)
+		}
+	}
+}
+
+func held(t *testing.T, d *srproxy.Driver) []string {
+	t.Helper()
+	objects, err := d.Dump(t.Context(), object.KindProxyPort, object.KindProxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, o := range objects {
+		all = append(all, fmt.Sprint(o))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// each runs a test with both ways to attach programs.
+func each(t *testing.T, fn func(t *testing.T, cfg srproxy.Config)) {
+	for _, clsact := range []bool{false, true} {
+		t.Run(fmt.Sprintf("clsact=%t", clsact), func(t *testing.T) {
+			kerneltest.Namespace(t)
+			for _, name := range []string{"sr", "nf"} {
+				if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "p" + name}); err != nil {
+					t.Skipf("needs veth links: %v", err)
+				}
+			}
+			scope := fmt.Sprintf("test-%d", os.Getpid())
+			t.Cleanup(func() {
+				if _, err := os.Stat(filepath.Join("/sys/fs/bpf/heddle", scope)); err == nil {
+					t.Errorf("pins are left in %s", scope)
+				}
+			})
+			fn(t, srproxy.Config{Scope: scope, Clsact: clsact})
+		})
+	}
+}
+
+func qdiscs(t *testing.T, link string) (names []string) {
+	t.Helper()
+	l, err := netlink.LinkByName(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := netlink.QdiscList(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range all {
+		names = append(names, q.Type())
+	}
+	return append(names, fmt.Sprintf("queue of %d", l.Attrs().TxQLen))
+}
+
+// TestLife: what is made is there, also for the next driver, and nothing is left
+// when it goes.
+func TestLife(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		dir := t.TempDir()
+		cfg.Prior = record(t, dir)
+		d := open(t, cfg)
+		if got := held(t, d); len(got) > 0 {
+			t.Fatalf("held before anything was made: %v", got)
+		}
+		before := qdiscs(t, "nf")
+		port, ad, as := object.ProxyPort{Link: "sr"}, proxy(1), static(1)
+		do(t, d, reconcile.Step{New: port})
+		do(t, d, reconcile.Step{New: ad})
+		want := []string{ad.String(), port.String()}
+		if got := held(t, d); !slices.Equal(got, want) {
+			t.Fatalf("held %q, want %q", got, want)
+		}
+
+		cfg.Prior = record(t, dir) // an agent that was killed left it like this
+		next := open(t, cfg)
+		if got := held(t, next); !slices.Equal(got, want) {
+			t.Fatalf("the next driver finds %q, want %q", got, want)
+		}
+		do(t, next, reconcile.Step{Old: ad, New: as})
+		if got := held(t, next); !slices.Contains(got, as.String()) {
+			t.Fatalf("held %q, want %q", got, as)
+		}
+		do(t, next, reconcile.Step{Old: as})
+		do(t, next, reconcile.Step{Old: port})
+		if got := held(t, next); len(got) > 0 {
+			t.Fatalf("held after everything was removed: %v", got)
+		}
+		if after := qdiscs(t, "nf"); !slices.Equal(after, before) {
+			t.Errorf("qdiscs of nf are %q, were %q", after, before)
+		}
+	})
+}
+
+// TestQdisc: a qdisc that was made goes, and one that was there stays.
+func TestQdisc(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		l, err := netlink.LinkByName("sr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := &netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}}
+		if err := netlink.QdiscAdd(theirs); err != nil {
+			t.Skipf("needs clsact: %v", err)
+		}
+		before := [2][]string{qdiscs(t, "nf"), qdiscs(t, "sr")}
+		d := open(t, cfg)
+		port, ad := object.ProxyPort{Link: "sr"}, proxy(1)
+		do(t, d, reconcile.Step{New: port})
+		do(t, d, reconcile.Step{New: ad})
+		do(t, d, reconcile.Step{Old: ad})
+		do(t, d, reconcile.Step{Old: port})
+		for i, name := range []string{"nf", "sr"} {
+			if after := qdiscs(t, name); !slices.Equal(after, before[i]) {
+				t.Errorf("qdiscs of %s are %q, were %q", name, after, before[i])
+			}
+		}
+	})
+}
+
+// TestLinkGone: with its link a proxy is gone, and can be made anew on another of
+// the same name.
+func TestLinkGone(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		ad := proxy(1)
+		do(t, d, reconcile.Step{New: ad})
+		l, err := netlink.LinkByName("nf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkDel(l); err != nil {
+			t.Fatal(err)
+		}
+		if got := held(t, d); len(got) > 0 {
+			t.Fatalf("held on a link that is gone: %v", got)
+		}
+		err = d.Check(t.Context(), []reconcile.Step{{New: ad}})
+		if err == nil {
+			t.Fatal("a link that is not there is not missed")
+		}
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "nf"}, PeerName: "pnf"}); err != nil {
+			t.Fatal(err)
+		}
+		do(t, d, reconcile.Step{New: ad})
+		if got := held(t, d); !slices.Equal(got, []string{ad.String()}) {
+			t.Fatalf("held %q", got)
+		}
+		do(t, d, reconcile.Step{Old: ad})
+	})
+}
+
+// TestTaken: what comes back on one link gets the headers of one SID.
+func TestTaken(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		one, other := static(1), static(2)
+		do(t, d, reconcile.Step{New: one})
+		r := d.Do(context.Background(), []reconcile.Step{{New: other}})
+		if r[0].Err == nil {
+			t.Fatal("two SIDs share what comes back on nf")
+		}
+		if got := held(t, d); !slices.Equal(got, []string{one.String()}) {
+			t.Fatalf("held %q after a refusal", got)
+		}
+		do(t, d, reconcile.Step{Old: one})
+	})
+}

@@ -1,0 +1,297 @@
+package srproxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"heddle/bpf"
+	"heddle/kernel/object"
+)
+
+// programs are the programs and maps, loaded.
+type programs struct {
+	bpf.SRProxyObjects
+	toNF, back *ebpf.Program
+
+	boot int64 // when the programs' clock was 0, in nanoseconds since 1970
+}
+
+// VerifierError says that the kernel does not take a program. Log is what its
+// verifier said, for the operator.
+type VerifierError struct {
+	Err error
+	Log string
+}
+
+func (e *VerifierError) Error() string {
+	return fmt.Sprintf("the kernel's verifier refuses the program (%v): report it with the log of the agent", e.Err)
+}
+
+func (e *VerifierError) Unwrap() error { return e.Err }
+
+// load loads the programs. The maps that are pinned are used, as long as they have
+// the layout that the programs know.
+func load(p *pins) (*programs, error) {
+	if err := p.make(); err != nil {
+		return nil, err
+	}
+	c, err := loadPinned(p)
+	if errors.Is(err, ebpf.ErrMapIncompatible) {
+		// Of another version: what they hold is written anew.
+		for _, name := range []string{bpf.SRProxyMapSids, bpf.SRProxyMapRows, bpf.SRProxyMapCounts} {
+			if err := os.Remove(filepath.Join(p.dir(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return nil, err
+			}
+		}
+		c, err = loadPinned(p)
+	}
+	return c, err
+}
+
+func loadPinned(p *pins) (*programs, error) {
+	spec, err := bpf.LoadSRProxy()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{bpf.SRProxyMapSids, bpf.SRProxyMapRows, bpf.SRProxyMapCounts} {
+		spec.Maps[name].Pinning = ebpf.PinByName
+	}
+	c := new(programs)
+	err = spec.LoadAndAssign(&c.SRProxyObjects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.dir()}})
+	if v, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+		return nil, &VerifierError{v.Cause, fmt.Sprintf("%+v", v)}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load programs of SR proxies: %w", err)
+	}
+	c.toNF, c.back, c.boot = c.SrIngress, c.NfIngress, bootTime()
+	return c, nil
+}
+
+func (c *programs) close() { _ = c.SRProxyObjects.Close() }
+
+func key(sid netip.Addr) bpf.SRProxyIn6Addr {
+	var k bpf.SRProxyIn6Addr
+	k.In6U.U6Addr8 = sid.As16()
+	return k
+}
+
+// write makes the rows of a proxy. The headers that End.AD has kept stay.
+func (c *programs) write(o *object.Proxy, in int) error {
+	sid, link := key(o.SID), uint32(in)
+	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("make counters: %w", err)
+	}
+	row := bpf.SRProxyRow{Sid: sid}
+	var had bpf.SRProxyRow
+	err := c.Rows.LookupWithFlags(link, &had, ebpf.LookupLock)
+	switch {
+	case err != nil && !errors.Is(err, ebpf.ErrKeyNotExist):
+		return fmt.Errorf("read headers: %w", err)
+	case err == nil && had.Sid != sid && c.holds(had.Sid):
+		return fmt.Errorf("what comes back on the link gets the headers of %s already: take another incoming-interface", addrOf(had.Sid.In6U.U6Addr8))
+	}
+	if o.Behavior == object.EndAS {
+		row.Length = fill(&row.Headers, o)
+	} else if err == nil && had.Sid == sid && had.Hash != 0 {
+		row = had
+	}
+	if err := c.Rows.Update(link, row, ebpf.UpdateAny|ebpf.UpdateLock); err != nil {
+		return fmt.Errorf("write headers: %w", err)
+	}
+	entry := bpf.SRProxySid{IfaceIn: link, Behavior: uint8(o.Behavior), Inner: uint8(o.Inner)}
+	if err := c.Sids.Update(sid, entry, ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("write SID: %w", err)
+	}
+	return nil
+}
+
+// holds reports whether a SID is one of a proxy.
+func (c *programs) holds(sid bpf.SRProxyIn6Addr) bool {
+	var s bpf.SRProxySid
+	return c.Sids.Lookup(sid, &s) == nil
+}
+
+// erase takes the rows of a proxy away, those that the packets look for first. What
+// is not there is no error.
+func (c *programs) erase(sid netip.Addr) error {
+	var s bpf.SRProxySid
+	k := key(sid)
+	err := c.Sids.Lookup(k, &s)
+	if err == nil {
+		err = c.Sids.Delete(k)
+	}
+	if err == nil {
+		var row bpf.SRProxyRow
+		if err = c.Rows.Lookup(s.IfaceIn, &row); err == nil && row.Sid == k {
+			err = c.Rows.Delete(s.IfaceIn)
+		}
+	}
+	if err == nil || errors.Is(err, ebpf.ErrKeyNotExist) {
+		err = c.Counts.Delete(k)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("remove rows of SID %s: %w", sid, err)
+	}
+	return nil
+}
+
+// read is a proxy as the maps have it; nil: it is not there, or not whole.
+func (c *programs) read(sid netip.Addr, net network) (object.Object, error) {
+	var s bpf.SRProxySid
+	var row bpf.SRProxyRow
+	k := key(sid)
+	err := c.Sids.Lookup(k, &s)
+	if err == nil {
+		err = c.Rows.LookupWithFlags(s.IfaceIn, &row, ebpf.LookupLock)
+	}
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read rows of SID %s: %w", sid, err)
+	}
+	name, ok := net.byIndex[int(s.IfaceIn)]
+	if !ok || row.Sid != k {
+		return nil, nil
+	}
+	p := &object.Proxy{SID: sid, Behavior: object.ProxyBehavior(s.Behavior), Inner: object.InnerType(s.Inner), In: name}
+	if p.Behavior == object.EndAS {
+		var r object.ProxyReading
+		headersOf(&row, &r)
+		p.Encap = &object.Encap{Mode: object.HEncaps, Segments: r.Segments, Source: r.Source}
+		p.HopLimit = r.HopLimit
+	}
+	return p, nil
+}
+
+func (c *programs) allSIDs() (sids []netip.Addr, err error) {
+	var k bpf.SRProxyIn6Addr
+	var s bpf.SRProxySid
+	all := c.Sids.Iterate()
+	for all.Next(&k, &s) {
+		sids = append(sids, addrOf(k.In6U.U6Addr8))
+	}
+	return sids, all.Err()
+}
+
+func (c *programs) sidCount() (int, error) {
+	sids, err := c.allSIDs()
+	return len(sids), err
+}
+
+// possible is the number of processors that a map for each of them has room for.
+func possible() int { return ebpf.MustPossibleCPU() }
+
+// Lengths of headers in octets (RFC 8200 §3, RFC 8754 §2).
+const (
+	ipv6Len  = 40
+	srhFixed = 8
+	segment  = 16
+
+	// MaxSegments is how many segments the headers that are put back may have.
+	MaxSegments = 16
+)
+
+// octets are headers as they lie in memory, which is as they are sent.
+func octets(words *[38]uint64) []byte {
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = binary.NativeEndian.AppendUint64(b, w)
+	}
+	return b
+}
+
+// fill writes the headers of End.AS: an IPv6 header to the first segment and an SRH
+// that lists all from the last to the first (RFC 8754 §4.1). It returns their length.
+func fill(words *[38]uint64, o *object.Proxy) uint32 {
+	b, segments := octets(words), o.Encap.Segments
+	b[0] = 6 << 4
+	b[6], b[7] = unix.IPPROTO_ROUTING, o.HopLimit
+	copy(b[8:], o.Encap.Source.AsSlice())
+	copy(b[24:], segments[0].AsSlice())
+	srh := b[ipv6Len:]
+	last := len(segments) - 1
+	srh[0], srh[1], srh[2], srh[3], srh[4] = uint8(o.Inner), uint8(2*len(segments)), 4, uint8(last), uint8(last)
+	for i, s := range segments {
+		copy(srh[srhFixed+segment*(last-i):], s.AsSlice())
+	}
+	for i := range words {
+		words[i] = binary.NativeEndian.Uint64(b[8*i:])
+	}
+	return uint32(ipv6Len + srhFixed + segment*len(segments))
+}
+
+// headersOf takes in the headers of a row.
+func headersOf(row *bpf.SRProxyRow, r *object.ProxyReading) {
+	b := octets(&row.Headers)
+	n := (int(row.Length) - ipv6Len - srhFixed) / segment
+	if n < 1 || n > MaxSegments {
+		return
+	}
+	r.HopLimit, r.Left = b[7], b[ipv6Len+3]
+	r.Source, _ = netip.AddrFromSlice(b[8:24])
+	for i := n - 1; i >= 0; i-- {
+		a, _ := netip.AddrFromSlice(b[ipv6Len+srhFixed+segment*i:][:segment])
+		r.Segments = append(r.Segments, a)
+	}
+}
+
+// reading is what a proxy has kept and counted; false: it is not there.
+func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err error) {
+	var s bpf.SRProxySid
+	var row bpf.SRProxyRow
+	var counts []bpf.SRProxyCounters
+	k := key(sid)
+	if err = c.Sids.Lookup(k, &s); err == nil {
+		err = c.Rows.LookupWithFlags(s.IfaceIn, &row, ebpf.LookupLock)
+	}
+	if err == nil {
+		err = c.Counts.Lookup(k, &counts)
+	}
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, fmt.Errorf("read SR proxy %s: %w", sid, err)
+	}
+	r = object.ProxyReading{SID: sid, Changes: row.Changes}
+	if row.Changed != 0 {
+		r.Changed = c.boot + int64(row.Changed)
+	}
+	headersOf(&row, &r)
+	t := &r.Counters
+	for i := range counts {
+		n := &counts[i]
+		t.Forwarded += n.Forwarded
+		t.Returned += n.Returned
+		t.NoSRH += n.NoSrh
+		t.SegmentsLeftZero += n.SegmentsLeftZero
+		t.BadSRH += n.BadSrh
+		t.WrongInnerType += n.WrongInnerType
+		t.NoCache += n.NoCache
+		t.TooBig += n.TooBig
+		t.ChainConflict += n.ChainConflict
+		t.CacheUpdates += n.CacheUpdates
+		t.Expired += n.Expired
+	}
+	return r, true, nil
+}
+
+// bootTime is when the programs' clock, which stands still while the machine sleeps,
+// was 0, in nanoseconds since 1970.
+func bootTime() int64 {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
+		return 0
+	}
+	return time.Now().UnixNano() - now.Nano()
+}

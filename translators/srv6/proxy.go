@@ -1,0 +1,73 @@
+package srv6
+
+import (
+	"errors"
+	"net/netip"
+
+	"heddle/kernel/object"
+	"heddle/schema"
+	"heddle/translators"
+)
+
+// usualHopLimit is that of the headers that End.AS puts on, unless configured.
+const usualHopLimit = 64
+
+var proxies = map[translators.Behavior]object.ProxyBehavior{
+	translators.BehaviorEndAS: object.EndAS,
+	translators.BehaviorEndAD: object.EndAD,
+}
+
+// proxy asks for what makes a SID a proxy: the kernel's own End.DX4 or End.DX6, which
+// opens the packets and sends them to the NF, and our programs around it.
+func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object.ProxyBehavior, out *translators.Result) error {
+	p := s.Proxy
+	if p == nil || p.OutgoingInterface == nil {
+		return errors.New("a proxy needs proxy/config")
+	}
+	sid, nf, in := translators.Addr(s.Address), translators.Addr(p.NextHop), translators.ProxyIn(p)
+	local := &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndDX4, NextHop: nf}
+	around := &object.Proxy{SID: sid, Behavior: b, Inner: object.InnerIPv4, In: in}
+	if p.InnerType == translators.InnerIPv6 {
+		local.Behavior, around.Inner = object.EndDX6, object.InnerIPv6
+	}
+	if b == object.EndAS {
+		source := translators.Addr(p.SourceAddress)
+		if !source.IsValid() {
+			source = v.NodeSource()
+		}
+		if around.Encap = v.EncapLike(object.Encap{Mode: object.HEncaps, Source: source}, p.SegmentList); around.Encap == nil || !source.IsValid() || len(p.SegmentList) == 0 {
+			return errors.New("END_AS needs a source and segments that are addresses")
+		}
+		if around.HopLimit = usualHopLimit; p.HopLimit != nil {
+			around.HopLimit = *p.HopLimit
+		}
+	}
+	for _, link := range []string{*p.OutgoingInterface, in} {
+		if down := v.InterfaceDown(link); down != "" {
+			out.Withhold(key, down)
+			return nil
+		}
+	}
+	down := ""
+	if local.Dev, down = v.ShareSIDLink(out); down != "" {
+		out.Withhold(key, down)
+		return nil
+	}
+	// The kernel sends by the route to the next hop, and where that has no gateway to
+	// the destination of the packet itself (rt_nexthop in include/net/route.h): the NF
+	// is its own gateway.
+	out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf, nf.BitLen()), NextHops: []object.NextHop{{Gateway: nf, Link: *p.OutgoingInterface}}})
+	out.ShareForwarding()
+	out.Own(local, around)
+	return nil
+}
+
+// port asks for what a proxy needs on a link that packets for its SID come in by.
+func port(v translators.View, link string, out *translators.Result) {
+	if !v.HasProxies() || !v.IsEthernet(link) {
+		return
+	}
+	out.Own(object.ProxyPort{Link: link},
+		// What was inside comes from an address that no route leads back to by this link.
+		object.Sysctl{Name: object.SysctlLinkRPFilter(link), Value: "0", Link: link})
+}
