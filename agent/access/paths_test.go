@@ -154,7 +154,7 @@ func TestNobodyAsked(t *testing.T) {
 func TestRolesOfMethods(t *testing.T) {
 	for method, want := range map[string]Role{
 		"/gnmi.gNMI/Get": ReadOnly, "/gnmi.gNMI/Subscribe": ReadOnly, "/gnmi.gNMI/Capabilities": ReadOnly, "/gnmi.gNMI/Set": Operator,
-		"/heddle.v1.Heddle/Explain": ReadOnly, "/heddle.v1.Heddle/History": ReadOnly, "/heddle.v1.Heddle/Diff": ReadOnly,
+		"/heddle.v1.Heddle/Explain": ReadOnly, "/heddle.v1.Heddle/History": ReadOnly, "/heddle.v1.Heddle/Diff": ReadOnly, "/heddle.v1.Heddle/Children": ReadOnly,
 		"/heddle.v1.Heddle/Plan": Operator, "/heddle.v1.Heddle/Ping": Operator, "/heddle.v1.Heddle/Rollback": Operator,
 		"/grpc.health.v1.Health/Check": ReadOnly, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": ReadOnly,
 		"/gnsi.pathz.v1.Pathz/Rotate": Admin, "/gnmi.gNMI/New": Admin, "": Admin, "/gnmi.gNMI/set": Admin, "/grpc.healthy/x": Admin,

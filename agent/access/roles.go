@@ -34,7 +34,7 @@ var ranks = map[Role]int{ReadOnly: 1, Operator: 2, Admin: 3}
 // that a new service is closed until somebody has thought about it.
 func needs(method string) Role {
 	switch method {
-	case "/gnmi.gNMI/Capabilities", "/gnmi.gNMI/Get", "/gnmi.gNMI/Subscribe", "/heddle.v1.Heddle/Explain", "/heddle.v1.Heddle/History", "/heddle.v1.Heddle/Diff":
+	case "/gnmi.gNMI/Capabilities", "/gnmi.gNMI/Get", "/gnmi.gNMI/Subscribe", "/heddle.v1.Heddle/Explain", "/heddle.v1.Heddle/History", "/heddle.v1.Heddle/Diff", "/heddle.v1.Heddle/Children":
 		return ReadOnly
 	case "/gnmi.gNMI/Set", "/heddle.v1.Heddle/Plan", "/heddle.v1.Heddle/Ping", "/heddle.v1.Heddle/Rollback":
 		return Operator

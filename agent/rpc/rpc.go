@@ -23,6 +23,7 @@ import (
 // Agent answers.
 type Agent interface {
 	Configurations
+	Children(path string) ([]operation.Node, error)
 	ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error)
 	ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error)
 	Ping(ctx context.Context, req operation.PingRequest) (operation.PingAnswer, error)
@@ -191,6 +192,19 @@ func (s *Server) Ping(ctx context.Context, req *hpb.PingRequest) (*hpb.PingRespo
 			Segment: h.Segment.String(), Sent: uint32(h.Sent), Received: uint32(h.Received), Unable: h.Unable, Hint: h.Hint,
 			MinNs: uint64(h.Min), AvgNs: uint64(h.Avg), MaxNs: uint64(h.Max),
 		})
+	}
+	return resp, nil
+}
+
+// Children implements heddle.v1.Heddle.
+func (s *Server) Children(_ context.Context, req *hpb.ChildrenRequest) (*hpb.ChildrenResponse, error) {
+	nodes, err := s.agent.Children(req.GetPath())
+	if err != nil {
+		return nil, s.statusOf(err)
+	}
+	resp := &hpb.ChildrenResponse{}
+	for _, n := range nodes {
+		resp.Nodes = append(resp.Nodes, &hpb.ModelNode{Name: n.Name, Leaf: n.Leaf, Writable: n.Writable, Keys: n.Keys})
 	}
 	return resp, nil
 }

@@ -51,6 +51,8 @@ func (a agent) History(int) (operation.History, error) {
 
 func (a agent) Diff(uint64, uint64) (operation.Difference, error) { return both(), nil }
 
+func (a agent) Children(string) ([]operation.Node, error) { return nil, nil }
+
 func (a agent) ExplainSID(_ context.Context, sid netip.Addr) (operation.Explanation, error) {
 	switch sid.String() {
 	case "fc00::a":

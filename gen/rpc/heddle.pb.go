@@ -895,6 +895,163 @@ func (x *PlanStep) GetCommands() []string {
 	return nil
 }
 
+type ChildrenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Like /interfaces/interface; keys do not matter.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildrenRequest) Reset() {
+	*x = ChildrenRequest{}
+	mi := &file_heddle_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildrenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildrenRequest) ProtoMessage() {}
+
+func (x *ChildrenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildrenRequest.ProtoReflect.Descriptor instead.
+func (*ChildrenRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ChildrenRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type ChildrenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nodes         []*ModelNode           `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildrenResponse) Reset() {
+	*x = ChildrenResponse{}
+	mi := &file_heddle_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildrenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildrenResponse) ProtoMessage() {}
+
+func (x *ChildrenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildrenResponse.ProtoReflect.Descriptor instead.
+func (*ChildrenResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ChildrenResponse) GetNodes() []*ModelNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type ModelNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Leaf          bool                   `protobuf:"varint,2,opt,name=leaf,proto3" json:"leaf,omitempty"` // or a leaf-list
+	Writable      bool                   `protobuf:"varint,3,opt,name=writable,proto3" json:"writable,omitempty"`
+	Keys          []string               `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"` // of a list
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelNode) Reset() {
+	*x = ModelNode{}
+	mi := &file_heddle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelNode) ProtoMessage() {}
+
+func (x *ModelNode) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelNode.ProtoReflect.Descriptor instead.
+func (*ModelNode) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ModelNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModelNode) GetLeaf() bool {
+	if x != nil {
+		return x.Leaf
+	}
+	return false
+}
+
+func (x *ModelNode) GetWritable() bool {
+	if x != nil {
+		return x.Writable
+	}
+	return false
+}
+
+func (x *ModelNode) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 type ExplainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to About:
@@ -908,7 +1065,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_heddle_proto_msgTypes[13]
+	mi := &file_heddle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -920,7 +1077,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[13]
+	mi := &file_heddle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -933,7 +1090,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{13}
+	return file_heddle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ExplainRequest) GetAbout() isExplainRequest_About {
@@ -989,7 +1146,7 @@ type StaticRoute struct {
 
 func (x *StaticRoute) Reset() {
 	*x = StaticRoute{}
-	mi := &file_heddle_proto_msgTypes[14]
+	mi := &file_heddle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1158,7 @@ func (x *StaticRoute) String() string {
 func (*StaticRoute) ProtoMessage() {}
 
 func (x *StaticRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[14]
+	mi := &file_heddle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1171,7 @@ func (x *StaticRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaticRoute.ProtoReflect.Descriptor instead.
 func (*StaticRoute) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{14}
+	return file_heddle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StaticRoute) GetPrefix() string {
@@ -1048,7 +1205,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_heddle_proto_msgTypes[15]
+	mi := &file_heddle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1217,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[15]
+	mi := &file_heddle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1230,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{15}
+	return file_heddle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExplainResponse) GetPath() string {
@@ -1127,7 +1284,7 @@ type KernelObject struct {
 
 func (x *KernelObject) Reset() {
 	*x = KernelObject{}
-	mi := &file_heddle_proto_msgTypes[16]
+	mi := &file_heddle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1296,7 @@ func (x *KernelObject) String() string {
 func (*KernelObject) ProtoMessage() {}
 
 func (x *KernelObject) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[16]
+	mi := &file_heddle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1309,7 @@ func (x *KernelObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelObject.ProtoReflect.Descriptor instead.
 func (*KernelObject) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{16}
+	return file_heddle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *KernelObject) GetWanted() string {
@@ -1194,7 +1351,7 @@ type SidCounters struct {
 
 func (x *SidCounters) Reset() {
 	*x = SidCounters{}
-	mi := &file_heddle_proto_msgTypes[17]
+	mi := &file_heddle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1363,7 @@ func (x *SidCounters) String() string {
 func (*SidCounters) ProtoMessage() {}
 
 func (x *SidCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[17]
+	mi := &file_heddle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1376,7 @@ func (x *SidCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SidCounters.ProtoReflect.Descriptor instead.
 func (*SidCounters) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{17}
+	return file_heddle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SidCounters) GetPackets() uint64 {
@@ -1268,7 +1425,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_heddle_proto_msgTypes[18]
+	mi := &file_heddle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1437,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[18]
+	mi := &file_heddle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1450,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{18}
+	return file_heddle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PingRequest) GetSegments() []string {
@@ -1358,7 +1515,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_heddle_proto_msgTypes[19]
+	mi := &file_heddle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1527,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[19]
+	mi := &file_heddle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1540,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{19}
+	return file_heddle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PingResponse) GetSource() string {
@@ -1429,7 +1586,7 @@ type PingHop struct {
 
 func (x *PingHop) Reset() {
 	*x = PingHop{}
-	mi := &file_heddle_proto_msgTypes[20]
+	mi := &file_heddle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1598,7 @@ func (x *PingHop) String() string {
 func (*PingHop) ProtoMessage() {}
 
 func (x *PingHop) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[20]
+	mi := &file_heddle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1611,7 @@ func (x *PingHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingHop.ProtoReflect.Descriptor instead.
 func (*PingHop) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{20}
+	return file_heddle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PingHop) GetSegment() string {
@@ -1582,7 +1739,16 @@ const file_heddle_proto_rawDesc = "" +
 	"\n" +
 	"\x06CHANGE\x10\x02\x12\n" +
 	"\n" +
-	"\x06DELETE\x10\x03\"]\n" +
+	"\x06DELETE\x10\x03\"%\n" +
+	"\x0fChildrenRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\">\n" +
+	"\x10ChildrenResponse\x12*\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x14.heddle.v1.ModelNodeR\x05nodes\"c\n" +
+	"\tModelNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\bR\x04leaf\x12\x1a\n" +
+	"\bwritable\x18\x03 \x01(\bR\bwritable\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\"]\n" +
 	"\x0eExplainRequest\x12\x12\n" +
 	"\x03sid\x18\x01 \x01(\tH\x00R\x03sid\x12.\n" +
 	"\x05route\x18\x02 \x01(\v2\x16.heddle.v1.StaticRouteH\x00R\x05routeB\a\n" +
@@ -1628,12 +1794,13 @@ const file_heddle_proto_rawDesc = "" +
 	"\x06avg_ns\x18\x05 \x01(\x04R\x05avgNs\x12\x15\n" +
 	"\x06max_ns\x18\x06 \x01(\x04R\x05maxNs\x12\x16\n" +
 	"\x06unable\x18\a \x01(\tR\x06unable\x12\x12\n" +
-	"\x04hint\x18\b \x01(\tR\x04hint2\xfc\x02\n" +
+	"\x04hint\x18\b \x01(\tR\x04hint2\xc1\x03\n" +
 	"\x06Heddle\x127\n" +
 	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponse\x12@\n" +
 	"\aHistory\x12\x19.heddle.v1.HistoryRequest\x1a\x1a.heddle.v1.HistoryResponse\x127\n" +
 	"\x04Diff\x12\x16.heddle.v1.DiffRequest\x1a\x17.heddle.v1.DiffResponse\x12C\n" +
-	"\bRollback\x12\x1a.heddle.v1.RollbackRequest\x1a\x1b.heddle.v1.RollbackResponse\x12@\n" +
+	"\bRollback\x12\x1a.heddle.v1.RollbackRequest\x1a\x1b.heddle.v1.RollbackResponse\x12C\n" +
+	"\bChildren\x12\x1a.heddle.v1.ChildrenRequest\x1a\x1b.heddle.v1.ChildrenResponse\x12@\n" +
 	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponse\x127\n" +
 	"\x04Ping\x12\x16.heddle.v1.PingRequest\x1a\x17.heddle.v1.PingResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
 
@@ -1650,7 +1817,7 @@ func file_heddle_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_heddle_proto_goTypes = []any{
 	(PlanStep_Action)(0),      // 0: heddle.v1.PlanStep.Action
 	(*PlanRequest)(nil),       // 1: heddle.v1.PlanRequest
@@ -1666,18 +1833,21 @@ var file_heddle_proto_goTypes = []any{
 	(*RollbackRequest)(nil),   // 11: heddle.v1.RollbackRequest
 	(*RollbackResponse)(nil),  // 12: heddle.v1.RollbackResponse
 	(*PlanStep)(nil),          // 13: heddle.v1.PlanStep
-	(*ExplainRequest)(nil),    // 14: heddle.v1.ExplainRequest
-	(*StaticRoute)(nil),       // 15: heddle.v1.StaticRoute
-	(*ExplainResponse)(nil),   // 16: heddle.v1.ExplainResponse
-	(*KernelObject)(nil),      // 17: heddle.v1.KernelObject
-	(*SidCounters)(nil),       // 18: heddle.v1.SidCounters
-	(*PingRequest)(nil),       // 19: heddle.v1.PingRequest
-	(*PingResponse)(nil),      // 20: heddle.v1.PingResponse
-	(*PingHop)(nil),           // 21: heddle.v1.PingHop
-	(*gnmi.SetRequest)(nil),   // 22: gnmi.SetRequest
+	(*ChildrenRequest)(nil),   // 14: heddle.v1.ChildrenRequest
+	(*ChildrenResponse)(nil),  // 15: heddle.v1.ChildrenResponse
+	(*ModelNode)(nil),         // 16: heddle.v1.ModelNode
+	(*ExplainRequest)(nil),    // 17: heddle.v1.ExplainRequest
+	(*StaticRoute)(nil),       // 18: heddle.v1.StaticRoute
+	(*ExplainResponse)(nil),   // 19: heddle.v1.ExplainResponse
+	(*KernelObject)(nil),      // 20: heddle.v1.KernelObject
+	(*SidCounters)(nil),       // 21: heddle.v1.SidCounters
+	(*PingRequest)(nil),       // 22: heddle.v1.PingRequest
+	(*PingResponse)(nil),      // 23: heddle.v1.PingResponse
+	(*PingHop)(nil),           // 24: heddle.v1.PingHop
+	(*gnmi.SetRequest)(nil),   // 25: gnmi.SetRequest
 }
 var file_heddle_proto_depIdxs = []int32{
-	22, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
+	25, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
 	11, // 1: heddle.v1.PlanRequest.rollback:type_name -> heddle.v1.RollbackRequest
 	13, // 2: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
 	9,  // 3: heddle.v1.PlanResponse.difference:type_name -> heddle.v1.Difference
@@ -1686,27 +1856,30 @@ var file_heddle_proto_depIdxs = []int32{
 	9,  // 6: heddle.v1.DiffResponse.difference:type_name -> heddle.v1.Difference
 	10, // 7: heddle.v1.Difference.leaves:type_name -> heddle.v1.LeafChange
 	0,  // 8: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
-	15, // 9: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
-	17, // 10: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
-	18, // 11: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
-	21, // 12: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
-	1,  // 13: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
-	3,  // 14: heddle.v1.Heddle.History:input_type -> heddle.v1.HistoryRequest
-	7,  // 15: heddle.v1.Heddle.Diff:input_type -> heddle.v1.DiffRequest
-	11, // 16: heddle.v1.Heddle.Rollback:input_type -> heddle.v1.RollbackRequest
-	14, // 17: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
-	19, // 18: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
-	2,  // 19: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
-	4,  // 20: heddle.v1.Heddle.History:output_type -> heddle.v1.HistoryResponse
-	8,  // 21: heddle.v1.Heddle.Diff:output_type -> heddle.v1.DiffResponse
-	12, // 22: heddle.v1.Heddle.Rollback:output_type -> heddle.v1.RollbackResponse
-	16, // 23: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
-	20, // 24: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 9: heddle.v1.ChildrenResponse.nodes:type_name -> heddle.v1.ModelNode
+	18, // 10: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
+	20, // 11: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
+	21, // 12: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
+	24, // 13: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
+	1,  // 14: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
+	3,  // 15: heddle.v1.Heddle.History:input_type -> heddle.v1.HistoryRequest
+	7,  // 16: heddle.v1.Heddle.Diff:input_type -> heddle.v1.DiffRequest
+	11, // 17: heddle.v1.Heddle.Rollback:input_type -> heddle.v1.RollbackRequest
+	14, // 18: heddle.v1.Heddle.Children:input_type -> heddle.v1.ChildrenRequest
+	17, // 19: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
+	22, // 20: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
+	2,  // 21: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
+	4,  // 22: heddle.v1.Heddle.History:output_type -> heddle.v1.HistoryResponse
+	8,  // 23: heddle.v1.Heddle.Diff:output_type -> heddle.v1.DiffResponse
+	12, // 24: heddle.v1.Heddle.Rollback:output_type -> heddle.v1.RollbackResponse
+	15, // 25: heddle.v1.Heddle.Children:output_type -> heddle.v1.ChildrenResponse
+	19, // 26: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
+	23, // 27: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_heddle_proto_init() }
@@ -1718,7 +1891,7 @@ func file_heddle_proto_init() {
 		(*PlanRequest_Set)(nil),
 		(*PlanRequest_Rollback)(nil),
 	}
-	file_heddle_proto_msgTypes[13].OneofWrappers = []any{
+	file_heddle_proto_msgTypes[16].OneofWrappers = []any{
 		(*ExplainRequest_Sid)(nil),
 		(*ExplainRequest_Route)(nil),
 	}
@@ -1728,7 +1901,7 @@ func file_heddle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_proto_rawDesc), len(file_heddle_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	Heddle_History_FullMethodName  = "/heddle.v1.Heddle/History"
 	Heddle_Diff_FullMethodName     = "/heddle.v1.Heddle/Diff"
 	Heddle_Rollback_FullMethodName = "/heddle.v1.Heddle/Rollback"
+	Heddle_Children_FullMethodName = "/heddle.v1.Heddle/Children"
 	Heddle_Explain_FullMethodName  = "/heddle.v1.Heddle/Explain"
 	Heddle_Ping_FullMethodName     = "/heddle.v1.Heddle/Ping"
 )
@@ -45,6 +46,8 @@ type HeddleClient interface {
 	// Rollback makes the configuration after a commit the running one again. It is a
 	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
+	// Children tells what the model has below a path. NOT_FOUND: it has no such path.
+	Children(ctx context.Context, in *ChildrenRequest, opts ...grpc.CallOption) (*ChildrenResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
@@ -103,6 +106,16 @@ func (c *heddleClient) Rollback(ctx context.Context, in *RollbackRequest, opts .
 	return out, nil
 }
 
+func (c *heddleClient) Children(ctx context.Context, in *ChildrenRequest, opts ...grpc.CallOption) (*ChildrenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChildrenResponse)
+	err := c.cc.Invoke(ctx, Heddle_Children_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *heddleClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExplainResponse)
@@ -139,6 +152,8 @@ type HeddleServer interface {
 	// Rollback makes the configuration after a commit the running one again. It is a
 	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
+	// Children tells what the model has below a path. NOT_FOUND: it has no such path.
+	Children(context.Context, *ChildrenRequest) (*ChildrenResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
 	// kernel holds, and what that does with packets. NOT_FOUND: it is not configured;
 	// the text says what packets meet in its place.
@@ -168,6 +183,9 @@ func (UnimplementedHeddleServer) Diff(context.Context, *DiffRequest) (*DiffRespo
 }
 func (UnimplementedHeddleServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
+}
+func (UnimplementedHeddleServer) Children(context.Context, *ChildrenRequest) (*ChildrenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Children not implemented")
 }
 func (UnimplementedHeddleServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
@@ -268,6 +286,24 @@ func _Heddle_Rollback_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Heddle_Children_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChildrenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Children(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Children_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Children(ctx, req.(*ChildrenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Heddle_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExplainRequest)
 	if err := dec(in); err != nil {
@@ -326,6 +362,10 @@ var Heddle_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rollback",
 			Handler:    _Heddle_Rollback_Handler,
+		},
+		{
+			MethodName: "Children",
+			Handler:    _Heddle_Children_Handler,
 		},
 		{
 			MethodName: "Explain",

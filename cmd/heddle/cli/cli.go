@@ -64,6 +64,9 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
         models, encodings and version of the target, and what its kernel can do
   heddle password NAME
         reads a password and writes the line of a target's file of passwords
+  heddle complete bash
+        a script for bash that completes commands and paths:
+        source <(heddle complete bash)
 
 A PATH is like /interfaces/interface[name=eth0]/state/counters; * is a wildcard.
 `
@@ -127,6 +130,8 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.set(ctx)
 	case "plan":
 		return c.plan(ctx)
+	case "complete":
+		return c.complete(ctx)
 	case "history":
 		return c.history(ctx)
 	case "diff":

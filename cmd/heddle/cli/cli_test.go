@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -90,6 +91,19 @@ func (planner) History(limit int) (operation.History, error) {
 	}
 	h.Commits = h.Commits[:min(limit, 2)]
 	return h, nil
+}
+
+// Children are those of a part of the model.
+func (planner) Children(path string) ([]operation.Node, error) {
+	switch path {
+	case "":
+		return []operation.Node{{Name: "interfaces", Writable: true}, {Name: "system"}}, nil
+	case "/interfaces":
+		return []operation.Node{{Name: "interface", Keys: []string{"name"}}}, nil
+	case "/interfaces/interface[name=a]":
+		return []operation.Node{{Name: "name", Leaf: true}, {Name: "config"}}, nil
+	}
+	return nil, &operation.NotFoundError{What: path}
 }
 
 func (planner) Diff(from, to uint64) (operation.Difference, error) {
@@ -227,6 +241,13 @@ func TestCommands(t *testing.T) {
 		{name: "plan of nothing", args: []string{"--target", tcp, "--ca", ca, "--user", "alice", "plan", "--delete", "/interfaces/interface[name=c]"}, out: "# nothing changes: the configuration says that already\n"},
 		{name: "plan refused", args: []string{"--target", unix, "plan", "--update", "/interfaces/interface[name=a]/config/mtuu=1"}, code: 1, err: "NotFound: "},
 		{name: "nothing to plan", args: []string{"plan"}, code: 2, err: "nothing to plan: use --delete"},
+		{name: "complete a command", args: []string{"complete", "co"}, out: "confirm \n"},
+		{name: "complete a path", args: []string{"--target", unix, "complete", "/in"}, out: "/interfaces/\n"},
+		{name: "complete a list", args: []string{"--target", unix, "complete", "/interfaces/"}, out: "/interfaces/interface[name=\n"},
+		{name: "complete a key", args: []string{"--target", unix, "complete", "/interfaces/interface[na"}, out: "/interfaces/interface[name=a]\n"},
+		{name: "complete a value", args: []string{"--target", unix, "complete", "/interfaces/interface[name=b"}},
+		{name: "complete below an entry", args: []string{"--target", unix, "complete", "/interfaces/interface[name=a]/"}, out: "/interfaces/interface[name=a]/name\n/interfaces/interface[name=a]/config/\n"},
+		{name: "complete nonsense", args: []string{"--target", unix, "complete", "/nonsense/"}, code: 1, err: "NotFound"},
 		{name: "plan to go back", args: []string{"--target", unix, "plan", "--diff", "--rollback", "1"},
 			out: "# - /a: 1\n# + /a: 2\n# + /b: \"x\"\n# - /c: [3]\n# and 7 more\n# 1 entry of the configuration would change, and nothing in the kernel\n"},
 		{name: "plan two things", args: []string{"plan", "--delete", "/a", "--rollback", "1"}, code: 2, err: "no other change"},
@@ -371,5 +392,19 @@ func TestWatch(t *testing.T) {
 	cancel()
 	if code := <-done; code != 0 {
 		t.Errorf("an interrupted watch ended with %d: %s", code, errs.String())
+	}
+}
+
+// TestBashCompletion has bash complete with a heddle that answers what it is asked.
+func TestBashCompletion(t *testing.T) {
+	_, script, _ := heddle(t, "", "complete", "bash")
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", script+`
+heddle() { printf '%s\n' "$2a]" "$2b]"; }
+COMP_LINE='heddle get /interfaces/interface[name=' COMP_POINT=${#COMP_LINE}
+COMP_WORDS=(heddle get '/interfaces/interface[name' = '') COMP_CWORD=4
+_heddle
+printf '%s\n' "${COMPREPLY[@]}"`).CombinedOutput()
+	if err != nil || string(out) != "a]\nb]\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 }
