@@ -40,7 +40,7 @@ type Guard struct {
 
 	looking sync.Mutex    // one reading of the files at a time
 	pending atomic.Int64  // octets of requests in memory
-	gets    chan struct{} // a token for each answer in memory
+	gets    chan struct{} // a token for each Get that is being answered
 	lastID  atomic.Uint64 // of a session
 	now     func() time.Time
 

@@ -16,8 +16,9 @@ type Limits struct {
 	// a time, SetRate its Sets in a second, of which twice as many may come at once.
 	Sessions, Calls, Subscriptions, Sets int
 	SetRate                              float64
-	// Gets are the answers of Gets that are in memory for one user; further Gets
-	// wait. Four times as many are for all users.
+	// Gets are the Gets of one user that are being answered; further ones wait. Four
+	// times as many are for all users. gRPC queues an answer whole and ends the call: one
+	// that is not read is in memory until the connection ends.
 	Gets int
 	// Message is the largest request and Requests all that are in memory, in octets.
 	Message, Requests int64
@@ -100,7 +101,7 @@ func (l *Limits) Set(text string) error {
 // usage is what a user takes at present.
 type usage struct {
 	sessions, calls, subscriptions, sets int
-	gets                                 chan struct{} // a token for each answer in memory
+	gets                                 chan struct{} // a token for each Get that is being answered
 
 	tokens float64 // Sets that may come at once
 	filled time.Time

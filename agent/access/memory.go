@@ -125,7 +125,7 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// waitForGet takes places for an answer in memory, until the client has it.
+// waitForGet takes places among the Gets that are being answered, until the call ends.
 func (g *Guard) waitForGet(ctx context.Context, c *call) error {
 	g.mu.Lock()
 	u := g.users[c.who.Name]

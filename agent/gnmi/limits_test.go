@@ -32,7 +32,7 @@ func TestThousandClients(t *testing.T) {
 	last := s.request(op{"update", ifLeaf("a", "mtu"), uintVal(9000)})
 	one := func(conn *grpc.ClientConn, n uint64) error {
 		client := gpb.NewGNMIClient(conn)
-		ctx, cancel := context.WithTimeout(as(t, "alice", "alice"), 100*time.Second)
+		ctx, cancel := context.WithTimeout(as(t, "alice", "alice"), 5*time.Minute)
 		defer cancel()
 		ready := sync.OnceFunc(synced.Done)
 		defer ready()
