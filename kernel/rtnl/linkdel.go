@@ -33,21 +33,21 @@ func (d *Driver) doLinks(ctx context.Context, steps []reconcile.Step, results []
 	}
 	// What the kernel does not take together it takes one by one, and what is gone by
 	// then is no error.
-	_ = d.deleteTogether(context.WithoutCancel(ctx), steps)
+	_ = d.deleteTogether(context.WithoutCancel(ctx), steps, rand.Uint32()|1<<31) // people use small ones
 	d.each(context.WithoutCancel(ctx), steps, results, d.doLink)
 }
 
 // deleteTogether deletes many links of ours by one message: for each message the
 // kernel waits until no processor looks at the links any more, which takes as long
 // for one as for thousands (rtnl_group_dellink in net/core/rtnetlink.c). For that they
-// become a device group, of a number that is drawn anew each time: nobody else's link
-// is in it, nor one of ours that was left in the last one when the agent was killed.
-func (d *Driver) deleteTogether(ctx context.Context, steps []reconcile.Step) error {
+// become a device group, of a number that is to be drawn anew each time: nobody else's
+// link is in it, nor one of ours that was left in the last one when the agent was
+// killed. Where the kernel refuses, they have their former group back.
+func (d *Driver) deleteTogether(ctx context.Context, steps []reconcile.Step, group uint32) error {
 	v, err := d.links.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	group := rand.Uint32() | 1<<31 // people use small ones
 	var msgs, back []outMessage
 	var links []object.Link
 	for _, s := range steps {

@@ -2,9 +2,12 @@ package rtnl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"heddle/kernel/object"
 	"heddle/reconcile"
@@ -23,7 +26,7 @@ func TestDeleteTogether(t *testing.T) {
 	ip(t, "link add a99 type veth peer name theirs")
 	mustAll(t, d.Do(ctx, firsts))
 	mustAll(t, d.Do(ctx, seconds))
-	if err := d.deleteTogether(ctx, back(append(firsts, reconcile.Step{New: object.Link{Name: "a99", Type: object.LinkVeth, Peer: "theirs"}}))); err != nil {
+	if err := d.deleteTogether(ctx, back(append(firsts, reconcile.Step{New: object.Link{Name: "a99", Type: object.LinkVeth, Peer: "theirs"}})), 1<<31); err != nil {
 		t.Fatal(err)
 	}
 	if left := ip(t, "-o link"); !strings.Contains(left, "a99@") || strings.Count(left, ": a") != 1 {
@@ -36,6 +39,33 @@ func TestDeleteTogether(t *testing.T) {
 	mustAll(t, d.Do(ctx, firsts))
 	mustAll(t, d.Do(ctx, back(firsts)))
 	if left := ip(t, "-o link"); strings.Count(left, ": a") != 1 {
+		t.Errorf("what is left:\n%s", left)
+	}
+}
+
+// TestDeleteTogetherRefused: with a link in the group that cannot be deleted the kernel
+// deletes none (rtnl_group_dellink in net/core/rtnetlink.c). They have their groups
+// back, and go one by one.
+func TestDeleteTogetherRefused(t *testing.T) {
+	const group = 7777
+	d := testDriver(t)
+	var links []reconcile.Step
+	for i := range togetherFrom {
+		links = append(links, reconcile.Step{New: object.Link{Name: fmt.Sprint("a", i), Type: object.LinkVeth, Peer: fmt.Sprint("b", i)}})
+	}
+	mustAll(t, d.Do(context.Background(), links))
+	links = back(links)
+	ip(t, fmt.Sprint("link set lo group ", group))
+	before := ip(t, "-o link")
+	err := d.deleteTogether(context.Background(), links, group)
+	if refusal, ok := errors.AsType[*answer](err); !ok || refusal.errno != unix.EOPNOTSUPP {
+		t.Errorf("delete a group with lo in it: %v", err)
+	}
+	if now := ip(t, "-o link"); now != before {
+		t.Errorf("links are\n%swere\n%s", now, before)
+	}
+	mustAll(t, d.Do(context.Background(), links))
+	if left := ip(t, "-o link"); strings.Contains(left, ": a") {
 		t.Errorf("what is left:\n%s", left)
 	}
 }

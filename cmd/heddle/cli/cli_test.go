@@ -278,12 +278,12 @@ func TestCommands(t *testing.T) {
 		{name: "explain what is not there", args: []string{"--target", unix, "explain", "sid", "fc00::2"}, code: 1, err: "NotFound: there is none"},
 		{name: "explain nonsense", args: []string{"--target", unix, "explain", "sid", "x"}, code: 1, err: "InvalidArgument: SID x: it is not an IPv6 address"},
 		{name: "explain nothing", args: []string{"explain"}, code: 2, err: "sid ADDRESS, or route PREFIX"},
-		{name: "ping a SID", args: []string{"--target", unix, "ping", "sid", "fc00::1"}, out: "from fc00::9\nfc00::1: 5 sent, 5 came back, 0% loss, round trip min/avg/max 2\u00b5s/400ms/1s\n"},
+		{name: "ping a SID", args: []string{"--target", unix, "ping", "sid", "fc00::1"}, out: "from fc00::9\nfc00::1  5 sent, 5 came back, 0% loss, round trip min/avg/max 2\u00b5s/400ms/1s\n"},
 		{name: "ping a list", args: []string{"--target", unix, "ping", "--segments", "fc00::1,fc00::2", "--instance", "red", "--count", "4", "--interval", "5ms", "--wait", "2s"},
-			out: "from fc00::9, back to 192.0.2.1\nfc00::2: 4 sent, 3 came back, 25% loss, round trip min/avg/max 2\u00b5s/10ms/2s\n"},
-		{name: "trace", args: []string{"--target", unix, "trace", "--segments", "fc00::77,fc00::88,fc00::3"}, out: "from fc00::9\n 1  fc00::77: 5 sent, 0 came back, 100% loss\n    look at it\n" +
-			" 2  fc00::88: not tried: it is here: go there\n 3  fc00::3: 5 sent, 3 came back, 40% loss, round trip min/avg/max 2\u00b5s/400ms/1s\n"},
-		{name: "ping in vain", args: []string{"--target", unix, "ping", "sid", "fc00::77"}, code: 1, out: "from fc00::9\nfc00::77: 5 sent, 0 came back, 100% loss\n    look at it\n", err: "nothing came back from fc00::77"},
+			out: "from fc00::9, back to 192.0.2.1\nfc00::2  4 sent, 3 came back, 25% loss, round trip min/avg/max 2\u00b5s/10ms/2s\n"},
+		{name: "trace", args: []string{"--target", unix, "trace", "--segments", "fc00::77,fc00::88,fc00::3"}, out: "from fc00::9\n 1  fc00::77  5 sent, 0 came back, 100% loss\n    look at it\n" +
+			" 2  fc00::88  not tried: it is here: go there\n 3  fc00::3  5 sent, 3 came back, 40% loss, round trip min/avg/max 2\u00b5s/400ms/1s\n"},
+		{name: "ping in vain", args: []string{"--target", unix, "ping", "sid", "fc00::77"}, code: 1, out: "from fc00::9\nfc00::77  5 sent, 0 came back, 100% loss\n    look at it\n", err: "nothing came back from fc00::77"},
 		{name: "ping nonsense", args: []string{"--target", unix, "ping", "sid", "e1"}, code: 1, err: "InvalidArgument: SID e1"},
 		{name: "ping nothing", args: []string{"ping", "sid"}, code: 2, err: "sid SID, or --segments"},
 		{name: "ping too much", args: []string{"ping", "sid", "fc00::1", "--count", "0"}, code: 2, err: "use 1 to 1000"},

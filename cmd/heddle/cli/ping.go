@@ -66,11 +66,11 @@ func (c *command) printPing(resp *hpb.PingResponse, each bool) error {
 			fmt.Fprintf(c.Out, "%2d  ", i+1)
 		}
 		if h.GetUnable() != "" {
-			fmt.Fprintf(c.Out, "%s: not tried: %s: %s\n", h.GetSegment(), h.GetUnable(), h.GetHint())
+			fmt.Fprintf(c.Out, "%s  not tried: %s: %s\n", h.GetSegment(), h.GetUnable(), h.GetHint())
 			continue
 		}
 		sent, back := h.GetSent(), h.GetReceived()
-		fmt.Fprintf(c.Out, "%s: %d sent, %d came back, %d%% loss", h.GetSegment(), sent, back, 100*(sent-back)/max(sent, 1))
+		fmt.Fprintf(c.Out, "%s  %d sent, %d came back, %d%% loss", h.GetSegment(), sent, back, 100*(sent-back)/max(sent, 1))
 		if back > 0 {
 			fmt.Fprintf(c.Out, ", round trip min/avg/max %s/%s/%s", short(h.GetMinNs()), short(h.GetAvgNs()), short(h.GetMaxNs()))
 		} else {
