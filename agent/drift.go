@@ -211,7 +211,7 @@ func (d *drift) lookAtLink(e rtnl.Event) (l reconcile.Look) {
 	if was.MTU != is.MTU {
 		l.Kinds = append(l.Kinds, object.KindLinkConfig)
 	}
-	if was.Ours != is.Ours || was.Peer != is.Peer || was.Table != is.Table || was.Parent != is.Parent || was.Tunnel != is.Tunnel {
+	if was.Ours != is.Ours || was.Peer != is.Peer || was.Table != is.Table || was.Parent != is.Parent || was.Bound != is.Bound || was.Tunnel != is.Tunnel {
 		l.Kinds = append(l.Kinds, object.KindLink)
 	}
 	return l

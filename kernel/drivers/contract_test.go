@@ -335,6 +335,7 @@ func (h *hand) getLink(name string) (object.Object, bool) {
 			o.Parent = p.Attrs().Name
 		}
 	case *netlink.Vlan:
+		o.Bound = v.LooseBinding == nil || !*v.LooseBinding
 		o.VLAN = object.VLAN{ID: uint16(v.VlanId), Service: v.VlanProtocol == netlink.VLAN_PROTOCOL_8021AD}
 		if p, err := h.nl.LinkByIndex(l.Attrs().ParentIndex); err == nil {
 			o.Parent = p.Attrs().Name

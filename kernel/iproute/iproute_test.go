@@ -123,7 +123,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		object any
 		fields string
 	}{
-		{object.Link{}, "Name Type Table Peer Parent VLAN Tunnel"},
+		{object.Link{}, "Name Type Table Peer Parent VLAN Tunnel Bound"},
 		{object.Tunnel{}, "Local Remote TTL Key Keyed Fragment VNI Port Learn"},
 		{object.VLAN{}, "ID Service"},
 		{object.Neighbour{}, "Link Addr MAC"},

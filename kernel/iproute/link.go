@@ -13,7 +13,10 @@ import (
 // that is another command.
 func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]Command, error) {
 	if s.Old != nil && s.New != nil {
-		return nil, &UnknownError{l, "changing a link in place"}
+		if !s.Old.Mutable(l) {
+			return nil, &UnknownError{l, "changing a link in place"}
+		}
+		return one("ip", "link", "set", "dev", l.Name, "type", string(l.Type), "loose_binding", binding(l)), nil
 	}
 	if s.New == nil {
 		w.dropped[l.Name] = true
@@ -49,7 +52,7 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		if l.VLAN.Service {
 			add = append(add, "protocol", "802.1ad")
 		}
-		add = append(add, "id", number(uint32(l.VLAN.ID)), "loose_binding", "on")
+		add = append(add, "id", number(uint32(l.VLAN.ID)), "loose_binding", binding(l))
 	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap:
 		add = gre(add, l.Tunnel)
 	case object.LinkVXLAN:
@@ -59,6 +62,14 @@ func (w *writer) link(ctx context.Context, s reconcile.Step, l object.Link) ([]C
 		return nil, &UnknownError{l, fmt.Sprintf("links of type %s", l.Type)}
 	}
 	return []Command{add, mark}, nil
+}
+
+// binding is the loose binding of a VLAN.
+func binding(l object.Link) string {
+	if l.Bound {
+		return "off"
+	}
+	return "on"
 }
 
 // likeness adds what a link that is made anew has of the one before.

@@ -29,7 +29,7 @@ func conflictCases() []conflictCase {
 		{"link/vrf-table", nil, other, vrfBlue, "theirs"},
 		{"link/gre-ends", nil, object.Link{Name: "theirs", Type: object.LinkGRE, Tunnel: gre1.Tunnel}, gre1, "theirs"},
 		{"link/vxlan-id", nil, object.Link{Name: "theirs", Type: object.LinkVXLAN, Tunnel: vxlan5.Tunnel}, vxlan5, "theirs"},
-		{"link/vlan-id", nil, object.Link{Name: "theirs", Type: object.LinkVLAN, Parent: "ext1", VLAN: vlan7.VLAN}, vlan7, "theirs"},
+		{"link/vlan-id", nil, object.Link{Name: "theirs", Type: object.LinkVLAN, Parent: "ext1", VLAN: vlan7.VLAN, Bound: true}, vlan7, "theirs"},
 		{"address/ipv4", nil, addr4, addr4, addr4.Prefix.String()},
 		{"address/ipv6", nil, addr6, addr6, addr6.Prefix.String()},
 		{"neighbour", nil, object.Neighbour{Link: "ext1", Addr: neigh4.Addr, MAC: object.MAC{2, 0, 0, 0, 0, 7}}, neigh4, neigh4.Addr.String()},

@@ -34,6 +34,7 @@ func lifeCases() []lifeCase {
 		{"link/vrf", nil, vrfBlue, nil},
 		{"link/veth", nil, vethA, nil},
 		{"link/vlan", nil, vlan7, nil},
+		{"link/vlan-binding", nil, vlan7, object.Link{Name: vlan7.Name, Type: vlan7.Type, Parent: vlan7.Parent, VLAN: vlan7.VLAN, Bound: true}},
 		{"link/bridge", nil, bridge0, nil},
 		{"member/port", []object.Object{bridge0}, object.Member{Link: "ext0", Master: "bridge0"}, nil},
 		{"member/port-vxlan", []object.Object{bridge0, vxlan5}, object.Member{Link: "vx5", Master: "bridge0"}, nil},
@@ -169,7 +170,14 @@ func (k *contract) life(c lifeCase) {
 	k.holds(c.object)
 	last := c.object
 	if c.change != nil {
-		r := k.do(reconcile.Step{Old: c.object, New: c.change})
+		// A link that stays is not in its own way.
+		step := reconcile.Step{Old: c.object, New: c.change}
+		if _, isLink := c.change.(object.Link); isLink {
+			if err := k.Driver.Check(k.ctx, []reconcile.Step{step}); err != nil {
+				k.Fatalf("check the change into %v: %v", c.change, err)
+			}
+		}
+		r := k.do(step)
 		if r.Err != nil || !c.change.Equal(r.Got) {
 			k.Fatalf("change into %v: %v, holds %v", c.change, r.Err, r.Got)
 		}

@@ -287,7 +287,7 @@ func (f *Fake) do(ctx context.Context, kind object.Kind, s reconcile.Step) (obje
 func (f *Fake) put(old, o object.Object, ours bool) error {
 	switch o := o.(type) {
 	case object.Link:
-		return f.createLink(o, ours)
+		return f.putLink(old, o, ours)
 	case object.Address:
 		return f.addAddress(o, ours)
 	case object.Neighbour:

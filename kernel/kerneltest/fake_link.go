@@ -20,6 +20,7 @@ type fakeLink struct {
 	peer   string
 	parent *fakeLink // that it is on
 	vlan   object.VLAN
+	bound  bool // a VLAN that goes down with its parent
 	tunnel object.Tunnel
 	mtu    uint32
 	up     bool
@@ -48,7 +49,7 @@ type fakeNeighbour struct {
 }
 
 func (l *fakeLink) object() object.Link {
-	o := object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer, VLAN: l.vlan, Tunnel: l.tunnel}
+	o := object.Link{Name: l.name, Type: l.kind, Table: l.table, Peer: l.peer, VLAN: l.vlan, Tunnel: l.tunnel, Bound: l.bound}
 	if l.parent != nil {
 		o.Parent = l.parent.name
 	}
@@ -101,6 +102,21 @@ func (f *Fake) vrfOfTable(table uint32) *fakeLink {
 			return l
 		}
 	}
+	return nil
+}
+
+func (f *Fake) putLink(old object.Object, o object.Link, ours bool) error {
+	if old == nil {
+		return f.createLink(o, ours)
+	}
+	l := f.links[o.Name]
+	switch {
+	case l == nil:
+		return fmt.Errorf("link %s does not exist: %w", o.Name, syscall.ENODEV)
+	case !l.object().Mutable(o):
+		return says("Operation not supported", syscall.EOPNOTSUPP)
+	}
+	l.bound = o.Bound
 	return nil
 }
 
@@ -159,7 +175,7 @@ func (f *Fake) createVLAN(o object.Link) error {
 		return says("VLAN device already exists", syscall.EEXIST)
 	}
 	l := f.newLink(o.Name, o.Type, parent.mtu)
-	l.parent, l.vlan = parent, o.VLAN
+	l.parent, l.vlan, l.bound = parent, o.VLAN, o.Bound
 	return nil
 }
 

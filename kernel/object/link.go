@@ -48,6 +48,10 @@ type Link struct {
 	Parent string
 	VLAN   VLAN
 	Tunnel Tunnel
+
+	// Bound is a VLAN that goes down and comes up with its parent (loose_binding off).
+	// None is wanted so: somebody may have made one of ours that.
+	Bound bool
 }
 
 // VLAN is the tag of a VLAN link; the zero value is none.
@@ -86,9 +90,14 @@ func (l Link) Needs(into []Key) []Key {
 
 func (l Link) Equal(o Object) bool { return Object(l) == o }
 
-// Mutable is false: the kernel changes neither the table of a VRF nor the peer
-// of a veth nor the tag of a VLAN, and a tunnel that leads elsewhere is another one.
-func (l Link) Mutable(Object) bool { return false }
+// Mutable is what binds a VLAN to its parent: the kernel changes neither the table of a
+// VRF nor the peer of a veth nor the tag of a VLAN, and a tunnel that leads elsewhere is
+// another one.
+func (l Link) Mutable(to Object) bool {
+	t, ok := to.(Link)
+	l.Bound = t.Bound
+	return ok && l == t
+}
 
 func (l Link) Claims(into []Claim) []Claim {
 	switch {
@@ -114,7 +123,11 @@ func (l Link) String() string {
 	case LinkVeth:
 		return fmt.Sprintf("link %s type veth peer %s", l.Name, l.Peer)
 	case LinkVLAN:
-		return fmt.Sprintf("link %s link %s type vlan %s", l.Name, l.Parent, l.VLAN)
+		text := fmt.Sprintf("link %s link %s type vlan %s", l.Name, l.Parent, l.VLAN)
+		if l.Bound {
+			text += " loose_binding off"
+		}
+		return text
 	case LinkVXLAN:
 		return fmt.Sprintf("link %s type vxlan %s", l.Name, l.Tunnel.vxlan(l.Parent))
 	case LinkGRE, LinkGRETap, LinkIP6GRE, LinkIP6GRETap:

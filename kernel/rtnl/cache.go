@@ -42,6 +42,7 @@ type link struct {
 	linkedAbroad bool  // IFLA_LINK counts in another namespace
 	table        uint32
 	vlan         object.VLAN
+	bound        bool // a VLAN without loose binding
 	tunnel       object.Tunnel
 	lower        int32 // IFLA_VXLAN_LINK: what a VXLAN is on, which older kernels do not tell as IFLA_LINK
 	mac          net.HardwareAddr

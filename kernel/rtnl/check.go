@@ -95,9 +95,18 @@ func (c *checker) add(s reconcile.Step, err error) {
 	c.errs = append(c.errs, &reconcile.StepError{Step: s, Err: err})
 }
 
+// changesLink reports whether a step changes a link in place.
+func changesLink(s reconcile.Step) bool {
+	_, was := s.Old.(object.Link)
+	return was && s.New != nil
+}
+
 // survey notes what the plan makes and frees.
 func (c *checker) survey() {
 	for _, s := range c.steps {
+		if changesLink(s) {
+			continue // it stays
+		}
 		if l, ok := s.New.(object.Link); ok {
 			c.makes[l.Name] = l
 		}
@@ -125,6 +134,9 @@ func (c *checker) step(ctx context.Context, s reconcile.Step) error {
 	}
 	switch o := s.New.(type) {
 	case object.Link:
+		if changesLink(s) {
+			return c.present(o.Name, o)
+		}
 		return c.link(o)
 	case object.Member:
 		return c.member(o)

@@ -37,7 +37,7 @@ func (d *Driver) doLink(ctx context.Context, s reconcile.Step) (object.Object, e
 		return nil, wrongType(s.New)
 	}
 	if s.Old != nil {
-		return nil, fmt.Errorf("change %s: a link is deleted and created anew", l)
+		return d.bind(ctx, s.Old, l)
 	}
 	if err := d.createLink(ctx, l); err != nil {
 		return nil, linkError(l, err)
@@ -51,6 +51,42 @@ func (d *Driver) doLink(ctx context.Context, s reconcile.Step) (object.Object, e
 	if !l.Equal(got) {
 		err := error(&DroppedError{Object: l.String(), Dropped: "settings", Held: got.String()})
 		return nil, errors.Join(err, describe("take back", l.String(), d.deleteLink(ctx, l)))
+	}
+	return got, nil
+}
+
+// bind changes whether a VLAN goes down with its parent: nothing else of a link is
+// changed in place.
+func (d *Driver) bind(ctx context.Context, old object.Object, l object.Link) (object.Object, error) {
+	if !old.Mutable(l) {
+		return nil, fmt.Errorf("change %s: a link is deleted and created anew", l)
+	}
+	have, err := d.links.name(ctx, l.Name)
+	if err != nil {
+		return nil, describe(opChange, l.String(), err)
+	}
+	if have == nil {
+		return nil, &MissingLinkError{Link: l.Name, Object: l.String()}
+	}
+	c := d.query
+	h := c.begin(unix.RTM_NEWLINK, unix.NLM_F_ACK, unix.SizeofIfInfomsg)
+	native.PutUint32(h[4:], uint32(have.index))
+	info := c.out.nest(unix.IFLA_LINKINFO)
+	c.out.str(unix.IFLA_INFO_KIND, string(l.Type))
+	data := c.out.nest(unix.IFLA_INFO_DATA)
+	vlanBinding(&c.out, l.Bound)
+	c.out.unnest(data)
+	c.out.unnest(info)
+	c.out.end()
+	if err := c.request(ctx, nil); err != nil {
+		return nil, describe(opChange, l.String(), err)
+	}
+	got, err := d.readLink(ctx, l.Name)
+	if err != nil {
+		return nil, describe(opChange, l.String(), err)
+	}
+	if !l.Equal(got) {
+		return nil, &DroppedError{Object: l.String(), Dropped: "settings", Held: got.String()}
 	}
 	return got, nil
 }
@@ -201,7 +237,7 @@ var linkTypes = []object.LinkType{object.LinkVRF, object.LinkDummy, object.LinkI
 
 // linkObject describes l; false when it is of a type that we do not create.
 func linkObject(v view, l *link) (object.Link, bool) {
-	o := object.Link{Name: l.name, Type: object.LinkType(l.kind), VLAN: l.vlan, Tunnel: l.tunnel}
+	o := object.Link{Name: l.name, Type: object.LinkType(l.kind), VLAN: l.vlan, Bound: l.bound, Tunnel: l.tunnel}
 	if p := v.parent(l); p != nil {
 		o.Parent = p.name
 	}

@@ -32,9 +32,7 @@ func (d *Driver) linkInfo(m *msgBuf, l object.Link, parent *link) {
 		// Loosely bound, a VLAN is up when it is set up, not when its parent is: it
 		// neither goes down with that, losing its addresses and routes, nor comes up
 		// with it (vlan_device_event in net/8021q/vlan.c).
-		m.hdr(nl.IFLA_VLAN_FLAGS, 8) // struct ifla_vlan_flags: flags, mask
-		m.b = native.AppendUint32(m.b, vlanLooseBinding)
-		m.b = native.AppendUint32(m.b, vlanLooseBinding)
+		vlanBinding(m, l.Bound)
 	case object.LinkGRE, object.LinkGRETap, object.LinkIP6GRE, object.LinkIP6GRETap:
 		greInfo(m, l.Tunnel)
 	case object.LinkVXLAN:
@@ -42,6 +40,17 @@ func (d *Driver) linkInfo(m *msgBuf, l object.Link, parent *link) {
 	}
 	m.unnest(data)
 	m.unnest(info)
+}
+
+// vlanBinding is a struct ifla_vlan_flags: flags, and which of them are meant.
+func vlanBinding(m *msgBuf, bound bool) {
+	flags := uint32(vlanLooseBinding)
+	if bound {
+		flags = 0
+	}
+	m.hdr(nl.IFLA_VLAN_FLAGS, 8)
+	m.b = native.AppendUint32(m.b, flags)
+	m.b = native.AppendUint32(m.b, vlanLooseBinding)
 }
 
 func tpid(v object.VLAN) uint16 {
@@ -79,12 +88,15 @@ func parseLinkInfo(l *link, b []byte) {
 }
 
 func parseVLAN(l *link, data attrs) {
+	l.bound = true // the kernel does not tell flags of which none is set
 	for data.next() {
 		switch data.typ {
 		case nl.IFLA_VLAN_ID:
 			l.vlan.ID = data.u16()
 		case nl.IFLA_VLAN_PROTOCOL:
 			l.vlan.Service = data.be16() == unix.ETH_P_8021AD
+		case nl.IFLA_VLAN_FLAGS:
+			l.bound = data.u32()&vlanLooseBinding == 0
 		}
 	}
 }

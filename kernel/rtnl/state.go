@@ -61,6 +61,7 @@ type LinkState struct {
 	Peer   string // other end of a veth in this namespace, empty for none
 	Parent string // link that it is on, empty for none in this namespace
 	VLAN   object.VLAN
+	Bound  bool // a VLAN that goes down with its parent
 	Tunnel object.Tunnel
 	Table  uint32 // of a VRF
 
@@ -100,7 +101,7 @@ func parseStats64(b []byte) LinkCounters {
 func (v view) state(l *link) LinkState {
 	s := LinkState{
 		Name: l.name, Index: int(l.index), Kind: l.kind, Type: l.hardware, Ours: l.ours(), MTU: l.mtu, Up: l.up(),
-		Oper: OperState(l.operState), Flags: l.flags, MAC: l.mac, Alias: l.alias, Table: l.table, VLAN: l.vlan, Tunnel: l.tunnel,
+		Oper: OperState(l.operState), Flags: l.flags, MAC: l.mac, Alias: l.alias, Table: l.table, VLAN: l.vlan, Bound: l.bound, Tunnel: l.tunnel,
 		CarrierChanges: uint64(l.carrierUp) + uint64(l.carrierDown), Counters: l.stats,
 	}
 	if m := v.byIndex[l.master]; l.master != 0 && m != nil {
