@@ -6,6 +6,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -141,7 +143,10 @@ func (s *secured) subscribeAs(ctx context.Context, client gpb.GNMIClient, list *
 	s.t.Helper()
 	stream, err := client.Subscribe(ctx)
 	must(s.t, err)
-	must(s.t, stream.Send(&gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: list}}))
+	// One that was refused already has its reason in Recv.
+	if err := stream.Send(&gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: list}}); !errors.Is(err, io.EOF) {
+		must(s.t, err)
+	}
 	return watching{s.t, stream}
 }
 
