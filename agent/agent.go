@@ -181,6 +181,9 @@ func (a *Agent) kernelCapabilities(probe func(context.Context) (probe.Capabiliti
 	var all []telemetry.Capability
 	for _, f := range slices.Sorted(maps.Keys(caps)) {
 		s := caps[f]
+		if s.Log != "" {
+			a.log.Warn("the kernel refuses a program", "feature", f, "reason", s.Reason, "log", s.Log)
+		}
 		all = append(all, telemetry.Capability{Name: string(f), Supported: s.OK, Answer: s.Reason, Remedy: s.Remedy})
 	}
 	return all

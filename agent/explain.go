@@ -153,8 +153,14 @@ func (a *Agent) explain(ctx context.Context, k schema.EntryKey, sid netip.Addr) 
 	e := operation.Explanation{Path: a.schema.Text(k)}
 	wanted, withheld := a.applier.Of(a.store.Snapshot()).Wanted(k)
 	e.Reason = withheld
+	var around *object.Proxy
 	for _, w := range wanted {
 		switch o := w.(type) {
+		case *object.Proxy:
+			if around = o; o.SID != sid {
+				around = nil
+			}
+			continue
 		case *object.Route:
 			if sid.IsValid() {
 				continue
@@ -175,8 +181,39 @@ func (a *Agent) explain(ctx context.Context, k schema.EntryKey, sid netip.Addr) 
 		}
 		e.Objects = append(e.Objects, o)
 	}
+	if around != nil {
+		a.explainProxy(&e, around)
+	}
 	e.Programmed = e.Reason == ""
 	return e, nil
+}
+
+// explainProxy adds what is around the seg6local route of a SID, which is what becomes
+// of its packets.
+func (a *Agent) explainProxy(e *operation.Explanation, w *object.Proxy) {
+	o := operation.Object{Wanted: fmt.Sprint(w)}
+	held, _ := a.applier.Have(w.Key()).(*object.Proxy)
+	local, _ := a.applier.Have(object.LocalSIDKey(w.SID)).(*object.LocalSID)
+	switch trouble := a.rec.Trouble(w.Key()); {
+	case held != nil && w.Equal(held):
+	case trouble != "":
+		o.Reason = trouble
+	default:
+		o.Reason = "the kernel does not hold it"
+	}
+	if e.Reason == "" {
+		e.Reason = o.Reason
+	}
+	if held != nil {
+		o.Held = fmt.Sprint(held)
+	}
+	if held != nil && local != nil {
+		o.Packet = explain.Proxy(held, local)
+		for i := range e.Objects {
+			e.Objects[i].Packet = nil // part of the proxy
+		}
+	}
+	e.Objects = append(e.Objects, o)
 }
 
 // explainObject reads what the kernel holds where w is wanted.

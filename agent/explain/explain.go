@@ -46,6 +46,29 @@ func SID(s *object.LocalSID) []string {
 	return steps
 }
 
+// Proxy says what becomes of a packet to a SID that is a proxy, whose seg6local route is
+// s, and of what the NF gives back.
+func Proxy(p *object.Proxy, s *object.LocalSID) []string {
+	inside := map[object.InnerType]string{object.InnerIPv4: "IPv4", object.InnerIPv6: "IPv6"}[p.Inner]
+	sent := fmt.Sprintf("the %s packet in it is sent to the NF, %s", inside, s.NextHop)
+	switch p.Behavior {
+	case object.EndAD:
+		return []string{
+			"it must have a segment routing header with segments left, and an " + inside + " packet in it; otherwise it is dropped",
+			"its headers, with one of its segments left less, are kept in place of those before",
+			sent,
+			"what comes back by " + p.In + " gets the headers that are kept, and goes on to their next segment",
+		}
+	case object.EndAS:
+		return []string{
+			"it must have an " + inside + " packet in it, whatever segments are left; otherwise it is dropped",
+			sent,
+			fmt.Sprintf("what comes back by %s gets a header from %s with a hop limit of %d, and goes by %s", p.In, p.Encap.Source, p.HopLimit, inOrder(p.Encap.Segments)),
+		}
+	}
+	return nil
+}
+
 func behavior(s *object.LocalSID) []string {
 	switch s.Behavior {
 	case object.End:
@@ -104,13 +127,17 @@ func way(n object.NextHop) string {
 	return strings.Join(parts, " ")
 }
 
+func inOrder(segments []netip.Addr) string {
+	texts := make([]string, len(segments))
+	for i, a := range segments {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", then ")
+}
+
 // encapsulated is what an encapsulation in a table does to a packet.
 func encapsulated(e *object.Encap, vrf string) []string {
-	segments := make([]string, len(e.Segments))
-	for i, a := range e.Segments {
-		segments[i] = a.String()
-	}
-	list := strings.Join(segments, ", then ")
+	list := inOrder(e.Segments)
 	if e.Source.IsValid() {
 		list += ", from " + e.Source.String()
 	}

@@ -50,6 +50,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
+		{object.Proxy{}, "SID Behavior Inner In Encap HopLimit"},
 	} {
 		var names []string
 		for f := range reflect.TypeOf(c.object).Fields() {
@@ -85,6 +86,27 @@ func TestSID(t *testing.T) {
 	} {
 		if got := strings.Join(explain.SID(&c.sid), "; "); !strings.Contains(got, c.says) {
 			t.Errorf("%s: no %q in %q", name, c.says, got)
+		}
+	}
+}
+
+func TestProxy(t *testing.T) {
+	local := &object.LocalSID{Behavior: object.EndDX4, NextHop: netip.MustParseAddr("192.168.1.2")}
+	for name, c := range map[string]struct {
+		proxy object.Proxy
+		says  []string
+	}{
+		"End.AD": {object.Proxy{Behavior: object.EndAD, Inner: object.InnerIPv4, In: "e5"},
+			[]string{"with segments left, and an IPv4 packet", "sent to the NF, 192.168.1.2", "comes back by e5 gets the headers that are kept"}},
+		"End.AS": {object.Proxy{Behavior: object.EndAS, Inner: object.InnerIPv4, In: "e7", HopLimit: 63,
+			Encap: &object.Encap{Source: netip.MustParseAddr("fc00::9"), Segments: []netip.Addr{netip.MustParseAddr("fc00::1"), netip.MustParseAddr("fc00::2")}}},
+			[]string{"whatever segments are left", "from fc00::9 with a hop limit of 63, and goes by fc00::1, then fc00::2"}},
+	} {
+		got := strings.Join(explain.Proxy(&c.proxy, local), "; ")
+		for _, says := range c.says {
+			if !strings.Contains(got, says) {
+				t.Errorf("%s: no %q in %q", name, says, got)
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ type Support struct {
 	OK     bool
 	Reason string // what the kernel answered; empty when OK
 	Remedy string // what to do about it; empty when OK
+	Log    string // more of what the kernel said, for who has to find out why; may be empty
 }
 
 // Capabilities is what a kernel can do, by feature.
@@ -255,12 +256,20 @@ func Programs(ctx context.Context) (Capabilities, error) {
 		defer d.Close()
 		p := &object.Proxy{SID: netip.MustParseAddr("fc00::fd"), Behavior: object.EndAD, Inner: object.InnerIPv4, In: probeLink}
 		if r := d.Do(ctx, []reconcile.Step{{New: p}}); r[0].Err != nil {
-			return Capabilities{rtnl.FeatureProxy: {Reason: reason(r[0].Err),
+			return Capabilities{rtnl.FeatureProxy: {Reason: reason(r[0].Err), Log: verifierLog(r[0].Err),
 				Remedy: "use Linux 6.1 or later built with CONFIG_BPF_SYSCALL, CONFIG_DEBUG_INFO_BTF and CONFIG_NET_CLS_BPF"}}, ctx.Err()
 		}
 		gone := d.Do(context.WithoutCancel(ctx), []reconcile.Step{{Old: p}}) // nothing stays pinned
 		return Capabilities{rtnl.FeatureProxy: {OK: true}}, gone[0].Err
 	})
+}
+
+// verifierLog is what the verifier of the kernel said of a program.
+func verifierLog(err error) string {
+	if v, ok := errors.AsType[*srproxy.VerifierError](err); ok {
+		return v.Log
+	}
+	return ""
 }
 
 // peerOf is the link to take up with dev; taking lo up twice does no harm.
