@@ -267,7 +267,9 @@ func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
 	if err != nil {
 		return Result{}, s.persistFailed(&PersistError{Err: err})
 	}
-	if err := s.carryOut(ctx, old, next, changes, c); err != nil {
+	err = s.carryOut(ctx, old, next, changes, c)
+	s.disk.journalDone() // also of a commit that has failed before it came to that
+	if err != nil {
 		forget()
 		return Result{}, err
 	}
