@@ -1,7 +1,7 @@
 # Heddle's tasks. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench fuzz kernels lint generate build clean deps
+.PHONY: help demo demo-down lab-shell test test-host test-lab test-race bench bpf fuzz kernels lint generate build clean deps
 
 GO     ?= go
 BUILD  := build

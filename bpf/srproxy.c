@@ -269,13 +269,6 @@ int sr_ingress(struct __sk_buff *skb)
 	return to_nf(skb, sid, &ip, counters_of(&ip.daddr));
 }
 
-// inner is what is known of a packet that came back.
-struct inner {
-	__u8 next; // next header that stands for it
-	__u8 class;
-	int pass; // it is not for us
-};
-
 static __always_inline int is_link_local4(__be32 a)
 {
 	a = bpf_ntohl(a);
@@ -329,16 +322,19 @@ int nf_ingress(struct __sk_buff *skb)
 	struct counters *c;
 	struct scratch *s;
 	struct ipv6hdr *outer;
+	struct sid *sid;
 	struct row *r;
 	__u8 class = 0;
 	int left;
 
 	r = bpf_map_lookup_elem(&rows, &ifindex);
-	if (!r)
+	sid = r ? bpf_map_lookup_elem(&sids, &r->sid) : NULL;
+	if (!sid)
 		return NEXT;
-	if (on_wire(skb, bpf_htons(ETH_P_IP)))
+	// The headers say what is behind them: of the other family nothing can be.
+	if (sid->inner == NEXTHDR_IPV4 && on_wire(skb, bpf_htons(ETH_P_IP)))
 		left = leave4(skb, &class);
-	else if (on_wire(skb, bpf_htons(ETH_P_IPV6)))
+	else if (sid->inner == NEXTHDR_IPV6 && on_wire(skb, bpf_htons(ETH_P_IPV6)))
 		left = leave6(skb, &class);
 	else
 		return NEXT;

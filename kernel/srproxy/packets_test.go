@@ -253,6 +253,8 @@ func TestBack(t *testing.T) {
 		"hop limit":  {ad6, append(ethernet(unix.ETH_P_IPV6), inner6(1)...), passed, object.ProxyCounters{Expired: 1}},
 		"link-local": {ad4, append(ethernet(unix.ETH_P_IP), local4...), passed, object.ProxyCounters{}},
 		"multicast":  {ad6, append(ethernet(unix.ETH_P_IPV6), multicast6...), passed, object.ProxyCounters{}},
+		"not ipv4":   {ad4, append(ethernet(unix.ETH_P_IPV6), inner6(9)...), passed, object.ProxyCounters{}},
+		"not ipv6":   {ad6, append(ethernet(unix.ETH_P_IP), inner4(9)...), passed, object.ProxyCounters{}},
 		"arp":        {ad4, append(ethernet(unix.ETH_P_ARP), make([]byte, 46)...), passed, object.ProxyCounters{}},
 	}
 	b := newBench(t)
@@ -288,6 +290,21 @@ func TestBack(t *testing.T) {
 			}
 			checkReturned(t, out, tt.in, uint8(inner), 44, []netip.Addr{tt.sid, as4, next}, 1)
 		})
+	}
+}
+
+// TestOtherInside: headers that say IPv4 do not go in front of IPv6.
+func TestOtherInside(t *testing.T) {
+	b := newBench(t).add(dynamic(ad4, object.InnerIPv4))
+	b.run(b.code.toNF, outer(ad4, 9, srh(4, 1, inner4(9), ad4, next)))
+	if got := b.reading(ad4).Segments; len(got) != 2 {
+		t.Fatalf("kept %v", got)
+	}
+	if err := b.code.write(dynamic(ad4, object.InnerIPv6), loopback); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.reading(ad4).Segments; len(got) > 0 {
+		t.Errorf("with another type inside %v stay", got)
 	}
 }
 
