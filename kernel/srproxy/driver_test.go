@@ -230,3 +230,33 @@ func TestTaken(t *testing.T) {
 		do(t, d, reconcile.Step{Old: one})
 	})
 }
+
+// TestNumberTaken: another link can have the number of one that is gone, and a proxy on
+// it is no business of the one that had the number.
+func TestNumberTaken(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		one, other := static(1), static(2)
+		other.In = "other"
+		do(t, d, reconcile.Step{New: one})
+		gone, err := netlink.LinkByName("nf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkDel(gone); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []netlink.LinkAttrs{{Name: "nf"}, {Name: "other", Index: gone.Attrs().Index}} {
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: l, PeerName: "p" + l.Name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(t, d, reconcile.Step{New: one})
+		do(t, d, reconcile.Step{New: other})
+		if got := held(t, d); !slices.Equal(got, []string{one.String(), other.String()}) {
+			t.Fatalf("held %q", got)
+		}
+		do(t, d, reconcile.Step{Old: one})
+		do(t, d, reconcile.Step{Old: other})
+	})
+}

@@ -84,25 +84,30 @@ func key(sid netip.Addr) bpf.SRProxyIn6Addr {
 	return k
 }
 
-// write makes the rows of a proxy. The headers that End.AD has kept stay.
+// write makes the rows of a proxy. The headers that End.AD has kept stay, as long as
+// what is inside stays the same: their next header is about that.
 func (c *programs) write(o *object.Proxy, in int) error {
 	sid, link := key(o.SID), uint32(in)
-	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
-		return fmt.Errorf("make counters: %w", err)
+	var was bpf.SRProxySid
+	known, err := found(c.Sids.Lookup(sid, &was))
+	if err != nil {
+		return fmt.Errorf("read SID: %w", err)
 	}
 	row := bpf.SRProxyRow{Sid: sid}
 	var had bpf.SRProxyRow
-	err := c.Rows.LookupWithFlags(link, &had, ebpf.LookupLock)
-	switch {
-	case err != nil && !errors.Is(err, ebpf.ErrKeyNotExist):
+	switch there, err := found(c.Rows.LookupWithFlags(link, &had, ebpf.LookupLock)); {
+	case err != nil:
 		return fmt.Errorf("read headers: %w", err)
-	case err == nil && had.Sid != sid && c.holds(had.Sid):
+	case there && had.Sid != sid && c.uses(had.Sid, link):
 		return fmt.Errorf("what comes back on the link gets the headers of %s already: take another incoming-interface", addrOf(had.Sid.In6U.U6Addr8))
 	}
 	if o.Behavior == object.EndAS {
 		row.Length = fill(&row.Headers, o)
-	} else if err == nil && had.Sid == sid && had.Hash != 0 {
+	} else if known && was.Inner == uint8(o.Inner) && had.Sid == sid && had.Hash != 0 {
 		row = had
+	}
+	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("make counters: %w", err)
 	}
 	if err := c.Rows.Update(link, row, ebpf.UpdateAny|ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("write headers: %w", err)
@@ -111,13 +116,41 @@ func (c *programs) write(o *object.Proxy, in int) error {
 	if err := c.Sids.Update(sid, entry, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("write SID: %w", err)
 	}
+	if known && was.IfaceIn != link {
+		// Of a link that is gone, or has another name now.
+		return c.eraseRow(sid, was.IfaceIn)
+	}
 	return nil
 }
 
-// holds reports whether a SID is one of a proxy.
-func (c *programs) holds(sid bpf.SRProxyIn6Addr) bool {
+// found tells what is not in a map from a map that cannot be read.
+func found(err error) (bool, error) {
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// uses reports whether a SID is one of a proxy whose packets come back on a link. A
+// row of a link that is gone stays until its proxy is written anew, and the number of
+// the link may be another one's by then.
+func (c *programs) uses(sid bpf.SRProxyIn6Addr, link uint32) bool {
 	var s bpf.SRProxySid
-	return c.Sids.Lookup(sid, &s) == nil
+	return c.Sids.Lookup(sid, &s) == nil && s.IfaceIn == link
+}
+
+// eraseRow takes the headers of a SID away from a link. What is not there, or
+// another's, is no error.
+func (c *programs) eraseRow(sid bpf.SRProxyIn6Addr, link uint32) error {
+	var row bpf.SRProxyRow
+	there, err := found(c.Rows.Lookup(link, &row))
+	if there && row.Sid == sid {
+		_, err = found(c.Rows.Delete(link))
+	}
+	if err != nil {
+		return fmt.Errorf("remove headers: %w", err)
+	}
+	return nil
 }
 
 // erase takes the rows of a proxy away, those that the packets look for first. What
@@ -125,20 +158,16 @@ func (c *programs) holds(sid bpf.SRProxyIn6Addr) bool {
 func (c *programs) erase(sid netip.Addr) error {
 	var s bpf.SRProxySid
 	k := key(sid)
-	err := c.Sids.Lookup(k, &s)
-	if err == nil {
-		err = c.Sids.Delete(k)
-	}
-	if err == nil {
-		var row bpf.SRProxyRow
-		if err = c.Rows.Lookup(s.IfaceIn, &row); err == nil && row.Sid == k {
-			err = c.Rows.Delete(s.IfaceIn)
+	there, err := found(c.Sids.Lookup(k, &s))
+	if there {
+		if _, err = found(c.Sids.Delete(k)); err == nil {
+			err = c.eraseRow(k, s.IfaceIn)
 		}
 	}
-	if err == nil || errors.Is(err, ebpf.ErrKeyNotExist) {
-		err = c.Counts.Delete(k)
+	if err == nil {
+		_, err = found(c.Counts.Delete(k))
 	}
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err != nil {
 		return fmt.Errorf("remove rows of SID %s: %w", sid, err)
 	}
 	return nil
