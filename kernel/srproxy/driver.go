@@ -103,10 +103,15 @@ func (d *Driver) unload() {
 // Kinds lists the kinds of object that the driver is for.
 func (d *Driver) Kinds() []object.Kind { return []object.Kind{object.KindProxyPort, object.KindProxy} }
 
-// load makes programs and maps available, those that are there or new ones.
+// load makes programs and maps available, those that are there or new ones. Maps whose
+// pins somebody has removed serve nobody: programs would be attached that no next
+// agent finds.
 func (d *Driver) load() error {
 	if d.code != nil {
-		return nil
+		if there, err := d.pins.there(); err != nil || there {
+			return err
+		}
+		d.unload()
 	}
 	code, err := load(&d.pins)
 	if err != nil {
@@ -296,6 +301,10 @@ func (d *Driver) leave() error {
 	if d.code == nil {
 		return nil
 	}
+	// SIDs first: to find one costs the same however many there are.
+	if some, err := d.code.hasSIDs(); err != nil || some {
+		return err
+	}
 	held, err := d.hook.list()
 	if err != nil {
 		return err
@@ -304,9 +313,6 @@ func (d *Driver) leave() error {
 		if len(indexes) > 0 {
 			return nil
 		}
-	}
-	if n, err := d.code.sidCount(); err != nil || n > 0 {
-		return err
 	}
 	d.unload()
 	return d.pins.removeAll()

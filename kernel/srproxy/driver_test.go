@@ -260,3 +260,23 @@ func TestNumberTaken(t *testing.T) {
 		do(t, d, reconcile.Step{Old: other})
 	})
 }
+
+// TestPinsGone: what somebody has removed the pins of is made anew.
+func TestPinsGone(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		ad := proxy(1)
+		do(t, d, reconcile.Step{New: ad})
+		if err := os.RemoveAll(filepath.Join("/sys/fs/bpf/heddle", cfg.Scope)); err != nil {
+			t.Fatal(err)
+		}
+		if got := held(t, d); len(got) > 0 {
+			t.Fatalf("held without pins: %v", got)
+		}
+		do(t, d, reconcile.Step{New: ad})
+		if got := held(t, open(t, cfg)); !slices.Equal(got, []string{ad.String()}) {
+			t.Fatalf("the next driver finds %q", got)
+		}
+		do(t, d, reconcile.Step{Old: ad})
+	})
+}

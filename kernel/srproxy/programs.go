@@ -212,9 +212,9 @@ func (c *programs) allSIDs() (sids []netip.Addr, err error) {
 	return sids, all.Err()
 }
 
-func (c *programs) sidCount() (int, error) {
-	sids, err := c.allSIDs()
-	return len(sids), err
+func (c *programs) hasSIDs() (bool, error) {
+	var first bpf.SRProxyIn6Addr
+	return found(c.Sids.NextKey(nil, &first))
 }
 
 // possible is the number of processors that a map for each of them has room for.
