@@ -321,7 +321,7 @@ int nf_ingress(struct __sk_buff *skb)
 	__be16 protocol = bpf_htons(ETH_P_IPV6);
 	struct counters *c;
 	struct scratch *s;
-	struct ipv6hdr *outer;
+	struct ipv6hdr *outer, next;
 	struct sid *sid;
 	struct row *r;
 	__u8 class = 0;
@@ -374,7 +374,11 @@ int nf_ingress(struct __sk_buff *skb)
 		return DROP;
 	}
 	COUNT(c, returned);
-	return NEXT;
+	// The next NF of the chain may be one of this node, too.
+	if (bpf_skb_load_bytes(skb, L3, &next, sizeof(next)) < 0)
+		return DROP;
+	sid = bpf_map_lookup_elem(&sids, &next.daddr);
+	return sid ? to_nf(skb, sid, &next, counters_of(&next.daddr)) : NEXT;
 }
 
 // bpf_spin_lock and bpf_skb_adjust_room are open to every license, but the kernel

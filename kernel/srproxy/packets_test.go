@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -333,6 +334,32 @@ func checkReturned(t *testing.T, out, in packet, inner, hopLimit uint8, segments
 	copy(want[14:18], out[14:18])
 	if !bytes.Equal(out, want) {
 		t.Errorf("becomes\n%x, want\n%x", out, want)
+	}
+}
+
+// TestNextOfThisNode: what comes back from an NF goes on to another one of this node,
+// as it would from a link to the network.
+func TestNextOfThisNode(t *testing.T) {
+	const elsewhere = loopback + 1
+	b := newBench(t).add(dynamic(ad4, object.InnerIPv4))
+	another := dynamic(next, object.InnerIPv4)
+	if err := b.code.write(another, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.code.toNF, outer(ad4, 44, srh(4, 2, inner4(9), ad4, next, as4)))
+	ret, out := b.run(b.code.back, append(ethernet(unix.ETH_P_IP), inner4(9)...))
+	if ret != passed || out[14+40+3] != 0 {
+		t.Errorf("returns %d with %d segments left, which the kernel does not open", int32(ret), out[14+40+3])
+	}
+	if got := b.reading(ad4).Counters.Returned; got != 1 {
+		t.Errorf("%d have come back", got)
+	}
+	r := b.reading(next)
+	if r.Counters != (object.ProxyCounters{Forwarded: 1, CacheUpdates: 1}) || r.Left != 0 || !slices.Equal(r.Segments, []netip.Addr{ad4, next, as4}) {
+		t.Errorf("the next NF: %+v", r)
+	}
+	if err := b.code.erase(next); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -58,7 +58,8 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 	// is its own gateway.
 	out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf, nf.BitLen()), NextHops: []object.NextHop{{Gateway: nf, Link: *p.OutgoingInterface}}})
 	out.ShareForwarding()
-	out.Own(local, around)
+	// What comes back may go on to the next NF of the chain, opened as on the ports.
+	out.Own(local, around, object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
 	return nil
 }
 
