@@ -43,6 +43,9 @@ func proxyFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		if p.SourceAddress == nil && !c.NodeSource().IsValid() {
 			c.fail(k, "proxy/config/source-address", "", "END_AS needs a source for the headers, and the node has none", "set it, or .../srv6/config/source-address")
 		}
+		if p.SourceAddress != nil {
+			c.source(k, "proxy/config/source-address", *p.SourceAddress)
+		}
 		return
 	}
 	if len(p.SegmentList) > 0 {
@@ -74,6 +77,10 @@ func proxyLinks(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		proxyNextHop(c, k, p)
 	}
 	in := translators.ProxyIn(p)
+	if c.isPort(in) {
+		c.fail(k, "proxy/config/incoming-interface", in, "it is one of srv6/interfaces, and what comes in by it would get the headers instead of its way",
+			"give the NF an interface of its own, such as a VLAN, or take it out of srv6/interfaces")
+	}
 	c.ProxiesWith(in, func(other schema.EntryKey) bool {
 		if other == k {
 			return true
@@ -99,6 +106,27 @@ func proxyNextHop(c *check, k schema.EntryKey, p *translators.Proxy) {
 	case !reaches(c.View, *p.OutgoingInterface, hop):
 		c.fail(k, leaf, *p.NextHop, "no address of interface "+*p.OutgoingInterface+" has it in its subnet", "configure one there, or correct the address")
 	}
+}
+
+// isPort reports whether packets for SIDs come in by an interface.
+func (c *check) isPort(link string) bool {
+	k, err := c.Model.Key(c.DefaultKey(), c.Model.SRv6Interface, link)
+	if err != nil {
+		return false
+	}
+	e, ok := c.Get(k)
+	if !ok {
+		return false
+	}
+	return translators.On(e.(*translators.SRv6Interface).Enabled)
+}
+
+// recheckProxiesOf: those whose NF gives packets back by an interface of srv6/interfaces.
+func recheckProxiesOf(_, is translators.View, ch schema.Change, again func(schema.EntryKey)) {
+	is.ProxiesWith(ch.Key.Values()[0], func(k schema.EntryKey) bool {
+		again(k)
+		return true
+	})
 }
 
 // noProxy: the container is that of SIDs with an address.

@@ -224,16 +224,17 @@ func rechecks(m *translators.Model) map[schema.ListID]recheckFunc {
 		}
 	}
 	return map[schema.ListID]recheckFunc{
-		m.Address4.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn),
-		m.Address6.ListID:   all(parent(m.Interface), recheckGateways, recheckOwn), // its MTU
-		m.Neighbour6.ListID: parent(m.Interface),
-		m.NextHop.ListID:    all(parent(m.Static), recheckLeaks, recheckSIDHops), // at least one, and which share a metric
-		m.Static.ListID:     all(recheckLeaks, recheckSIDHops),
-		m.Interface.ListID:  all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
-		m.Member.ListID:     all(recheckMembers, recheckMember),
-		m.Instance.ListID:   all(recheckReferrers, recheckPolicyLink, recheckProxies),
-		m.HMACKey.ListID:    recheckSigned,
-		m.Locator.ListID:    all(recheckSIDs, recheckDynamicSIDs, recheckBindingSIDs),
+		m.Address4.ListID:      all(parent(m.Interface), recheckGateways, recheckOwn),
+		m.Address6.ListID:      all(parent(m.Interface), recheckGateways, recheckOwn), // its MTU
+		m.Neighbour6.ListID:    parent(m.Interface),
+		m.NextHop.ListID:       all(parent(m.Static), recheckLeaks, recheckSIDHops), // at least one, and which share a metric
+		m.Static.ListID:        all(recheckLeaks, recheckSIDHops),
+		m.Interface.ListID:     all(recheckPeers, recheckAbove, recheckPorts, recheckPolicyLink),
+		m.Member.ListID:        all(recheckMembers, recheckMember),
+		m.Instance.ListID:      all(recheckReferrers, recheckPolicyLink, recheckProxies),
+		m.HMACKey.ListID:       recheckSigned,
+		m.SRv6Interface.ListID: recheckProxiesOf,
+		m.Locator.ListID:       all(recheckSIDs, recheckDynamicSIDs, recheckBindingSIDs),
 
 		m.Policy.ListID:        recheckSteered,
 		m.CandidatePath.ListID: parent(m.Policy),
