@@ -253,6 +253,16 @@ func (d *Driver) step(net network, s reconcile.Step) reconcile.Result {
 		}
 		return reconcile.Result{Got: o}
 	case *object.Proxy:
+		// A proxy without its program is there in part: an agent was killed meanwhile.
+		// Dump does not tell of it, so it is in nobody's way.
+		switch whole, err := d.hook.has(index, roleBack); {
+		case err != nil:
+			return reconcile.Result{Err: err}
+		case !whole:
+			if err := d.code.evict(o.SID, index); err != nil {
+				return reconcile.Result{Err: err}
+			}
+		}
 		if err := d.code.write(o, index); err != nil {
 			return reconcile.Result{Err: err}
 		}

@@ -2,6 +2,7 @@ package srproxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
 	"heddle/kernel/kerneltest"
@@ -279,4 +281,44 @@ func TestPinsGone(t *testing.T) {
 		}
 		do(t, d, reconcile.Step{Old: ad})
 	})
+}
+
+// TestInPart: a proxy that has no program, as an agent leaves it that is killed in the
+// middle, keeps its link from nobody.
+func TestInPart(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		one, other := static(1), static(2)
+		do(t, d, reconcile.Step{New: one})
+		l, err := netlink.LinkByName("nf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := l.Attrs().Index
+		if cfg.Clsact {
+			err = netlink.QdiscDel(&netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
+				LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}})
+		} else {
+			err = detach(filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", fmt.Sprintf("heddle_back-%d", index)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := held(t, d); len(got) > 0 {
+			t.Fatalf("held without a program: %v", got)
+		}
+		do(t, d, reconcile.Step{New: other})
+		if got := held(t, d); !slices.Equal(got, []string{other.String()}) {
+			t.Fatalf("held %q", got)
+		}
+		do(t, d, reconcile.Step{Old: other})
+	})
+}
+
+func detach(pin string) error {
+	l, err := link.LoadPinnedLink(pin, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.Detach(), l.Close())
 }

@@ -139,6 +139,19 @@ func (c *programs) uses(sid bpf.SRProxyIn6Addr, link uint32) bool {
 	return c.Sids.Lookup(sid, &s) == nil && s.IfaceIn == link
 }
 
+// evict takes away what is left on a link of the proxy of another SID.
+func (c *programs) evict(sid netip.Addr, in int) error {
+	var row bpf.SRProxyRow
+	there, err := found(c.Rows.Lookup(uint32(in), &row))
+	if err != nil {
+		return fmt.Errorf("read headers: %w", err)
+	}
+	if !there || row.Sid == key(sid) || !c.uses(row.Sid, uint32(in)) {
+		return nil
+	}
+	return c.erase(addrOf(row.Sid.In6U.U6Addr8))
+}
+
 // eraseRow takes the headers of a SID away from a link. What is not there, or
 // another's, is no error.
 func (c *programs) eraseRow(sid bpf.SRProxyIn6Addr, link uint32) error {
