@@ -311,9 +311,14 @@ func (d *Driver) leave() error {
 	if d.code == nil {
 		return nil
 	}
-	// SIDs first: to find one costs the same however many there are.
-	if some, err := d.code.hasSIDs(); err != nil || some {
+	// One that lives is enough: to find it costs the same however many there are.
+	switch index, some, err := d.code.anyLink(); {
+	case err != nil:
 		return err
+	case some:
+		if lives, err := d.hook.has(index, roleBack); err != nil || lives {
+			return err
+		}
 	}
 	held, err := d.hook.list()
 	if err != nil {

@@ -290,20 +290,7 @@ func TestInPart(t *testing.T) {
 		d := open(t, cfg)
 		one, other := static(1), static(2)
 		do(t, d, reconcile.Step{New: one})
-		l, err := netlink.LinkByName("nf")
-		if err != nil {
-			t.Fatal(err)
-		}
-		index := l.Attrs().Index
-		if cfg.Clsact {
-			err = netlink.QdiscDel(&netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
-				LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}})
-		} else {
-			err = detach(filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", fmt.Sprintf("heddle_back-%d", index)))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		detach(t, cfg)
 		if got := held(t, d); len(got) > 0 {
 			t.Fatalf("held without a program: %v", got)
 		}
@@ -315,10 +302,36 @@ func TestInPart(t *testing.T) {
 	})
 }
 
-func detach(pin string) error {
-	l, err := link.LoadPinnedLink(pin, nil)
+// TestInPartGone: nor does it keep anything in the kernel when everything else goes.
+func TestInPartGone(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		d := open(t, cfg)
+		port := object.ProxyPort{Link: "sr"}
+		do(t, d, reconcile.Step{New: port})
+		do(t, d, reconcile.Step{New: static(1)})
+		detach(t, cfg)
+		do(t, d, reconcile.Step{Old: port})
+	})
+}
+
+// detach takes the program that is on the way back away from nf, as others can.
+func detach(t *testing.T, cfg srproxy.Config) {
+	t.Helper()
+	l, err := netlink.LinkByName("nf")
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	return errors.Join(l.Detach(), l.Close())
+	index := l.Attrs().Index
+	if cfg.Clsact {
+		err = netlink.QdiscDel(&netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}})
+	} else {
+		var held link.Link
+		if held, err = link.LoadPinnedLink(filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", fmt.Sprintf("heddle_back-%d", index)), nil); err == nil {
+			err = errors.Join(held.Detach(), held.Close())
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -225,9 +225,14 @@ func (c *programs) allSIDs() (sids []netip.Addr, err error) {
 	return sids, all.Err()
 }
 
-func (c *programs) hasSIDs() (bool, error) {
-	var first bpf.SRProxyIn6Addr
-	return found(c.Sids.NextKey(nil, &first))
+// anyLink is where packets of one of the SIDs come back; false: there is no SID.
+func (c *programs) anyLink() (index int, ok bool, err error) {
+	var k bpf.SRProxyIn6Addr
+	var s bpf.SRProxySid
+	if ok, err = found(c.Sids.NextKey(nil, &k)); ok {
+		ok, err = found(c.Sids.Lookup(k, &s))
+	}
+	return int(s.IfaceIn), ok, err
 }
 
 // possible is the number of processors that a map for each of them has room for.
