@@ -365,7 +365,7 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 		return old, nil, nil, err
 	}
 	if req.Authority != nil {
-		if err := req.Authority.Changed(changes); err != nil {
+		if err := s.judge(old, req, changes); err != nil {
 			return old, nil, nil, err
 		}
 	}
@@ -381,6 +381,18 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 		return old, nil, nil, err
 	}
 	return old, b.next, changes, nil
+}
+
+// judge asks the authority of a request about what it changes. To keep a commit, or to
+// set when it is taken back, is to decide about all that the commit changed.
+func (s *Store) judge(old *Snapshot, req Request, changes []schema.Change) error {
+	if c := req.Confirm; c != nil && (c.Action == ConfirmAccept || c.Action == ConfirmExtend) {
+		var err error
+		if changes, err = s.back(old, s.Unconfirmed().Before); err != nil {
+			return err
+		}
+	}
+	return req.Authority.Changed(changes)
 }
 
 // wanted are the changes that a request asks for.

@@ -10,12 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"github.com/openconfig/gnsi/pathz"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"heddle/agent/access"
 )
@@ -384,6 +387,28 @@ func TestPermissionsOfStreams(t *testing.T) {
 
 // A policy that is wrong leaves the one before; one that is wrong at the start
 // permits nothing; without the file there is none.
+// Who may not write what a commit changed has no say in whether it stays.
+func TestPermissionsOfConfirmations(t *testing.T) {
+	s := securedMatrix(t)
+	with := func(user string, x *gnmi_ext.Extension) error {
+		ctx, client := s.asUser(user)
+		_, err := client.Set(ctx, &gpb.SetRequest{Extension: []*gnmi_ext.Extension{x}})
+		return err
+	}
+	must(t, s.setWith(begin("one", time.Hour), update(ifLeaf("a", "mtu"), "1301"), update(ifLeaf("b", "description"), `"new"`)))
+	deadline := s.store.Unconfirmed().Deadline
+	for _, user := range []string{"bob", "carol", "dave"} {
+		for _, x := range []*gnmi_ext.Extension{confirm("one"), cancel("one"), extend("one", durationpb.New(1))} {
+			wantCode(t, with(user, x), codes.PermissionDenied)
+		}
+	}
+	if u := s.store.Unconfirmed(); u == nil || !u.Deadline.Equal(deadline) {
+		t.Fatalf("what waits is now %v", u)
+	}
+	must(t, with("alice", extend("one", durationpb.New(time.Minute))))
+	must(t, with("alice", confirm("one")))
+}
+
 func TestPoliciesThatAreWrong(t *testing.T) {
 	s := securedMatrix(t)
 	ctx, client := s.asUser("dave")
