@@ -78,8 +78,12 @@ func (p *Policies[M, P]) look(force bool) bool {
 		p.log.Error("the policy stays as it was", "policy", p.what, "error", err)
 		return false
 	}
-	was := p.state.Swap(s)
-	return was.broken || was.there != s.there || s.there && !proto.Equal(was.message, s.message)
+	was := p.state.Load()
+	if !was.broken && was.there == s.there && (!s.there || proto.Equal(was.message, s.message)) {
+		return false // subscriptions go by the one that is there
+	}
+	p.state.Store(s)
+	return true
 }
 
 func (p *Policies[M, P]) read() (*policyState[M, P], error) {

@@ -14,7 +14,7 @@ import (
 
 // A rotation replaces a policy, certificates or passwords in two steps: what is
 // uploaded can be tried, and is undone unless it is made final. There is one of a
-// kind at a time, and meanwhile a file that changes is not looked at.
+// kind at a time, and meanwhile a file that changes is not looked at; afterwards it is.
 
 // errRotating is what gNSI answers a second rotation with.
 var errRotating = status.Error(codes.Unavailable, "another rotation is under way: wait for its end")
@@ -84,7 +84,6 @@ func (r *PolicyRotation[M, P]) End() {
 	r.of.state.Store(r.was)
 	r.of.sandbox.Store(nil)
 	r.of.busy = false
-	r.of.file.changed() // what a rotation wrote is no news
 }
 
 // Sandbox is the policy that was uploaded and is not final.
@@ -147,7 +146,6 @@ func (r *CertificateRotation) End() {
 	defer r.of.mu.Unlock()
 	r.of.current.Store(r.was)
 	r.of.busy = false
-	r.of.watch.changed()
 }
 
 // write replaces the files that differ. If one cannot be written, those before it
@@ -245,7 +243,6 @@ func (r *PasswordRotation) End() {
 	defer r.of.mu.Unlock()
 	r.of.hashes, r.of.known = r.was, map[[32]byte]struct{}{}
 	r.of.busy = false
-	r.of.file.changed()
 }
 
 // Exists reports whether a user has a password or a role.
