@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 )
 
 // Method is how a caller was identified.
@@ -63,6 +64,8 @@ func nameOf(c *x509.Certificate) (string, error) {
 		return "", fmt.Errorf("the certificate has %d URIs: one that has a SPIFFE ID has no other (X.509-SVID §2)", len(c.URIs))
 	case len(ids) == 1:
 		return spiffeID(ids[0])
+	case strings.HasPrefix(strings.ToLower(c.Subject.CommonName), "spiffe:"):
+		return "", fmt.Errorf("the common name %s of the certificate looks like a SPIFFE ID, which is a URI of the certificate", c.Subject.CommonName)
 	case c.Subject.CommonName != "":
 		return c.Subject.CommonName, nil
 	}

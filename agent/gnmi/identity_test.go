@@ -244,6 +244,7 @@ func TestGNMI001_ClientCertificates(t *testing.T) {
 		{"of a server", []tls.Certificate{ca.issue("controller", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })}, false},
 		{"SPIFFE ID", []tls.Certificate{ca.issue("ignored", spiffe(t, "spiffe://example.org/noc/one"))}, true},
 		{"two URIs", []tls.Certificate{ca.issue("controller", spiffe(t, "spiffe://example.org/noc/one", "https://example.org/"))}, false},
+		{"common name that looks like a SPIFFE ID", []tls.Certificate{ca.issue("spiffe://example.org/noc/one", nil)}, false},
 		{"no workload", []tls.Certificate{ca.issue("controller", spiffe(t, "spiffe://example.org"))}, false},
 		{"nobody's", []tls.Certificate{ca.issue("", nil)}, false},
 		{"without a role", []tls.Certificate{ca.issue("bob", nil)}, false},
