@@ -256,6 +256,36 @@ func TestKernelRefusesAtStart(t *testing.T) {
 	r.agree()
 }
 
+// everything is an Authority that permits what it is asked about.
+type everything struct{}
+
+func (everything) Asked([]schema.Edit) error     { return nil }
+func (everything) Changed([]schema.Change) error { return nil }
+
+// What a configuration that was not loaded would lose by another one in its place is
+// not known: who goes by an authority does not put one there.
+func TestAuthorityOverWhatWasNotLoaded(t *testing.T) {
+	fs := pair(t)
+	fs.put(startupName, fs.get(t, startupName)[:30])
+	r := open(t, fs, &kernel{})
+	if _, err := r.Start(t.Context()); err == nil {
+		t.Fatal("it was loaded")
+	}
+	for _, op := range []schema.Op{schema.Delete, schema.Replace} {
+		edit := schema.Edit{Op: op}
+		if op == schema.Replace {
+			edit.JSON = []byte(`{}`)
+		}
+		var refused *StartupError
+		if _, err := r.Commit(t.Context(), Request{Edits: []schema.Edit{edit}, Authority: everything{}}); !errors.As(err, &refused) || r.kernel.calls != 0 {
+			t.Errorf("%v of the root by somebody with an authority: %v, and the kernel was asked %d times", op, err, r.kernel.calls)
+		}
+	}
+	if _, err := r.Commit(t.Context(), Request{Edits: []schema.Edit{{Op: schema.Replace, JSON: []byte(`{}`)}}}); err != nil {
+		t.Errorf("by somebody without: %v", err)
+	}
+}
+
 func TestPreviousPutBack(t *testing.T) {
 	for name, files := range map[string]func(*testing.T) *memFS{"with a log": pair, "after Close": closed} {
 		t.Run(name, func(t *testing.T) {

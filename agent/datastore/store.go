@@ -356,6 +356,10 @@ func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Chan
 	if err != nil {
 		return old, nil, nil, err
 	}
+	if whole && req.Authority != nil {
+		// What would be lost is in a file that says nothing: nobody can judge it.
+		return old, nil, nil, fmt.Errorf("only who may write everything, by no policy, may replace a startup configuration that was not loaded: %w", s.Status().Startup)
+	}
 	if req.Authority != nil {
 		if err := req.Authority.Asked(req.Edits); err != nil {
 			return old, nil, nil, err
