@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // NodeKind is the kind of a data node.
 type NodeKind uint8
@@ -91,7 +94,15 @@ func (n *Node) IsLeaf() bool { return n.Kind == Leaf || n.Kind == LeafList }
 
 // Secret reports whether the value of a leaf is for nobody to see but who reads the
 // configuration itself: by its name, which is OpenConfig's.
-func (n *Node) Secret() bool { return n.Name == "secret-key" }
+func (n *Node) Secret() bool { return n.Name == secretName }
+
+const secretName = "secret-key"
+
+// MayHaveSecret reports whether a SetRequest or JSON, as octets, could have the value of
+// a secret in it: it has the name, or an escape in JSON that could stand for it.
+func MayHaveSecret(octets []byte) bool {
+	return bytes.Contains(octets, []byte(secretName)) || bytes.Contains(octets, []byte(`\u`))
+}
 
 // IsKey reports whether n is a key leaf of its list: the direct child of the
 // list, or the config or state leaf it refers to.

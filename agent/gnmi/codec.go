@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"heddle/schema"
 )
 
 // wire is a message that is encoded already.
@@ -23,12 +25,16 @@ type wire interface {
 // each. It holds a reference to its buffers until release.
 type setRequest struct{ data mem.BufferSlice }
 
-// Payload implements access.Payload.
+// Payload implements access.Payload. A request that may have a secret in it is not given.
 func (r *setRequest) Payload(octets int) (*anypb.Any, bool) {
 	if r.data.Len() > octets {
 		return nil, false
 	}
-	return &anypb.Any{TypeUrl: "type.googleapis.com/gnmi.SetRequest", Value: r.data.Materialize()}, true
+	value := r.data.Materialize()
+	if schema.MayHaveSecret(value) {
+		return nil, false
+	}
+	return &anypb.Any{TypeUrl: "type.googleapis.com/gnmi.SetRequest", Value: value}, true
 }
 
 // release lets go of the buffers. It may be called again.

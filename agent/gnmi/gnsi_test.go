@@ -406,6 +406,9 @@ func TestGNSIAcctz(t *testing.T) {
 	wantCode(t, ask(as(t, "alice", "no"), conn), codes.Unauthenticated)
 	_, err := gpb.NewGNMIClient(conn).Set(as(t, "alice", "alice"), s.request(op{"update", ifLeaf("a", "mtu"), uintVal(1400)}))
 	must(t, err)
+	for _, name := range []string{"secret-key", `secr\u0065t-key`} {
+		s.mustSet(update("/network-instances/network-instance[name=DEFAULT]/segment-routing/srv6/hmac-keys", fmt.Sprintf(`{"hmac-key":[{"key-id":7,"config":{"key-id":7,"%s":"topsecret"}}]}`, name)))
+	}
 	z := credentialz.NewCredentialzClient(s.conn)
 	stream, err := z.RotateAccountCredentials(t.Context())
 	r := open(t, stream, err)
@@ -418,7 +421,7 @@ func TestGNSIAcctz(t *testing.T) {
 	records, err := acctz.NewAcctzStreamClient(s.conn).RecordSubscribe(t.Context(), &acctz.RecordRequest{})
 	must(t, err)
 	var all []*acctz.RecordResponse
-	for len(all) < 4 {
+	for len(all) < 6 {
 		m, err := records.Recv()
 		must(t, err)
 		if strings.Contains(m.String(), "topsecret") {
