@@ -484,6 +484,8 @@ func (g *Guard) closed(s *Session) {
 	s.mu.Lock()
 	names := s.users
 	s.users = nil
+	g.pending.Add(-s.behind)
+	s.behind = 0
 	s.mu.Unlock()
 	for name := range names {
 		if u := g.users[name]; u != nil {

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -36,7 +37,37 @@ func (s *Session) Read(b []byte) (int, error) {
 	if n > 0 && s.came(int64(n)) > s.guard.limits.Requests {
 		s.guard.relieve(s)
 	}
+	if n > 0 {
+		if why := s.follow(b[:n]); why != nil {
+			s.guard.log.Warn("connection ended", "from", s.remote(), "reason", why.Error())
+			return 0, errors.Join(why, s.Close())
+		}
+	}
 	return n, err
+}
+
+// follow counts what comes behind the first message of a stream. No method is sent much
+// there, and gRPC has no limit of its own for it but that of the largest request: a
+// connection on which more comes is of no use.
+func (s *Session) follow(b []byte) error {
+	if err := s.arrivals.take(b); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == nil || s.behind == s.arrivals.behind {
+		return nil
+	}
+	more := s.arrivals.behind - s.behind
+	s.behind += more
+	all := s.guard.pending.Add(more)
+	switch {
+	case s.behind > s.guard.limits.Subscribe:
+		return fmt.Errorf("messages behind the first of their stream have %d octets: they may have %d", s.behind, s.guard.limits.Subscribe)
+	case more > 0 && all > s.guard.limits.Requests:
+		return fmt.Errorf("the requests that are being carried out take %d octets, as many as there may be", s.guard.limits.Requests)
+	}
+	return nil
 }
 
 // came counts octets and returns how many are in memory for all requests.
@@ -72,6 +103,10 @@ func (g *Guard) ServerOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(int(g.limits.Message)),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.MaxConcurrentStreams(1000),
+		// A stream that is not read takes no more than its window, which gRPC would
+		// let grow to 16 MiB; for one message that is being read it grows anyhow.
+		grpc.InitialWindowSize(64 << 10),
+		grpc.InitialConnWindowSize(16 << 20),
 		// A dead peer is noticed within half a minute; clients may ping as often
 		// as every ten seconds, streams or none.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionIdle: g.limits.Idle}),

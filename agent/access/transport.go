@@ -32,6 +32,8 @@ type Session struct {
 	name  string // that its certificate says
 	odd   error  // why it says none
 
+	arrivals arrivals // of the one who reads
+
 	closing sync.Once
 	idle    *time.Timer // runs out if no call is admitted
 
@@ -42,6 +44,7 @@ type Session struct {
 	refused  int   // calls since the last that was admitted
 	requests int   // calls whose request is in memory
 	pending  int64 // octets that came since requests was 0
+	behind   int64 // of arrivals
 }
 
 // AuthType implements credentials.AuthInfo.

@@ -186,6 +186,29 @@ func TestRequestsInMemory(t *testing.T) {
 	must(t, err)
 }
 
+// What comes behind the first message of a stream is bounded as well, for all streams of a
+// connection together.
+func TestMessagesThatAreNotExpected(t *testing.T) {
+	s := secure(t, access.Limits{Subscribe: 64 << 10}, func(s *secured) { s.users("alice") })
+	client := gpb.NewGNMIClient(s.dial())
+	list := &gpb.SubscriptionList{Mode: gpb.SubscriptionList_POLL, Subscription: []*gpb.Subscription{{Path: path(t, "/system")}}}
+	w := s.subscribeAs(as(t, "alice", "alice"), client, list)
+	w.sync()
+	poll := &gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Poll{Poll: &gpb.Poll{}}}
+	for range 3 {
+		must(t, w.stream.Send(poll))
+		w.sync()
+	}
+	long := &gpb.SubscribeRequest{Request: &gpb.SubscribeRequest_Subscribe{Subscribe: &gpb.SubscriptionList{
+		Subscription: []*gpb.Subscription{{Path: &gpb.Path{Elem: []*gpb.PathElem{{Name: strings.Repeat("x", 8<<20)}}}}},
+	}}}
+	if err := w.stream.Send(long); !errors.Is(err, io.EOF) {
+		must(t, err)
+	}
+	wantCode(t, w.end(), codes.Unavailable)
+	must(t, ask(as(t, "alice", "alice"), s.dial()))
+}
+
 // ends reads until the other side closes.
 func ends(t *testing.T, c net.Conn, within time.Duration) {
 	t.Helper()
