@@ -79,9 +79,12 @@ func (j *journal) begin(c Commit, changes []schema.Change, lost bool, large int)
 	return func() { <-done }
 }
 
-// write appends a record, to stable storage if sync is set.
+// write appends a record, to stable storage and with all that was before if sync is set.
 func (j *journal) write(c Commit, changes []schema.Change, lost, sync bool) error {
-	err := j.append(c, changes, lost)
+	whole, err := j.append(c, changes, lost)
+	if err == nil && sync && !whole {
+		err = fmt.Errorf("what the commit changes has more than %d octets, too many to take it back: divide it, or do without confirmation", j.limit)
+	}
 	if err == nil && sync {
 		err = j.file.Sync()
 	}
@@ -93,9 +96,10 @@ func (j *journal) write(c Commit, changes []schema.Change, lost, sync bool) erro
 	return fmt.Errorf("write %s: %w", journalName, err)
 }
 
-func (j *journal) append(c Commit, changes []schema.Change, lost bool) error {
+// append reports whether the record has all that was before.
+func (j *journal) append(c Commit, changes []schema.Change, lost bool) (whole bool, err error) {
 	if err := j.open(); err != nil {
-		return err
+		return false, err
 	}
 	head := recordHead{Revision: c.Revision, commitHead: c.head(), Entries: len(changes), Lost: lost}
 	buf := make([]byte, 0, min(len(changes)*256+512, journalChunk+8<<10))
@@ -107,7 +111,7 @@ func (j *journal) append(c Commit, changes []schema.Change, lost bool) error {
 	for _, ch := range changes {
 		if buf = appendBefore(buf, j.schema, ch); len(buf) >= journalChunk {
 			if err := j.put(buf); err != nil {
-				return err
+				return false, err
 			}
 			buf = buf[:0]
 			if j.size-start > j.limit {
@@ -119,9 +123,9 @@ func (j *journal) append(c Commit, changes []schema.Change, lost bool) error {
 		}
 	}
 	if err := j.put(appendRecord(buf, recordEnd{c.Revision})); err != nil {
-		return err
+		return false, err
 	}
-	return nil
+	return !head.Lost, nil
 }
 
 // journalChunk is how many octets are gathered before they are written.

@@ -171,6 +171,26 @@ func TestHistoryWithGaps(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("a record too large of a commit to be confirmed", func(t *testing.T) {
+		r := start(t, newMemFS(), &kernel{})
+		r.disk.journal.limit = 1 << 20
+		r.must(instance(t, "DEFAULT"), link(t, "e3", ""))
+		before, calls := text(t, r.Snapshot()), r.kernel.calls
+		var failed *PersistError
+		if err := r.confirm(ConfirmBegin, "x", 0, replace(t, sids, manySIDs(20_000, "e3"))); !errors.As(err, &failed) {
+			t.Errorf("a commit that could not be taken back: %v", err)
+		}
+		if text(t, r.Snapshot()) != before || r.kernel.calls != calls || r.Unconfirmed() != nil {
+			t.Error("it left something")
+		}
+		r.must(link(t, "e4", ""))
+		if err := r.confirm(ConfirmBegin, "x", 0, link(t, "e5", "")); err != nil {
+			t.Error(err)
+		}
+		if err := r.confirm(ConfirmCancel, "x", 0); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("edited by hand", func(t *testing.T) {
 		r := start(t, newMemFS(), &kernel{})
 		r.must(link(t, "e3", "one"))
