@@ -131,7 +131,7 @@ func (g *Guard) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, han
 	}
 	c.arrived(g.limits.Call)
 	g.records.add(c.recordOf(g.now(), req))
-	if c.method == methodGet {
+	if large(c.method) {
 		if err := g.waitForGet(ctx, c); err != nil {
 			return nil, err
 		}
@@ -158,6 +158,30 @@ func because(ctx context.Context, err error) error {
 		return cause
 	}
 	return err
+}
+
+// large reports whether answers of a method can take as much memory as those of Get.
+func large(method string) bool {
+	switch method {
+	case methodGet, "/heddle.v1.Heddle/Diff", "/heddle.v1.Heddle/Plan":
+		return true
+	}
+	return false
+}
+
+// WaitLikeGet is for the handler of a stream whose answer takes as much memory as that of
+// a Get: it takes a place among those, and has to end in the time that they have.
+func (g *Guard) WaitLikeGet(ctx context.Context) error {
+	c, err := callOf(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.waitForGet(ctx, c); err != nil {
+		return err
+	}
+	t := time.AfterFunc(g.limits.Call, func() { c.end(g.late(c)) })
+	context.AfterFunc(ctx, func() { t.Stop() })
+	return nil
 }
 
 // waitForGet takes places among the Gets that are being answered, until the call ends.

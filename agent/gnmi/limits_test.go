@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
+	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -184,6 +186,37 @@ func TestRequestsInMemory(t *testing.T) {
 	must(t, ask(as(t, "bob", "bob"), s.dial()))
 	_, err = gpb.NewGNMIClient(s.dial()).Set(as(t, "bob", "bob"), s.request(update(ifA, `{"config":{"name":"a"}}`)))
 	must(t, err)
+}
+
+// Subscriptions to the past that nobody reads are as many as Gets, and have as much time.
+func TestPastThatIsNotRead(t *testing.T) {
+	s := secure(t, access.Limits{Gets: 1, Call: time.Second}, func(s *secured) { s.users("alice") })
+	var all []string
+	for i := range 2000 {
+		all = append(all, fmt.Sprintf(`{"name":"i%d","config":{"name":"i%d","description":"%s"}}`, i, i, strings.Repeat("x", 200)))
+	}
+	s.mustSet(update("/interfaces", `{"interface":[`+strings.Join(all, ",")+`]}`))
+	client, ctx := gpb.NewGNMIClient(s.dial()), as(t, "alice", "alice")
+	ask := func() gpb.GNMI_SubscribeClient {
+		stream, err := client.Subscribe(ctx)
+		must(t, err)
+		must(t, stream.Send(&gpb.SubscribeRequest{
+			Request:   &gpb.SubscribeRequest_Subscribe{Subscribe: &gpb.SubscriptionList{Mode: gpb.SubscriptionList_ONCE, Subscription: []*gpb.Subscription{{Path: path(t, "/interfaces")}}}},
+			Extension: []*gnmi_ext.Extension{{Ext: &gnmi_ext.Extension_History{History: &gnmi_ext.History{Request: &gnmi_ext.History_SnapshotTime{SnapshotTime: time.Now().UnixNano()}}}}},
+		}))
+		_, err = stream.Recv()
+		must(t, err)
+		return stream
+	}
+	began := time.Now()
+	ask()
+	second := ask()
+	if waited := time.Since(began); waited < time.Second {
+		t.Errorf("two were answered within %s, where there is one at a time", waited)
+	}
+	if err := (watching{t, second}).end(); !errors.Is(err, io.EOF) {
+		t.Errorf("one that is read ends with %v", err)
+	}
 }
 
 // What comes behind the first message of a stream is bounded as well, for all streams of a

@@ -39,6 +39,9 @@ func (s *Server) past(ctx context.Context, mode gpb.SubscriptionList_Mode, req s
 		if mode != gpb.SubscriptionList_STREAM {
 			return invalid("extension history: a range is for a STREAM")
 		}
+		if err := s.cfg.Guard.WaitLikeGet(ctx); err != nil {
+			return err
+		}
 		return s.pastRange(ctx, req, time.Unix(0, rng.GetStart()), time.Unix(0, rng.GetEnd()), sink)
 	}
 	if ext.history.GetRequest() == nil {
@@ -50,6 +53,9 @@ func (s *Server) past(ctx context.Context, mode gpb.SubscriptionList_Mode, req s
 	at := time.Unix(0, ext.history.GetSnapshotTime())
 	if at.After(time.Now()) {
 		return notOffered("extension history: the snapshot_time is still to come")
+	}
+	if err := s.cfg.Guard.WaitLikeGet(ctx); err != nil {
+		return err
 	}
 	base, err := s.cfg.Past.At(ctx, at)
 	if err != nil {
