@@ -199,6 +199,7 @@ func TestBadInput(t *testing.T) {
 		{`update /animals {"animal":{}}`, "want a JSON array of entries, got an object"},
 		{`update /animals/animal {}`, "want a JSON array of entries"},
 		{`update /animals/animal [1]`, "want a JSON object, got a number"},
+		{`update /animals/animal [{"name":"*"}]`, "/animals/animal/name: value \"*\": it stands for all entries in a path"},
 		{`update /animals/animal [{"config":{"legs":1}}]`, "/animals/animal/name: the key is missing (entry 1 of the list)"},
 		{`update /animals/animal [{"name":"c","config":{"name":"d"}}]`, "/animals/animal[name=c]/config/name: value \"d\": the entry has this key twice"},
 		{`update /animals/animal [{"name":"c"},{"name":"c"}]`, "/animals/animal[name=c]: the payload has two entries with this key"},

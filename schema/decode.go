@@ -415,6 +415,10 @@ func (d *decoder) keySlot(f *frame, n *Node, s *slot) error {
 		f.badKey = true
 		return d.fail(f, n, r.show(), false, reason)
 	}
+	if v.String() == Wildcard {
+		f.badKey = true
+		return d.fail(f, n, r.show(), false, "it stands for all entries in a path: no entry can have it as its key")
+	}
 	if set {
 		if old, _ := s.load(at); !old.Equal(v) {
 			return d.fail(f, n, r.show(), false, "the entry has this key twice, with "+old.String()+" before: make them equal")
