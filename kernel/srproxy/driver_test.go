@@ -322,12 +322,13 @@ func detach(t *testing.T, cfg srproxy.Config) {
 		t.Fatal(err)
 	}
 	index := l.Attrs().Index
-	if cfg.Clsact {
+	pin := filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", fmt.Sprintf("heddle_back-%d", index))
+	if _, missing := os.Stat(pin); missing != nil { // by clsact, whether asked for or for want of tcx
 		err = netlink.QdiscDel(&netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
 			LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}})
 	} else {
 		var held link.Link
-		if held, err = link.LoadPinnedLink(filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", fmt.Sprintf("heddle_back-%d", index)), nil); err == nil {
+		if held, err = link.LoadPinnedLink(pin, nil); err == nil {
 			err = errors.Join(held.Detach(), held.Close())
 		}
 	}
