@@ -1,0 +1,5 @@
+//go:build race
+
+package gnmi_test
+
+func init() { raced = true }
