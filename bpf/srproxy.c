@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
@@ -24,6 +25,7 @@
 
 #include "srproxy.h"
 
+#define AGAIN 1 // the packet has another destination, which may be a SID of ours, too
 #define NEXT -1 // TC_ACT_UNSPEC and TCX_NEXT: whoever is attached behind us is asked
 #define DROP 2  // TC_ACT_SHOT
 
@@ -33,6 +35,8 @@
 #define NEXTHDR_IPV6 41
 #define NEXTHDR_ROUTING 43
 #define ROUTING_TYPE_SRH 4
+#define ICMP_ECHO_REPLY 0
+#define ICMPV6_ECHO_REPLY 129
 
 // A hop limit that differs by less is no other chain: paths differ in length.
 #define HOP_LIMIT_MARGIN 16
@@ -75,6 +79,12 @@ struct {
 	__type(key, struct in6_addr);
 	__type(value, struct counters);
 } counts SEC(".maps");
+
+// SIDs (struct in6_addr) whose headers have changed.
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 16);
+} changes SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -125,7 +135,7 @@ static __always_inline void keep(struct row *r, const struct scratch *s, __u32 l
 {
 	const __u8 *now = (const __u8 *)s->headers, *had = (const __u8 *)r->headers;
 	__u64 at = bpf_ktime_get_ns(), differ, hash = length;
-	int updated = 0, conflict = 0, hops;
+	int updated = 0, conflict = 0, tell = 0, hops;
 
 	bpf_spin_lock(&r->lock);
 	// Class, flow label and payload length are 0 in both; behind them are the next
@@ -149,8 +159,13 @@ static __always_inline void keep(struct row *r, const struct scratch *s, __u32 l
 		r->length = length;
 		r->changed = at;
 		r->changes++;
+		tell = at - r->told >= TELL_NS;
+		if (tell)
+			r->told = at;
 	}
 	bpf_spin_unlock(&r->lock);
+	if (tell) // where there is no room the agent reads all
+		bpf_ringbuf_output(&changes, &r->sid, sizeof(r->sid), 0);
 	if (updated)
 		COUNT(c, cache_updates);
 	if (conflict)
@@ -173,10 +188,32 @@ static __always_inline int expired(struct __sk_buff *skb, __u32 left, struct cou
 	return NEXT;
 }
 
-// plain sees a packet for a SID that has no SRH. Only End.AS takes it.
-static __always_inline int plain(const struct sid *sid, const struct ipv6hdr *ip, struct counters *c)
+// bypass makes a packet what End makes of it (RFC 8986 §4.1). The kernel forwards it,
+// or the next NF of this node has it.
+static __always_inline int bypass(struct __sk_buff *skb, __u32 left, struct counters *c)
 {
-	if (sid->behavior != END_AS) {
+	struct in6_addr next;
+	__u8 then = left - 1;
+
+	if (left == 0) {
+		COUNT(c, segments_left_zero);
+		return DROP;
+	}
+	if (left > MAX_SEGMENTS ||
+	    bpf_skb_load_bytes(skb, SRH_AT + SRH_FIXED + 16 * (left - 1), &next, sizeof(next)) < 0 ||
+	    bpf_skb_store_bytes(skb, SRH_AT + offsetof(struct srh, left), &then, sizeof(then), BPF_F_RECOMPUTE_CSUM) < 0 ||
+	    bpf_skb_store_bytes(skb, L3 + offsetof(struct ipv6hdr, daddr), &next, sizeof(next), BPF_F_RECOMPUTE_CSUM) < 0) {
+		COUNT(c, bad_srh);
+		return DROP;
+	}
+	COUNT(c, bypassed);
+	return AGAIN;
+}
+
+// plain sees a packet for a SID that has no SRH. Only End.AS takes it.
+static __always_inline int plain(const struct sid *sid, __u8 mode, const struct ipv6hdr *ip, struct counters *c)
+{
+	if (sid->behavior != END_AS || mode == MODE_BYPASS) {
 		COUNT(c, no_srh);
 		return DROP;
 	}
@@ -188,21 +225,25 @@ static __always_inline int plain(const struct sid *sid, const struct ipv6hdr *ip
 		COUNT(c, expired);
 		return DROP;
 	}
+	if (mode == MODE_DROP) {
+		COUNT(c, nf_down);
+		return DROP;
+	}
 	COUNT(c, forwarded);
 	return NEXT;
 }
 
 static __always_inline int to_nf(struct __sk_buff *skb, const struct sid *sid, const struct ipv6hdr *ip, struct counters *c)
 {
-	__u32 length, iface_in = sid->iface_in;
-	__u8 none = 0;
+	__u8 none = 0, mode = sid->mode; // which may change any time
+	__u32 length, iface_in = mode == MODE_STANDBY ? sid->iface_standby : sid->iface_in;
 	struct scratch *s;
 	struct ipv6hdr *kept;
 	struct srh srh, *kept_srh;
 	struct row *r;
 
 	if (ip->nexthdr != NEXTHDR_ROUTING)
-		return plain(sid, ip, c);
+		return plain(sid, mode, ip, c);
 	if (bpf_skb_load_bytes(skb, SRH_AT, &srh, sizeof(srh)) < 0 || srh.type != ROUTING_TYPE_SRH ||
 	    srh.last >= MAX_SEGMENTS || srh.hdrlen != 2 * (srh.last + 1) || srh.left > srh.last) {
 		COUNT(c, bad_srh);
@@ -218,6 +259,12 @@ static __always_inline int to_nf(struct __sk_buff *skb, const struct sid *sid, c
 	}
 	if (ip->hop_limit <= 1)
 		return expired(skb, srh.left, c);
+	if (mode == MODE_BYPASS)
+		return bypass(skb, srh.left, c);
+	if (mode == MODE_DROP) {
+		COUNT(c, nf_down);
+		return DROP;
+	}
 
 	if (sid->behavior == END_AD) {
 		length = IPV6_LEN + SRH_FIXED + 16 * ((__u32)srh.last + 1);
@@ -255,18 +302,31 @@ static __always_inline int on_wire(struct __sk_buff *skb, __be16 protocol)
 	return !skb->vlan_present && skb->protocol == protocol;
 }
 
-SEC("tc")
-int sr_ingress(struct __sk_buff *skb)
+// segment does what a packet's segment says, if that is a SID of ours, and what the
+// next one says for as long as NFs are bypassed.
+static __always_inline int segment(struct __sk_buff *skb)
 {
 	struct ipv6hdr ip;
 	struct sid *sid;
+	int verdict;
 
-	if (!on_wire(skb, bpf_htons(ETH_P_IPV6)) || bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0)
-		return NEXT;
-	sid = bpf_map_lookup_elem(&sids, &ip.daddr);
-	if (!sid)
-		return NEXT;
-	return to_nf(skb, sid, &ip, counters_of(&ip.daddr));
+	for (__u32 i = 0; i < MAX_SEGMENTS; i++) {
+		if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0)
+			return NEXT;
+		sid = bpf_map_lookup_elem(&sids, &ip.daddr);
+		if (!sid)
+			return NEXT;
+		verdict = to_nf(skb, sid, &ip, counters_of(&ip.daddr));
+		if (verdict != AGAIN)
+			return verdict;
+	}
+	return NEXT; // unreached: each time around a segment less is left
+}
+
+SEC("tc")
+int sr_ingress(struct __sk_buff *skb)
+{
+	return on_wire(skb, bpf_htons(ETH_P_IPV6)) ? segment(skb) : NEXT;
 }
 
 static __always_inline int is_link_local4(__be32 a)
@@ -280,13 +340,31 @@ static __always_inline int is_link_local6(const struct in6_addr *a)
 	return a->s6_addr[0] == 0xff || (a->s6_addr[0] == 0xfe && (a->s6_addr[1] & 0xc0) == 0x80);
 }
 
+static __always_inline int same(const struct in6_addr *a, const struct in6_addr *b)
+{
+	return a->s6_addr32[0] == b->s6_addr32[0] && a->s6_addr32[1] == b->s6_addr32[1] &&
+	       a->s6_addr32[2] == b->s6_addr32[2] && a->s6_addr32[3] == b->s6_addr32[3];
+}
+
+// echoed reports whether what the NF itself sends is an echo reply: that is for the
+// node, which has asked.
+static __always_inline int echoed(struct __sk_buff *skb, __u32 at, __u8 wanted)
+{
+	__u8 type;
+
+	return bpf_skb_load_bytes(skb, at, &type, sizeof(type)) == 0 && type == wanted;
+}
+
 // leave4 has one hop less to live afterwards. Negative: not for us.
-static __always_inline int leave4(struct __sk_buff *skb, __u8 *class)
+static __always_inline int leave4(struct __sk_buff *skb, const struct sid *sid, __u8 *class)
 {
 	struct iphdr ip;
 	__u32 sum;
 
 	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0 || is_link_local4(ip.daddr) || is_link_local4(ip.saddr))
+		return -1;
+	if (ip.protocol == IPPROTO_ICMP && (ip.saddr == sid->nf[0].s6_addr32[3] || ip.saddr == sid->nf[1].s6_addr32[3]) &&
+	    echoed(skb, L3 + 4 * ip.ihl, ICMP_ECHO_REPLY))
 		return -1;
 	if (ip.ttl <= 1)
 		return -2;
@@ -300,11 +378,14 @@ static __always_inline int leave4(struct __sk_buff *skb, __u8 *class)
 	return bpf_skb_store_bytes(skb, L3 + offsetof(struct iphdr, ttl), &ip.ttl, 4, 0);
 }
 
-static __always_inline int leave6(struct __sk_buff *skb, __u8 *class)
+static __always_inline int leave6(struct __sk_buff *skb, const struct sid *sid, __u8 *class)
 {
 	struct ipv6hdr ip;
 
 	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0 || is_link_local6(&ip.daddr) || is_link_local6(&ip.saddr))
+		return -1;
+	if (ip.nexthdr == IPPROTO_ICMPV6 && (same(&ip.saddr, &sid->nf[0]) || same(&ip.saddr, &sid->nf[1])) &&
+	    echoed(skb, SRH_AT, ICMPV6_ECHO_REPLY))
 		return -1;
 	if (ip.hop_limit <= 1)
 		return -2;
@@ -321,7 +402,7 @@ int nf_ingress(struct __sk_buff *skb)
 	__be16 protocol = bpf_htons(ETH_P_IPV6);
 	struct counters *c;
 	struct scratch *s;
-	struct ipv6hdr *outer, next;
+	struct ipv6hdr *outer;
 	struct sid *sid;
 	struct row *r;
 	__u8 class = 0;
@@ -333,9 +414,9 @@ int nf_ingress(struct __sk_buff *skb)
 		return NEXT;
 	// The headers say what is behind them: of the other family nothing can be.
 	if (sid->inner == NEXTHDR_IPV4 && on_wire(skb, bpf_htons(ETH_P_IP)))
-		left = leave4(skb, &class);
+		left = leave4(skb, sid, &class);
 	else if (sid->inner == NEXTHDR_IPV6 && on_wire(skb, bpf_htons(ETH_P_IPV6)))
-		left = leave6(skb, &class);
+		left = leave6(skb, sid, &class);
 	else
 		return NEXT;
 	c = counters_of(&r->sid);
@@ -375,10 +456,7 @@ int nf_ingress(struct __sk_buff *skb)
 	}
 	COUNT(c, returned);
 	// The next NF of the chain may be one of this node, too.
-	if (bpf_skb_load_bytes(skb, L3, &next, sizeof(next)) < 0)
-		return DROP;
-	sid = bpf_map_lookup_elem(&sids, &next.daddr);
-	return sid ? to_nf(skb, sid, &next, counters_of(&next.daddr)) : NEXT;
+	return segment(skb);
 }
 
 // bpf_spin_lock and bpf_skb_adjust_room are open to every license, but the kernel

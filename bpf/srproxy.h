@@ -19,12 +19,23 @@ enum behavior {
 	END_AD = 2,
 };
 
+// What becomes of packets for a SID. The agent switches by one write.
+enum mode {
+	MODE_NF = 0,      // they go to the NF
+	MODE_STANDBY = 1, // they go to the other NF
+	MODE_BYPASS = 2,  // they go on to their next segment, as by End
+	MODE_DROP = 3,
+};
+
 // A SID, by its address in network order.
 struct sid {
-	__u32 iface_in; // ifindex: where what the NF lets pass comes back
-	__u8 behavior;  // enum behavior
-	__u8 inner;     // next header of what is carried: 4 IPv4, 41 IPv6
-	__u16 pad;
+	__u32 iface_in;      // ifindex: where what the NF lets pass comes back; 0: nowhere
+	__u32 iface_standby; // the same of the other NF
+	__u8 behavior;       // enum behavior
+	__u8 inner;          // next header of what is carried: 4 IPv4, 41 IPv6
+	__u8 mode;           // enum mode
+	__u8 pad;
+	struct in6_addr nf[2]; // whose echo replies are for the node, of IPv4 the last 4 octets; 0: nobody's
 };
 
 // The headers that go in front of what comes back on an interface, by its ifindex.
@@ -38,8 +49,13 @@ struct row {
 	__u64 changed;    // when last, in ns since boot without sleep (CLOCK_MONOTONIC)
 	__u64 hash;       // of headers; 0: of static ones
 	__u64 replaced;   // hash of the headers before these
+	__u64 told;       // when the agent was told last of a change, as changed
 	__u64 headers[HEADER_WORDS];
 };
+
+// The agent is told that the headers of a SID are others at most so often for each
+// link, in ns. It looks again for as long as they go on changing.
+#define TELL_NS 20000000ULL
 
 // Counters of a SID, by its address: packets, apart for each processor.
 // A packet of several segments (GSO, GRO) counts once.
@@ -54,6 +70,8 @@ struct counters {
 	__u64 too_big;            // dropped: no room for the headers
 	__u64 chain_conflict;     // headers that are again those from before the last change
 	__u64 cache_updates;      // headers written
+	__u64 bypassed;           // sent on past an NF that is down
+	__u64 nf_down;            // dropped: the NF is down
 	__u64 expired;            // hop limit or TTL used up: left to the kernel, which answers
 };
 

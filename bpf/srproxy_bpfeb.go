@@ -25,6 +25,8 @@ type SRProxyCounters struct {
 	TooBig           uint64
 	ChainConflict    uint64
 	CacheUpdates     uint64
+	Bypassed         uint64
+	NfDown           uint64
 	Expired          uint64
 }
 
@@ -48,6 +50,7 @@ type SRProxyRow struct {
 	Changed  uint64
 	Hash     uint64
 	Replaced uint64
+	Told     uint64
 	Headers  [38]uint64
 }
 
@@ -57,17 +60,21 @@ type SRProxyScratch struct {
 }
 
 type SRProxySid struct {
-	_        structs.HostLayout
-	IfaceIn  uint32
-	Behavior uint8
-	Inner    uint8
-	Pad      uint16
+	_            structs.HostLayout
+	IfaceIn      uint32
+	IfaceStandby uint32
+	Behavior     uint8
+	Inner        uint8
+	Mode         uint8
+	Pad          uint8
+	Nf           [2]SRProxyIn6Addr
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	SRProxyMapChanges    = "changes"
 	SRProxyMapCounts     = "counts"
 	SRProxyMapRows       = "rows"
 	SRProxyMapScratches  = "scratches"
@@ -126,6 +133,7 @@ type SRProxyProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SRProxyMapSpecs struct {
+	Changes   *ebpf.MapSpec `ebpf:"changes"`
 	Counts    *ebpf.MapSpec `ebpf:"counts"`
 	Rows      *ebpf.MapSpec `ebpf:"rows"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
@@ -158,6 +166,7 @@ func (o *SRProxyObjects) Close() error {
 //
 // It can be passed to LoadSRProxyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SRProxyMaps struct {
+	Changes   *ebpf.Map `ebpf:"changes"`
 	Counts    *ebpf.Map `ebpf:"counts"`
 	Rows      *ebpf.Map `ebpf:"rows"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
@@ -166,6 +175,7 @@ type SRProxyMaps struct {
 
 func (m *SRProxyMaps) Close() error {
 	return _SRProxyClose(
+		m.Changes,
 		m.Counts,
 		m.Rows,
 		m.Scratches,

@@ -94,5 +94,6 @@ func proxyCountersEntry(c *object.ProxyCounters) *proxyCounters {
 		Forwarded: &c.Forwarded, Returned: &c.Returned, NoSrh: &c.NoSRH, SegmentsLeftZero: &c.SegmentsLeftZero,
 		BadSrh: &c.BadSRH, WrongInnerType: &c.WrongInnerType, NoCache: &c.NoCache, TooBig: &c.TooBig,
 		ChainConflict: &c.ChainConflict, CacheUpdates: &c.CacheUpdates, Expired: &c.Expired,
+		Bypassed: &c.Bypassed, NfDown: &c.NFDown,
 	}
 }

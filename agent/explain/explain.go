@@ -49,24 +49,46 @@ func SID(s *object.LocalSID) []string {
 // Proxy says what becomes of a packet to a SID that is a proxy, whose seg6local route is
 // s, and of what the NF gives back.
 func Proxy(p *object.Proxy, s *object.LocalSID) []string {
+	const (
+		last   = "one without a segment routing header, or without segments left, is dropped"
+		onward = "as its NF is down it goes on to its next segment, past the NF"
+	)
 	inside := map[object.InnerType]string{object.InnerIPv4: "IPv4", object.InnerIPv6: "IPv6"}[p.Inner]
 	sent := fmt.Sprintf("the %s packet in it is sent to the NF, %s", inside, s.NextHop)
+	links := p.In
+	if p.Standby != "" && p.Standby != p.In {
+		links += " or " + p.Standby
+	}
+	switch p.Mode {
+	case object.ProxyDrop:
+		return []string{"it is dropped, as its NF is down"}
+	case object.ProxyBypass:
+		return []string{onward, last}
+	case object.ProxyToStandby:
+		sent = fmt.Sprintf("as its NF is down, the %s packet in it is sent to the standby NF, %s", inside, s.NextHop)
+	}
+	var words []string
 	switch p.Behavior {
 	case object.EndAD:
-		return []string{
+		words = []string{
 			"it must have a segment routing header with segments left, and an " + inside + " packet in it; otherwise it is dropped",
 			"its headers, with one of its segments left less, are kept in place of those before",
 			sent,
-			"what comes back by " + p.In + " gets the headers that are kept, and goes on to their next segment",
+			"what comes back by " + links + " gets the headers that are kept, and goes on to their next segment",
 		}
 	case object.EndAS:
-		return []string{
+		words = []string{
 			"it must have an " + inside + " packet in it, whatever segments are left; otherwise it is dropped",
 			sent,
-			fmt.Sprintf("what comes back by %s gets a header from %s with a hop limit of %d, and goes by %s", p.In, p.Encap.Source, p.HopLimit, inOrder(p.Encap.Segments)),
+			fmt.Sprintf("what comes back by %s gets a header from %s with a hop limit of %d, and goes by %s", links, p.Encap.Source, p.HopLimit, inOrder(p.Encap.Segments)),
 		}
 	}
-	return nil
+	for _, nf := range []netip.Addr{p.Echo, p.StandbyEcho} {
+		if nf.IsValid() {
+			words = append(words, fmt.Sprintf("an echo reply of %s itself is for this node, which probes it", nf))
+		}
+	}
+	return words
 }
 
 func behavior(s *object.LocalSID) []string {

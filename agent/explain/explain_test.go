@@ -50,7 +50,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
-		{object.Proxy{}, "SID Behavior Inner In Encap HopLimit"},
+		{object.Proxy{}, "SID Behavior Inner Mode In Standby Echo StandbyEcho Encap HopLimit"},
 	} {
 		var names []string
 		for f := range reflect.TypeOf(c.object).Fields() {

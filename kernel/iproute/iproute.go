@@ -145,7 +145,7 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 	case object.ProxyPort:
 		return program(s, "sr_ingress", o.Link), nil
 	case *object.Proxy:
-		return program(s, "nf_ingress", o.In), nil
+		return program(s, "nf_ingress", strings.Join(o.Links(), " and ")), nil
 	}
 	return nil, &UnknownError{o, fmt.Sprintf("objects of type %T", o)}
 }

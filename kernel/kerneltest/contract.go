@@ -225,6 +225,19 @@ var (
 		Encap: &object.Encap{Mode: object.HEncaps, Segments: segments, Source: netip.MustParseAddr("fc00:9::1")}}
 )
 
+// withStandby is a proxy with a second NF.
+func withStandby(p *object.Proxy, link string, mode object.ProxyMode) *object.Proxy {
+	q := *p
+	q.Standby, q.Mode = link, mode
+	q.Echo, q.StandbyEcho = netip.MustParseAddr("192.0.2.5"), netip.MustParseAddr("192.0.2.6")
+	return &q
+}
+
+// isDown is a proxy whose NF, and its link, are gone.
+func isDown(p *object.Proxy, mode object.ProxyMode) *object.Proxy {
+	return &object.Proxy{SID: p.SID, Behavior: p.Behavior, Inner: p.Inner, Mode: mode}
+}
+
 func route(table uint32, prefix string, hops ...object.NextHop) *object.Route {
 	r := &object.Route{Table: table, Prefix: netip.MustParsePrefix(prefix), NextHops: hops}
 	if len(hops) == 0 {

@@ -142,6 +142,11 @@ func lifeCases() []lifeCase {
 		{"proxyport", nil, object.ProxyPort{Link: "ext1"}, nil},
 		{"proxy/end.ad", nil, proxyAD, proxyAS},
 		{"proxy/end.as", nil, proxyAS, proxyAD},
+		{"proxy/bypass", nil, proxyAD, isDown(proxyAD, object.ProxyBypass)},
+		{"proxy/back", nil, isDown(proxyAS, object.ProxyDrop), proxyAS},
+		{"proxy/standby", nil, proxyAD, withStandby(proxyAD, "ext1", object.ProxyToStandby)},
+		{"proxy/standby-gone", nil, withStandby(proxyAD, "ext1", object.ProxyToNF), proxyAD},
+		{"proxy/standby-same-link", nil, withStandby(proxyAD, "ext0", object.ProxyToNF), withStandby(proxyAD, "ext0", object.ProxyDrop)},
 	}
 }
 

@@ -43,6 +43,7 @@ type Fake struct {
 
 	// records are the values from before, by key of what we set.
 	records map[object.Key]record
+	proxyOf map[netip.Addr]*object.Proxy // by SID; that of a link that is gone is there in part
 
 	// kept is what the plan that is carried out may take along; nil: nothing.
 	kept *fakeKept
@@ -82,6 +83,7 @@ func NewFake() *Fake {
 		sysctls: map[string]string{},
 		hmac:    map[uint32]fakeHMAC{},
 		records: map[object.Key]record{},
+		proxyOf: map[netip.Addr]*object.Proxy{},
 	}
 	f.newLink("lo", "", 65536).up = true
 	f.newLink("ext0", "", 1500).up = true

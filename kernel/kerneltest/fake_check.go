@@ -122,7 +122,7 @@ func linksOf(o object.Object) []string {
 	case object.ProxyPort:
 		return []string{o.Link}
 	case *object.Proxy:
-		return []string{o.In}
+		return o.Links()
 	case *object.LocalSID:
 		return []string{o.Dev, o.OutLink, o.VRF}
 	case *object.Route:

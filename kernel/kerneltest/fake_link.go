@@ -33,9 +33,10 @@ type fakeLink struct {
 
 	neighbours map[netip.Addr]fakeNeighbour
 
-	// Programs of SR proxies: what is attached goes with the link.
+	// Programs of SR proxies: what is attached goes with the link. What comes back on it
+	// is of the SID proxy, if that is valid.
 	proxyPort bool
-	proxy     *object.Proxy
+	proxy     netip.Addr
 }
 
 type fakeAddress struct {

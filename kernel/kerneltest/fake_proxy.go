@@ -2,6 +2,7 @@ package kerneltest
 
 import (
 	"fmt"
+	"net/netip"
 	"syscall"
 
 	"heddle/kernel/object"
@@ -9,7 +10,11 @@ import (
 
 // putProxy attaches programs. A link has one proxy whose packets come back on it.
 func (f *Fake) putProxy(old, o object.Object) error {
-	switch _, there := f.proxy(o.Key()); {
+	_, there := f.proxy(o.Key())
+	if p, ok := o.(*object.Proxy); ok && old != nil {
+		there = f.proxyOf[p.SID] != nil // to be changed it need not be whole
+	}
+	switch {
 	case old == nil && there:
 		return syscall.EEXIST
 	case old != nil && !there:
@@ -23,31 +28,50 @@ func (f *Fake) putProxy(old, o object.Object) error {
 		}
 		l.proxyPort = true
 	case *object.Proxy:
-		l := f.links[o.In]
-		if l == nil {
-			return says("link "+o.In, syscall.ENODEV)
-		}
-		if l.proxy != nil && l.proxy.SID != o.SID {
-			return fmt.Errorf("what comes back on %s gets the headers of %s: %w", o.In, l.proxy.SID, syscall.EBUSY)
+		for _, link := range o.Links() {
+			switch l := f.links[link]; {
+			case l == nil:
+				return says("link "+link, syscall.ENODEV)
+			case l.proxy.IsValid() && l.proxy != o.SID:
+				return fmt.Errorf("what comes back on %s gets the headers of %s: %w", link, l.proxy, syscall.EBUSY)
+			}
 		}
 		f.removeProxy(o.Key())
-		l.proxy = o
+		f.proxyOf[o.SID] = o
+		for _, link := range o.Links() {
+			f.links[link].proxy = o.SID
+		}
 	}
 	return nil
 }
 
+// proxies are those whose links are there.
 func (f *Fake) proxies(kind object.Kind) (hs []held) {
 	for _, l := range f.links {
 		if kind == object.KindProxyPort && l.proxyPort {
 			hs = append(hs, held{object.ProxyPort{Link: l.name}, true, ""})
 		}
-		if kind == object.KindProxy && l.proxy != nil {
-			p := *l.proxy
-			p.In = l.name
+	}
+	if kind != object.KindProxy {
+		return hs
+	}
+	for _, o := range f.proxyOf {
+		p := *o
+		p.In, p.Standby = f.comesBack(o.SID, o.In), f.comesBack(o.SID, o.Standby)
+		if (p.In == "") == (o.In == "") && (p.Standby == "") == (o.Standby == "") {
 			hs = append(hs, held{&p, true, ""})
 		}
 	}
 	return hs
+}
+
+// comesBack is a link on which packets of a SID come back, empty if it is not there any
+// more.
+func (f *Fake) comesBack(sid netip.Addr, link string) string {
+	if l := f.links[link]; l != nil && l.proxy == sid {
+		return l.name
+	}
+	return ""
 }
 
 func (f *Fake) proxy(k object.Key) (object.Object, bool) {
@@ -60,12 +84,18 @@ func (f *Fake) proxy(k object.Key) (object.Object, bool) {
 }
 
 func (f *Fake) removeProxy(k object.Key) (there bool) {
+	for sid, p := range f.proxyOf {
+		if p.Key() == k {
+			delete(f.proxyOf, sid)
+			there = true
+		}
+	}
 	for _, l := range f.links {
 		switch {
 		case k == object.ProxyPort{Link: l.name}.Key() && l.proxyPort:
 			l.proxyPort, there = false, true
-		case l.proxy != nil && l.proxy.Key() == k:
-			l.proxy, there = nil, true
+		case l.proxy.IsValid() && object.ProxyKey(l.proxy) == k:
+			l.proxy = netip.Addr{}
 		}
 	}
 	return there

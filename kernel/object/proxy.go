@@ -46,6 +46,31 @@ func (t InnerType) String() string {
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
+// ProxyMode is what becomes of packets for a proxy.
+type ProxyMode uint8
+
+// The modes, as the programs number them.
+const (
+	ProxyToNF      ProxyMode = 0
+	ProxyToStandby ProxyMode = 1 // to the other NF
+	ProxyBypass    ProxyMode = 2 // on to the next segment, as by End
+	ProxyDrop      ProxyMode = 3
+)
+
+func (m ProxyMode) String() string {
+	switch m {
+	case ProxyToNF:
+		return "nf"
+	case ProxyToStandby:
+		return "standby"
+	case ProxyBypass:
+		return "bypass"
+	case ProxyDrop:
+		return "drop"
+	}
+	return fmt.Sprintf("mode(%d)", uint8(m))
+}
+
 // Proxy is what goes on around the seg6local route of a SID (LocalSID with End.DX4 or
 // End.DX6) that makes it a proxy for an NF that knows nothing of segment routing.
 // The pointer is the object.
@@ -53,7 +78,14 @@ type Proxy struct {
 	SID      netip.Addr
 	Behavior ProxyBehavior
 	Inner    InnerType
-	In       string // link on which the NF gives packets back
+	Mode     ProxyMode
+
+	// Links on which the NF, and the standby NF, give packets back; empty: there is no
+	// such NF, or the link is not there, which the mode has to allow for.
+	In, Standby string
+
+	// NF and standby NF, if their echo replies are for the node; invalid: they are not.
+	Echo, StandbyEcho netip.Addr
 
 	// Of End.AS; nil for End.AD: the headers to put back. The source is set.
 	Encap    *Encap
@@ -65,8 +97,27 @@ func ProxyKey(sid netip.Addr) Key { return Key{KindProxy, sid.String()} }
 
 func (p *Proxy) Key() Key { return ProxyKey(p.SID) }
 
-// Needs is the link: the kernel forgets our programs with it.
-func (p *Proxy) Needs(into []Key) []Key { return append(into, LinkKey(p.In)) }
+// Links are those on which packets come back.
+func (p *Proxy) Links() (links []string) {
+	if p == nil {
+		return nil
+	}
+	if p.In != "" {
+		links = append(links, p.In)
+	}
+	if p.Standby != "" && p.Standby != p.In {
+		links = append(links, p.Standby)
+	}
+	return links
+}
+
+// Needs are the links: the kernel forgets our programs with them.
+func (p *Proxy) Needs(into []Key) []Key {
+	for _, l := range p.Links() {
+		into = append(into, LinkKey(l))
+	}
+	return into
+}
 
 func (p *Proxy) Equal(o Object) bool {
 	q, ok := o.(*Proxy)
@@ -78,21 +129,37 @@ func (p *Proxy) Equal(o Object) bool {
 	return *p == r && (p.Encap == q.Encap || p.Encap.equal(q.Encap))
 }
 
-// Mutable is true on one link, where the programs find the other values with the
-// next packet. Another link gets a program before the old one loses its.
+// Mutable is true: the programs find the other values with the next packet, and another
+// link gets a program before the old one loses its.
 func (p *Proxy) Mutable(to Object) bool {
-	q, ok := to.(*Proxy)
-	return ok && q.In == p.In
+	_, ok := to.(*Proxy)
+	return ok
 }
 
-// Claims is the link: what comes back on it gets the headers of one SID.
+// Claims are the links: what comes back on one gets the headers of one SID.
 func (p *Proxy) Claims(into []Claim) []Claim {
-	return append(into, Claim{Name: "what comes back from an NF on " + p.In})
+	for _, l := range p.Links() {
+		into = append(into, Claim{Name: "what comes back from an NF on " + l})
+	}
+	return into
 }
 
 func (p *Proxy) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "proxy %s action %s inner %s iif %s", p.SID, p.Behavior, p.Inner, p.In)
+	fmt.Fprintf(&b, "proxy %s action %s inner %s", p.SID, p.Behavior, p.Inner)
+	for _, f := range []struct{ name, value string }{{"iif", p.In}, {"standby", p.Standby}} {
+		if f.value != "" {
+			b.WriteString(" " + f.name + " " + f.value)
+		}
+	}
+	if p.Mode != ProxyToNF {
+		b.WriteString(" mode " + p.Mode.String())
+	}
+	for _, a := range []netip.Addr{p.Echo, p.StandbyEcho} {
+		if a.IsValid() {
+			b.WriteString(" echo " + a.String())
+		}
+	}
 	if p.Encap != nil {
 		fmt.Fprintf(&b, " src %s segs %s hoplimit %d", p.Encap.Source, p.Encap.segments(), p.HopLimit)
 	}
@@ -127,5 +194,6 @@ type ProxyReading struct {
 type ProxyCounters struct {
 	Forwarded, Returned                                              uint64
 	NoSRH, SegmentsLeftZero, BadSRH, WrongInnerType, NoCache, TooBig uint64 // dropped
-	ChainConflict, CacheUpdates, Expired                             uint64
+	ChainConflict, CacheUpdates, Expired, Bypassed                   uint64
+	NFDown                                                           uint64 // dropped
 }

@@ -124,28 +124,10 @@ func (d *Driver) load() error {
 	return nil
 }
 
-// network is the links of the namespace by name and by index.
-type network struct {
-	byName  map[string]netlink.Link
-	byIndex map[int]string
-}
-
-func (d *Driver) network() (network, error) {
-	all, err := d.links.LinkList()
-	if err != nil {
-		return network{}, fmt.Errorf("read links: %w", err)
-	}
-	n := network{make(map[string]netlink.Link, len(all)), make(map[int]string, len(all))}
-	for _, l := range all {
-		n.byName[l.Attrs().Name], n.byIndex[l.Attrs().Index] = l, l.Attrs().Name
-	}
-	return n, nil
-}
-
 // Check implements reconcile.Driver.
 func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 	var errs []error
-	var net *network
+	net := d.network()
 	made := map[string]bool{}
 	for _, s := range steps {
 		if l, ok := s.New.(object.Link); ok {
@@ -153,26 +135,23 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 		}
 	}
 	for _, s := range steps {
-		link, ours := linkOf(s.New)
-		if !ours || made[link] {
-			continue
-		}
-		if net == nil {
-			n, err := d.network()
-			if err != nil {
-				return err
+		for _, link := range linksFor(s.New) {
+			if made[link] {
+				continue
 			}
-			net = &n
-		}
-		if err := d.checkOne(ctx, *net, link, s.New); err != nil {
-			errs = append(errs, &reconcile.StepError{Step: s, Err: err})
+			if err := d.checkLink(ctx, net, link, s.New); err != nil {
+				errs = append(errs, &reconcile.StepError{Step: s, Err: err})
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (d *Driver) checkOne(ctx context.Context, net network, link string, o object.Object) error {
-	l := net.byName[link]
+func (d *Driver) checkLink(ctx context.Context, net *network, link string, o object.Object) error {
+	l, err := net.named(link)
+	if err != nil {
+		return err
+	}
 	if l == nil {
 		return &rtnl.MissingLinkError{Link: link, Object: o.Key().String()}
 	}
@@ -185,15 +164,15 @@ func (d *Driver) checkOne(ctx context.Context, net network, link string, o objec
 	return d.support.Supports(ctx, rtnl.FeatureProxy)
 }
 
-// linkOf is the link that a program is attached to for an object of ours.
-func linkOf(o object.Object) (string, bool) {
+// linksFor are the links that programs are attached to for an object of ours.
+func linksFor(o object.Object) []string {
 	switch o := o.(type) {
 	case object.ProxyPort:
-		return o.Link, true
+		return []string{o.Link}
 	case *object.Proxy:
-		return o.In, true
+		return o.Links()
 	}
-	return "", false
+	return nil
 }
 
 // Preserve implements reconcile.Driver: nothing of anybody else is reached.
@@ -206,17 +185,20 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 	results := make([]reconcile.Result, len(steps))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	net, err := d.network()
-	if err == nil {
-		err = d.ns.Run(func() error {
-			for i, s := range steps {
-				if results[i].Err = ctx.Err(); results[i].Err == nil {
-					results[i] = d.step(net, s)
-				}
+	net := d.network()
+	err := d.ns.Run(func() error {
+		less := false
+		for i, s := range steps {
+			if results[i].Err = ctx.Err(); results[i].Err == nil {
+				results[i] = d.step(net, s)
 			}
-			return d.leave()
-		})
-	}
+			less = less || s.New == nil || results[i].Err != nil
+		}
+		if !less {
+			return nil
+		}
+		return d.leave()
+	})
 	if err != nil {
 		for i := range results {
 			results[i] = reconcile.Result{Err: cmp.Or(results[i].Err, err)}
@@ -225,20 +207,19 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 	return results
 }
 
-func (d *Driver) step(net network, s reconcile.Step) reconcile.Result {
+func (d *Driver) step(net *network, s reconcile.Step) reconcile.Result {
 	if err := d.load(); err != nil {
 		return reconcile.Result{Err: err}
 	}
 	if s.New == nil {
 		return reconcile.Result{Err: d.remove(net, s.Old)}
 	}
-	link, _ := linkOf(s.New)
-	l := net.byName[link]
-	if l == nil {
-		return reconcile.Result{Err: &rtnl.MissingLinkError{Link: link, Object: s.New.Key().String()}}
+	for _, link := range linksFor(s.New) {
+		if l, err := net.named(link); err != nil || l == nil {
+			return reconcile.Result{Err: cmp.Or(err, error(&rtnl.MissingLinkError{Link: link, Object: s.New.Key().String()}))}
+		}
 	}
-	index := l.Attrs().Index
-	switch there, err := d.there(net, index, s.New); {
+	switch there, err := d.there(net, s.New, s.Old != nil); {
 	case err != nil:
 		return reconcile.Result{Err: err}
 	case s.Old == nil && there:
@@ -248,60 +229,127 @@ func (d *Driver) step(net network, s reconcile.Step) reconcile.Result {
 	}
 	switch o := s.New.(type) {
 	case object.ProxyPort:
-		if err := d.hook.attach(index, d.code.toNF, roleToNF); err != nil {
-			return reconcile.Result{Err: err}
+		index, err := net.index(o.Link)
+		if err == nil {
+			err = d.hook.attach(index, d.code.toNF, roleToNF)
 		}
-		return reconcile.Result{Got: o}
+		return reconcile.Result{Got: o, Err: err}
 	case *object.Proxy:
-		// A proxy without its program is there in part: an agent was killed meanwhile.
-		// Dump does not tell of it, so it is in nobody's way.
-		switch whole, err := d.hook.has(index, roleBack); {
-		case err != nil:
+		had, _ := s.Old.(*object.Proxy)
+		if err := d.putProxy(net, had, o); err != nil {
 			return reconcile.Result{Err: err}
-		case !whole:
-			if err := d.code.evict(o.SID, index); err != nil {
-				return reconcile.Result{Err: err}
-			}
-		}
-		if err := d.code.write(o, index); err != nil {
-			return reconcile.Result{Err: err}
-		}
-		if err := d.hook.attach(index, d.code.back, roleBack); err != nil {
-			return reconcile.Result{Err: errors.Join(err, d.code.erase(o.SID))}
 		}
 		got, err := d.code.read(o.SID, net)
+		if got == nil {
+			return reconcile.Result{Err: err}
+		}
 		return reconcile.Result{Got: got, Err: err}
 	}
 	return reconcile.Result{Err: fmt.Errorf("%T is no object of an SR proxy", s.New)}
 }
 
-// there reports whether an object is there, whole: of what is there in part Dump knows
-// nothing, so it is made.
-func (d *Driver) there(net network, index int, o object.Object) (bool, error) {
-	p, ok := o.(*object.Proxy)
-	if !ok {
-		return d.hook.has(index, roleToNF)
+// putProxy makes a proxy, in the place of the one before it. What gives packets back
+// only from now on gets its program first, and what did so before loses its last.
+func (d *Driver) putProxy(net *network, had, o *object.Proxy) error {
+	in, err := net.index(o.In)
+	if err != nil {
+		return err
 	}
-	if had, err := d.code.read(p.SID, net); err != nil || had == nil {
-		return false, err
+	standby, err := net.index(o.Standby)
+	if err != nil {
+		return err
 	}
-	return d.hook.has(index, roleBack)
+	indexes := linksOf(in, standby)
+	var fresh []uint32
+	for _, index := range indexes {
+		// A proxy without its program is there in part: an agent was killed meanwhile.
+		// Dump does not tell of it, so it is in nobody's way.
+		switch whole, err := d.hook.has(int(index), roleBack); {
+		case err != nil:
+			return err
+		case !whole:
+			fresh = append(fresh, index)
+			if err := d.code.evict(o.SID, int(index)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.code.write(o, in, standby); err != nil {
+		return err
+	}
+	for _, index := range indexes {
+		if err := d.hook.attach(int(index), d.code.back, roleBack); err != nil {
+			for _, f := range fresh {
+				err = errors.Join(err, d.hook.detach(int(f), roleBack))
+			}
+			if had == nil {
+				return errors.Join(err, d.code.erase(o.SID))
+			}
+			wasIn, _ := net.index(had.In)
+			wasStandby, _ := net.index(had.Standby)
+			return errors.Join(err, d.code.write(had, wasIn, wasStandby))
+		}
+	}
+	if had == nil {
+		return nil
+	}
+	for _, link := range had.Links() {
+		index, err := net.index(link)
+		if err == nil && index != 0 && !slices.Contains(indexes, uint32(index)) {
+			err = d.hook.detach(index, roleBack)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// there reports whether an object is there: whole, since what is there in part Dump
+// does not know, so it is made; to change it a part is enough, of a proxy whose link
+// has gone for example.
+func (d *Driver) there(net *network, o object.Object, part bool) (bool, error) {
+	role := roleToNF
+	if p, ok := o.(*object.Proxy); ok {
+		if part {
+			return d.code.known(p.SID)
+		}
+		had, err := d.code.read(p.SID, net)
+		if err != nil || had == nil {
+			return false, err
+		}
+		o, role = had, roleBack
+	}
+	for _, link := range linksFor(o) {
+		index, err := net.index(link)
+		if err != nil || index == 0 {
+			return false, err
+		}
+		if has, err := d.hook.has(index, role); err != nil || !has {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // remove takes away the program of a port; of a proxy also its rows in the maps. A
 // link that is gone has taken its programs along.
-func (d *Driver) remove(net network, o object.Object) error {
-	link, _ := linkOf(o)
-	l := net.byName[link]
+func (d *Driver) remove(net *network, o object.Object) error {
+	role := roleToNF
 	if p, ok := o.(*object.Proxy); ok {
+		role = roleBack
 		if err := d.code.erase(p.SID); err != nil {
 			return err
 		}
-		if l != nil {
-			return d.hook.detach(l.Attrs().Index, roleBack)
+	}
+	for _, link := range linksFor(o) {
+		index, err := net.index(link)
+		if err == nil && index != 0 {
+			err = d.hook.detach(index, role)
 		}
-	} else if l != nil {
-		return d.hook.detach(l.Attrs().Index, roleToNF)
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -312,11 +360,15 @@ func (d *Driver) leave() error {
 		return nil
 	}
 	// One that lives is enough: to find it costs the same however many there are.
-	switch index, some, err := d.code.anyLink(); {
+	switch s, some, err := d.code.anySID(); {
 	case err != nil:
 		return err
 	case some:
-		if lives, err := d.hook.has(index, roleBack); err != nil || lives {
+		links := rowsOf(s)
+		if len(links) == 0 {
+			return nil
+		}
+		if lives, err := d.hook.has(int(links[0]), roleBack); err != nil || lives {
 			return err
 		}
 	}
@@ -341,8 +393,8 @@ func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object
 	if err != nil || !there {
 		return nil, err
 	}
-	net, err := d.network()
-	if err != nil {
+	net := d.network()
+	if err := net.readAll(); err != nil {
 		return nil, err
 	}
 	err = d.ns.Run(func() error {
@@ -358,7 +410,7 @@ func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object
 		}
 		if slices.Contains(kinds, object.KindProxyPort) {
 			for _, index := range held[roleToNF] {
-				if name, ok := net.byIndex[index]; ok {
+				if name, ok, _ := net.numbered(index); ok {
 					objects = append(objects, object.ProxyPort{Link: name})
 				}
 			}
@@ -374,25 +426,26 @@ func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object
 }
 
 // proxies lists those whose program is in its place.
-func (d *Driver) proxies(net network, back []int) (objects []object.Object, err error) {
+func (d *Driver) proxies(net *network, back []int) (objects []object.Object, err error) {
 	sids, err := d.code.allSIDs()
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(back)
 	for _, sid := range sids {
 		p, err := d.code.read(sid, net)
 		if err != nil {
 			return nil, err
 		}
-		q, ok := p.(*object.Proxy)
-		if !ok {
-			continue
+		whole := p != nil
+		for _, link := range p.Links() {
+			index, _ := net.index(link)
+			_, there := slices.BinarySearch(back, index)
+			whole = whole && there
 		}
-		if l := net.byName[q.In]; l == nil || !slices.Contains(back, l.Attrs().Index) {
-			// As if it were not there: what is wrong is mended by making it anew.
-			continue
+		if whole { // else as if it were not there: what is wrong is mended by making it anew
+			objects = append(objects, p)
 		}
-		objects = append(objects, q)
 	}
 	return objects, nil
 }

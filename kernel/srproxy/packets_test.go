@@ -127,7 +127,7 @@ func (b *bench) add(p *object.Proxy) *bench {
 		}
 	}
 	p.In = "lo"
-	if err := b.code.write(p, loopback); err != nil {
+	if err := b.code.write(p, loopback, 0); err != nil {
 		b.t.Fatal(err)
 	}
 	return b
@@ -301,7 +301,7 @@ func TestOtherInside(t *testing.T) {
 	if got := b.reading(ad4).Segments; len(got) != 2 {
 		t.Fatalf("kept %v", got)
 	}
-	if err := b.code.write(dynamic(ad4, object.InnerIPv6), loopback); err != nil {
+	if err := b.code.write(dynamic(ad4, object.InnerIPv6), loopback, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.reading(ad4).Segments; len(got) > 0 {
@@ -343,7 +343,7 @@ func TestNextOfThisNode(t *testing.T) {
 	const elsewhere = loopback + 1
 	b := newBench(t).add(dynamic(ad4, object.InnerIPv4))
 	another := dynamic(next, object.InnerIPv4)
-	if err := b.code.write(another, elsewhere); err != nil {
+	if err := b.code.write(another, elsewhere, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.run(b.code.toNF, outer(ad4, 44, srh(4, 2, inner4(9), ad4, next, as4)))

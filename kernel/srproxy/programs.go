@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -23,6 +24,9 @@ type programs struct {
 
 	boot int64 // when the programs' clock was 0, in nanoseconds since 1970
 }
+
+// pinned are the maps that outlive an agent.
+var pinned = []string{bpf.SRProxyMapSids, bpf.SRProxyMapRows, bpf.SRProxyMapCounts, bpf.SRProxyMapChanges}
 
 // VerifierError says that the kernel does not take a program. Log is what its
 // verifier said, for the operator.
@@ -46,7 +50,7 @@ func load(p *pins) (*programs, error) {
 	c, err := loadPinned(p)
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		// Of another version: what they hold is written anew.
-		for _, name := range []string{bpf.SRProxyMapSids, bpf.SRProxyMapRows, bpf.SRProxyMapCounts} {
+		for _, name := range pinned {
 			if err := os.Remove(filepath.Join(p.dir(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return nil, err
 			}
@@ -61,7 +65,7 @@ func loadPinned(p *pins) (*programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{bpf.SRProxyMapSids, bpf.SRProxyMapRows, bpf.SRProxyMapCounts} {
+	for _, name := range pinned {
 		spec.Maps[name].Pinning = ebpf.PinByName
 	}
 	c := new(programs)
@@ -84,41 +88,103 @@ func key(sid netip.Addr) bpf.SRProxyIn6Addr {
 	return k
 }
 
-// write makes the rows of a proxy. The headers that End.AD has kept stay, as long as
-// what is inside stays the same: their next header is about that.
-func (c *programs) write(o *object.Proxy, in int) error {
-	sid, link := key(o.SID), uint32(in)
+// write makes the rows of a proxy whose packets come back on these links (0: on none),
+// the one that is packets' way last. What it is to be already is not written: packets
+// change it.
+func (c *programs) write(o *object.Proxy, in, standby int) error {
+	sid := key(o.SID)
 	var was bpf.SRProxySid
 	known, err := found(c.Sids.Lookup(sid, &was))
 	if err != nil {
 		return fmt.Errorf("read SID: %w", err)
 	}
-	row := bpf.SRProxyRow{Sid: sid}
-	var had bpf.SRProxyRow
-	switch there, err := found(c.Rows.LookupWithFlags(link, &had, ebpf.LookupLock)); {
-	case err != nil:
-		return fmt.Errorf("read headers: %w", err)
-	case there && had.Sid != sid && c.uses(had.Sid, link):
-		return fmt.Errorf("what comes back on the link gets the headers of %s already: take another incoming-interface", addrOf(had.Sid.In6U.U6Addr8))
-	}
-	if o.Behavior == object.EndAS {
-		row.Length = fill(&row.Headers, o)
-	} else if known && was.Inner == uint8(o.Inner) && had.Sid == sid && had.Hash != 0 {
-		row = had
-	}
 	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("make counters: %w", err)
 	}
+	links := linksOf(in, standby)
+	for _, link := range links {
+		if err := c.writeRow(o, link, known && was.Inner == uint8(o.Inner)); err != nil {
+			return err
+		}
+	}
+	entry := bpf.SRProxySid{IfaceIn: uint32(in), IfaceStandby: uint32(standby), Behavior: uint8(o.Behavior), Inner: uint8(o.Inner), Mode: uint8(o.Mode)}
+	entry.Nf[0].In6U.U6Addr8, entry.Nf[1].In6U.U6Addr8 = echo(o.Echo), echo(o.StandbyEcho)
+	if entry != was {
+		if err := c.Sids.Update(sid, entry, ebpf.UpdateAny); err != nil {
+			return fmt.Errorf("write SID: %w", err)
+		}
+	}
+	if !known {
+		return nil
+	}
+	for _, link := range rowsOf(was) {
+		if !slices.Contains(links, link) { // gone, has another name now, or is another NF's
+			if err := c.eraseRow(sid, link); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// linksOf are the links on which packets come back, each once.
+func linksOf(in, standby int) (links []uint32) {
+	for _, l := range []int{in, standby} {
+		if l != 0 && !slices.Contains(links, uint32(l)) {
+			links = append(links, uint32(l))
+		}
+	}
+	return links
+}
+
+func rowsOf(s bpf.SRProxySid) []uint32 { return linksOf(int(s.IfaceIn), int(s.IfaceStandby)) }
+
+// echo is how the programs know an NF: zero for none.
+func echo(nf netip.Addr) (b [16]byte) {
+	if nf.Is4() {
+		a := nf.As4()
+		copy(b[12:], a[:])
+	} else if nf.IsValid() {
+		b = nf.As16()
+	}
+	return b
+}
+
+// echoOf is the NF that the programs know.
+func echoOf(b [16]byte, inner object.InnerType) netip.Addr {
+	switch {
+	case b == [16]byte{}:
+		return netip.Addr{}
+	case inner == object.InnerIPv4:
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return netip.AddrFrom16(b)
+}
+
+// writeRow writes the headers for what comes back on a link. Those that End.AD has kept
+// stay as long as what is inside stays the same: their next header is about that.
+func (c *programs) writeRow(o *object.Proxy, link uint32, sameInner bool) error {
+	row := bpf.SRProxyRow{Sid: key(o.SID)}
+	var had bpf.SRProxyRow
+	there, err := found(c.Rows.LookupWithFlags(link, &had, ebpf.LookupLock))
+	switch {
+	case err != nil:
+		return fmt.Errorf("read headers: %w", err)
+	case there && had.Sid != row.Sid && c.uses(had.Sid, link):
+		return fmt.Errorf("what comes back on the link gets the headers of %s already: take another incoming-interface", addrOf(had.Sid.In6U.U6Addr8))
+	}
+	same := there && had.Sid == row.Sid
+	if o.Behavior == object.EndAS {
+		row.Length = fill(&row.Headers, o)
+		same = same && had.Hash == 0 && had.Length == row.Length && had.Headers == row.Headers
+	} else {
+		same = same && sameInner && (had.Hash != 0 || had.Length == 0)
+	}
+	if same {
+		return nil
+	}
 	if err := c.Rows.Update(link, row, ebpf.UpdateAny|ebpf.UpdateLock); err != nil {
 		return fmt.Errorf("write headers: %w", err)
-	}
-	entry := bpf.SRProxySid{IfaceIn: link, Behavior: uint8(o.Behavior), Inner: uint8(o.Inner)}
-	if err := c.Sids.Update(sid, entry, ebpf.UpdateAny); err != nil {
-		return fmt.Errorf("write SID: %w", err)
-	}
-	if known && was.IfaceIn != link {
-		// Of a link that is gone, or has another name now.
-		return c.eraseRow(sid, was.IfaceIn)
 	}
 	return nil
 }
@@ -136,7 +202,7 @@ func found(err error) (bool, error) {
 // the link may be another one's by then.
 func (c *programs) uses(sid bpf.SRProxyIn6Addr, link uint32) bool {
 	var s bpf.SRProxySid
-	return c.Sids.Lookup(sid, &s) == nil && s.IfaceIn == link
+	return c.Sids.Lookup(sid, &s) == nil && slices.Contains(rowsOf(s), link)
 }
 
 // evict takes away what is left on a link of the proxy of another SID.
@@ -173,8 +239,11 @@ func (c *programs) erase(sid netip.Addr) error {
 	k := key(sid)
 	there, err := found(c.Sids.Lookup(k, &s))
 	if there {
-		if _, err = found(c.Sids.Delete(k)); err == nil {
-			err = c.eraseRow(k, s.IfaceIn)
+		_, err = found(c.Sids.Delete(k))
+		for _, link := range rowsOf(s) {
+			if err == nil {
+				err = c.eraseRow(k, link)
+			}
 		}
 	}
 	if err == nil {
@@ -186,33 +255,58 @@ func (c *programs) erase(sid netip.Addr) error {
 	return nil
 }
 
-// read is a proxy as the maps have it; nil: it is not there, or not whole.
-func (c *programs) read(sid netip.Addr, net network) (object.Object, error) {
+// known reports whether there is something of a proxy.
+func (c *programs) known(sid netip.Addr) (bool, error) {
 	var s bpf.SRProxySid
-	var row bpf.SRProxyRow
+	there, err := found(c.Sids.Lookup(key(sid), &s))
+	return there, readError(sid, err)
+}
+
+// read is a proxy as the maps have it; nil: it is not there, or not whole.
+func (c *programs) read(sid netip.Addr, net *network) (*object.Proxy, error) {
+	var s bpf.SRProxySid
 	k := key(sid)
-	err := c.Sids.Lookup(k, &s)
-	if err == nil {
-		err = c.Rows.LookupWithFlags(s.IfaceIn, &row, ebpf.LookupLock)
+	if there, err := found(c.Sids.Lookup(k, &s)); err != nil || !there {
+		return nil, readError(sid, err)
 	}
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read rows of SID %s: %w", sid, err)
-	}
-	name, ok := net.byIndex[int(s.IfaceIn)]
-	if !ok || row.Sid != k {
-		return nil, nil
-	}
-	p := &object.Proxy{SID: sid, Behavior: object.ProxyBehavior(s.Behavior), Inner: object.InnerType(s.Inner), In: name}
-	if p.Behavior == object.EndAS {
-		var r object.ProxyReading
-		headersOf(&row, &r)
-		p.Encap = &object.Encap{Mode: object.HEncaps, Segments: r.Segments, Source: r.Source}
-		p.HopLimit = r.HopLimit
+	p := &object.Proxy{SID: sid, Behavior: object.ProxyBehavior(s.Behavior), Inner: object.InnerType(s.Inner), Mode: object.ProxyMode(s.Mode)}
+	p.Echo, p.StandbyEcho = echoOf(s.Nf[0].In6U.U6Addr8, p.Inner), echoOf(s.Nf[1].In6U.U6Addr8, p.Inner)
+	var headers *[38]uint64
+	for _, l := range []struct {
+		index uint32
+		name  *string
+	}{{s.IfaceIn, &p.In}, {s.IfaceStandby, &p.Standby}} {
+		if l.index == 0 {
+			continue
+		}
+		var row bpf.SRProxyRow
+		there, err := found(c.Rows.LookupWithFlags(l.index, &row, ebpf.LookupLock))
+		if err != nil {
+			return nil, readError(sid, err)
+		}
+		name, up, err := net.numbered(int(l.index))
+		if err != nil || !up || !there || row.Sid != k {
+			return nil, err
+		}
+		if *l.name = name; p.Behavior == object.EndAS {
+			if headers != nil && *headers != row.Headers {
+				return nil, nil
+			}
+			headers = &row.Headers
+			var r object.ProxyReading
+			headersOf(&row, &r)
+			p.Encap = &object.Encap{Mode: object.HEncaps, Segments: r.Segments, Source: r.Source}
+			p.HopLimit = r.HopLimit
+		}
 	}
 	return p, nil
+}
+
+func readError(sid netip.Addr, err error) error {
+	if err != nil {
+		return fmt.Errorf("read rows of SID %s: %w", sid, err)
+	}
+	return nil
 }
 
 func (c *programs) allSIDs() (sids []netip.Addr, err error) {
@@ -225,14 +319,13 @@ func (c *programs) allSIDs() (sids []netip.Addr, err error) {
 	return sids, all.Err()
 }
 
-// anyLink is where packets of one of the SIDs come back; false: there is no SID.
-func (c *programs) anyLink() (index int, ok bool, err error) {
+// anySID is one of them.
+func (c *programs) anySID() (s bpf.SRProxySid, ok bool, err error) {
 	var k bpf.SRProxyIn6Addr
-	var s bpf.SRProxySid
 	if ok, err = found(c.Sids.NextKey(nil, &k)); ok {
 		ok, err = found(c.Sids.Lookup(k, &s))
 	}
-	return int(s.IfaceIn), ok, err
+	return s, ok, err
 }
 
 // possible is the number of processors that a map for each of them has room for.
@@ -298,17 +391,21 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 	var row bpf.SRProxyRow
 	var counts []bpf.SRProxyCounters
 	k := key(sid)
-	if err = c.Sids.Lookup(k, &s); err == nil {
-		err = c.Rows.LookupWithFlags(s.IfaceIn, &row, ebpf.LookupLock)
+	ok, err = found(c.Sids.Lookup(k, &s))
+	if ok {
+		ok, err = found(c.Counts.Lookup(k, &counts))
 	}
-	if err == nil {
-		err = c.Counts.Lookup(k, &counts)
+	if err != nil || !ok {
+		return r, false, readError(sid, err)
 	}
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return r, false, nil
+	link := s.IfaceIn
+	if object.ProxyMode(s.Mode) == object.ProxyToStandby {
+		link = s.IfaceStandby
 	}
-	if err != nil {
-		return r, false, fmt.Errorf("read SR proxy %s: %w", sid, err)
+	if link != 0 {
+		if _, err = found(c.Rows.LookupWithFlags(link, &row, ebpf.LookupLock)); err != nil {
+			return r, false, readError(sid, err)
+		}
 	}
 	r = object.ProxyReading{SID: sid, Changes: row.Changes}
 	if row.Changed != 0 {
@@ -329,6 +426,8 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 		t.ChainConflict += n.ChainConflict
 		t.CacheUpdates += n.CacheUpdates
 		t.Expired += n.Expired
+		t.Bypassed += n.Bypassed
+		t.NFDown += n.NfDown
 	}
 	return r, true, nil
 }
