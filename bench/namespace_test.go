@@ -15,15 +15,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespace is a network namespace with the link e1, which has its other end,
-// far, in it too. A thread of its own is in it.
+// namespace is a network namespace with a thread of its own in it.
 type namespace struct {
-	t     testing.TB
-	calls chan func()
-	cpu   float64 // processor time of the last call of ip, in seconds
+	t      testing.TB
+	calls  chan func()
+	thread int     // its number, by which ip names the namespace
+	cpu    float64 // processor time of the last call of ip, in seconds
 }
 
+// newNamespace makes a namespace with the link e1, which has its other end, far, in
+// it too.
 func newNamespace(t testing.TB) *namespace {
+	t.Helper()
+	n := emptyNamespace(t)
+	n.mustIP("link add e1 type veth peer name far")
+	n.write("0", "ipv6/conf/e1/accept_dad", "ipv6/conf/far/accept_dad")
+	n.mustIP("link set e1 up")
+	n.mustIP("link set far up")
+	return n
+}
+
+// emptyNamespace makes a namespace with nothing but the loopback link.
+func emptyNamespace(t testing.TB) *namespace {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: makes network namespaces")
@@ -37,6 +50,7 @@ func newNamespace(t testing.TB) *namespace {
 		// Never unlocked: the thread ends with the goroutine, and the namespace
 		// with what was started in it.
 		runtime.LockOSThread()
+		n.thread = unix.Gettid()
 		made <- unix.Unshare(unix.CLONE_NEWNET)
 		for f := range n.calls {
 			f()
@@ -47,18 +61,20 @@ func newNamespace(t testing.TB) *namespace {
 	}
 	t.Cleanup(n.close)
 	n.mustIP("link set lo up")
-	n.mustIP("link add e1 type veth peer name far")
+	return n
+}
+
+// write gives settings below /proc/sys/net a value.
+func (n *namespace) write(value string, settings ...string) {
+	n.t.Helper()
 	n.in(func() error {
-		for _, l := range []string{"e1", "far"} {
-			if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+l+"/accept_dad", []byte("0"), 0); err != nil {
+		for _, s := range settings {
+			if err := os.WriteFile("/proc/sys/net/"+s, []byte(value), 0); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	n.mustIP("link set e1 up")
-	n.mustIP("link set far up")
-	return n
 }
 
 func (n *namespace) close() {
