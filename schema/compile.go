@@ -188,6 +188,11 @@ func (c *compiler) finishNodes(n *Node) {
 	if n.Kind == List {
 		c.s.lists = append(c.s.lists, n)
 		n.ListID = ListID(len(c.s.lists) - 1)
+		above := n.Parent
+		for above != nil && above.Kind != List {
+			above = above.Parent
+		}
+		n.plan.below = n.relative(above)
 	}
 	slices.SortFunc(n.Children, func(a, b *Node) int {
 		return cmp.Or(cmp.Compare(rank(n, a), rank(n, b)), cmp.Compare(a.Name, b.Name))

@@ -218,24 +218,50 @@ func (s *Schema) Text(k EntryKey) string {
 	return s.text(k, s.root)
 }
 
+// Texts writes the paths of entries. That of the entry which one is in is made once
+// for all that follow each other in it.
+type Texts struct {
+	schema *Schema
+	parent EntryKey
+	above  []byte // the path of parent; nil: none yet
+}
+
+// Texts begins to write paths.
+func (s *Schema) Texts() *Texts { return &Texts{schema: s} }
+
+// Append appends what Text says of k.
+func (t *Texts) Append(dst []byte, k EntryKey) []byte {
+	at := k.last()
+	if at < 0 {
+		return append(dst, t.schema.Text(k)...)
+	}
+	if parent := k[:at]; t.above == nil || parent != t.parent {
+		t.parent, t.above = parent, t.schema.appendText(t.above[:0], parent, t.schema.root)
+	}
+	return t.schema.appendText(append(dst, t.above...), k[at:], t.schema.root)
+}
+
 // text is the path text of node n in entry k, "" for the root.
 func (s *Schema) text(k EntryKey, n *Node) string {
-	var b strings.Builder
+	return string(s.appendText(nil, k, n))
+}
+
+func (s *Schema) appendText(dst []byte, k EntryKey, n *Node) []byte {
 	from := s.root
 	for len(k) >= 3 && int(k.id()) < len(s.lists) && k.id() > 0 {
 		list := s.lists[k.id()]
-		b.WriteString(list.relative(from))
+		dst = append(dst, list.plan.below...)
 		k.eachValue(func(i int, v string) {
 			if i < len(list.Keys) {
-				writeKey(&b, list.Keys[i].Name, v)
+				dst = appendKey(dst, list.Keys[i].Name, v)
 			}
 		})
 		k, from = k[k.level():], list
 	}
 	if n != from && n.Parent != nil {
-		b.WriteString(n.relative(from))
+		dst = append(dst, n.relative(from)...)
 	}
-	return b.String()
+	return dst
 }
 
 // Node is the list node of k, the root node for "".

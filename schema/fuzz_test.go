@@ -70,6 +70,12 @@ func sameEntry(t *testing.T, s *Schema, k, parent EntryKey, list *Node) {
 	if err != nil || again != k || s.KeyOf(parent, list, k.Values()...) != k {
 		t.Fatalf("%q: its values make %q, %v", k, again, err)
 	}
+	texts := s.Texts()
+	for _, k := range []EntryKey{k, parent, k} {
+		if got := string(texts.Append(nil, k)); got != s.Text(k) {
+			t.Fatalf("%q: its path is %s, and %s after others", k, s.Text(k), got)
+		}
+	}
 	p, err := s.ParsePath(s.Text(k))
 	if err != nil || p.Entry() != k || s.Path(k).String() != s.Text(k) {
 		t.Fatalf("%q: its path %s leads to %q, %v", k, s.Text(k), p.Entry(), err)

@@ -55,6 +55,7 @@ type nodePlan struct {
 	schema    *Schema
 	id        int              // unique in the schema, from 0
 	entry     *Node            // see Node.Entry
+	below     string           // of a list: its path from the list that it is in, or the root
 	byName    map[string]*Node // children by bare name
 	accepted  map[string]*Node // children by every accepted name: bare, qualified, alias-qualified
 	order     int              // position among the parent's children

@@ -42,28 +42,25 @@ func (p Path) String() string {
 	if len(p) == 0 {
 		return "/"
 	}
-	var b strings.Builder
+	var b []byte
 	for _, e := range p {
-		b.WriteByte('/')
-		b.WriteString(e.Node.Name)
+		b = append(append(b, '/'), e.Node.Name...)
 		for i, v := range e.Keys {
-			writeKey(&b, e.Node.Keys[i].Name, v)
+			b = appendKey(b, e.Node.Keys[i].Name, v)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
-func writeKey(b *strings.Builder, name, value string) {
-	b.WriteByte('[')
-	b.WriteString(name)
-	b.WriteByte('=')
+func appendKey(dst []byte, name, value string) []byte {
+	dst = append(append(append(dst, '['), name...), '=')
 	for i := range len(value) {
 		if value[i] == ']' || value[i] == '\\' {
-			b.WriteByte('\\')
+			dst = append(dst, '\\')
 		}
-		b.WriteByte(value[i])
+		dst = append(dst, value[i])
 	}
-	b.WriteByte(']')
+	return append(dst, ']')
 }
 
 // wild reports whether the element is a list that stands for several entries.
@@ -263,20 +260,19 @@ func elemsText(elems []NameElem) string {
 	if len(elems) == 0 {
 		return "/"
 	}
-	var b strings.Builder
+	var b []byte
 	for _, e := range elems {
-		b.WriteByte('/')
-		b.WriteString(e.Name)
+		b = append(append(b, '/'), e.Name...)
 		names := make([]string, 0, len(e.Keys))
 		for k := range e.Keys {
 			names = append(names, k)
 		}
 		sort.Strings(names)
 		for _, k := range names {
-			writeKey(&b, k, e.Keys[k])
+			b = appendKey(b, k, e.Keys[k])
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
 // ParsePath is Resolve of gNMI path text: "/a/b[k=v]/c". "/" and "" are the root.

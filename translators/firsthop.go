@@ -150,7 +150,7 @@ func (v View) addWayOut(w *waysOut, nh *NextHop) {
 // FirstsWithin calls fn with the candidate paths that have a list whose first segment
 // is in a prefix.
 func (v View) FirstsWithin(p netip.Prefix, fn func(schema.EntryKey)) {
-	if !p.IsValid() || !p.Addr().Is6() || !v.hasFirsts() {
+	if !p.IsValid() || !p.Addr().Is6() || !v.HasFirsts() {
 		return
 	}
 	v.Terms(string(addressTerm(termFirst, p.Masked().Addr())), string(addressTerm(termFirst, LastOf(p)))+behind, func(list schema.EntryKey) bool {
@@ -164,8 +164,8 @@ func (v View) FirstsWithin(p netip.Prefix, fn func(schema.EntryKey)) {
 	})
 }
 
-// hasFirsts reports whether there is a segment list.
-func (v View) hasFirsts() bool {
+// HasFirsts reports whether there is a segment list.
+func (v View) HasFirsts() bool {
 	if v.firsts == nil {
 		has := false
 		v.Terms(string([]byte{termFirst}), string([]byte{termFirst + 1}), func(schema.EntryKey) bool {
@@ -180,7 +180,7 @@ func (v View) hasFirsts() bool {
 // FirstsBy calls fn with the candidate paths whose first segment may be reached by a
 // next hop of a static route.
 func (v View) FirstsBy(nextHop schema.EntryKey, fn func(schema.EntryKey)) {
-	if nextHop.List() != v.Model.NextHop.ListID || !v.hasFirsts() || inVRF(nextHop) {
+	if nextHop.List() != v.Model.NextHop.ListID || !v.HasFirsts() || inVRF(nextHop) {
 		return
 	}
 	if static, ok := nextHop.Parent(); ok {
@@ -191,7 +191,7 @@ func (v View) FirstsBy(nextHop schema.EntryKey, fn func(schema.EntryKey)) {
 // FirstsOver calls fn with the candidate paths whose first segment may be reached by an
 // interface.
 func (v View) FirstsOver(iface schema.EntryKey, fn func(schema.EntryKey)) {
-	if !v.hasFirsts() {
+	if !v.HasFirsts() {
 		return
 	}
 	v.SubnetsOf(iface, func(p netip.Prefix) { v.FirstsBeside(p, fn) })
@@ -204,7 +204,7 @@ func (v View) FirstsOver(iface schema.EntryKey, fn func(schema.EntryKey)) {
 // FirstsBeside calls fn with the candidate paths whose first segment is in a subnet, or
 // is reached by a neighbour there.
 func (v View) FirstsBeside(subnet netip.Prefix, fn func(schema.EntryKey)) {
-	if !subnet.IsValid() || !v.hasFirsts() {
+	if !subnet.IsValid() || !v.HasFirsts() {
 		return
 	}
 	v.FirstsWithin(subnet, fn)

@@ -209,7 +209,7 @@ type memo struct {
 
 	facts     *facts
 	firstHops map[netip.Addr]FirstHop // answers of FirstHop
-	firsts    *bool                   // answer of hasFirsts
+	firsts    *bool                   // answer of HasFirsts
 }
 
 // NewView reads a snapshot; to it all links are up. It is for one goroutine.

@@ -13,14 +13,14 @@ import (
 const (
 	termSubnet   = 's' // an address, by the subnet it makes reachable
 	termAddress  = 'a' // an address
-	termNextHop  = 'n' // a next hop of a route or a SID, by its neighbour
+	termNextHop  = 'n' // a next hop of a route, by its neighbour
 	termGateway  = 'g' // one without an interface, by its neighbour
 	termLeak     = 'l' // a next hop that goes on in another instance, by its prefix
 	termLocator  = 'o' // a locator, see locatorTerm
 	termSIDHop   = 'd' // a SID, by its next hop
 	termHMACKey  = 'h' // a next hop or policy that signs, by the number of the key
 	termFunction = 'f' // a dynamic SID, by the name of its locator and its function
-	termFirst    = 'h' // a segment list, by its first segment
+	termFirst    = 't' // a segment list, by its first segment
 )
 
 // termProtocol is of a source of routes, by its instance: the length of the name, and
@@ -39,6 +39,15 @@ const (
 	termBindingSID = 'b' // a policy, by its binding SID
 	termProxyIn    = 'i' // the SID of a proxy, by its incoming interface
 )
+
+// That no two kinds of terms share a letter is for the compiler to say.
+var _ = map[byte]string{
+	termSubnet: "subnet", termAddress: "address", termNextHop: "next hop", termGateway: "gateway", termLeak: "leak",
+	termLocator: "locator", termSIDHop: "next hop of a SID", termHMACKey: "HMAC key", termFunction: "function",
+	termFirst: "first segment", termProtocol: "protocol", termByName: "policy by name", termByNameVRF: "in a VRF",
+	termByColor: "policy by color", termByColorVRF: "in a VRF", termColored: "colored", termBindingSID: "binding SID",
+	termProxyIn: "incoming interface",
+}
 
 // behind, after a term, is past all entries with it.
 const behind = "\xff"
@@ -99,7 +108,7 @@ func sidHopTerms(terms []string, nextHop *string) []string {
 	if !hop.IsValid() || hop.IsLinkLocalUnicast() {
 		return terms
 	}
-	return append(terms, string(addressTerm(termNextHop, hop)), string(addressTerm(termSIDHop, hop)))
+	return append(terms, string(addressTerm(termSIDHop, hop)))
 }
 
 func appendSubnet(terms []string, p netip.Prefix) []string {
@@ -312,6 +321,7 @@ func (v View) OpenNextHops(subnet netip.Prefix, fn func(schema.EntryKey)) {
 // a subnet, but for link-local ones.
 func (v View) NextHopsIn(subnet netip.Prefix, fn func(schema.EntryKey)) {
 	v.nextHopsIn(termNextHop, subnet, fn)
+	v.nextHopsIn(termSIDHop, subnet, fn)
 }
 
 // SIDHopsIn calls fn with the SIDs whose next hop is in a prefix, but for link-local

@@ -172,7 +172,8 @@ func checkIndex(t testing.TB, s *Snapshot) {
 		return true
 	})
 	targets := 0
-	s.refs.Scan(func(target schema.EntryKey, _ referrers) bool {
+	s.refs.sets.Scan(func(name string, _ members) bool {
+		target := schema.EntryKey(name)
 		targets++
 		n := 0
 		s.Referrers(target, func(k schema.EntryKey) bool {

@@ -108,8 +108,9 @@ func (j *journal) append(c Commit, changes []schema.Change, lost bool) (whole bo
 		changes = nil
 	}
 	buf = appendRecord(append(buf, '\n'), head) // the line before may be one that was cut off
+	texts := j.schema.Texts()
 	for _, ch := range changes {
-		if buf = appendBefore(buf, j.schema, ch); len(buf) >= journalChunk {
+		if buf = appendBefore(buf, texts, ch, j.schema); len(buf) >= journalChunk {
 			if err := j.put(buf); err != nil {
 				return false, err
 			}
@@ -141,10 +142,10 @@ func (j *journal) put(octets []byte) error {
 }
 
 // appendBefore appends the line of what an entry was.
-func appendBefore(dst []byte, sc *schema.Schema, c schema.Change) []byte {
+func appendBefore(dst []byte, texts *schema.Texts, c schema.Change, sc *schema.Schema) []byte {
 	return appendLine(dst, func(dst []byte) []byte {
 		dst = append(dst, `{"path":`...)
-		dst = appendQuoted(dst, sc.Text(c.Key))
+		dst = appendQuoted(dst, texts.Append(make([]byte, 0, 256), c.Key))
 		if c.Old != nil {
 			dst = append(dst, `,"value":`...)
 			dst = append(dst, sc.EncodeEntry(nil, c.Key, c.Old)...)

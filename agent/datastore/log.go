@@ -132,7 +132,7 @@ func appendChange(dst []byte, sc *schema.Schema, c schema.Change) []byte {
 	})
 }
 
-func appendQuoted(dst []byte, s string) []byte {
+func appendQuoted[text string | []byte](dst []byte, s text) []byte {
 	// The error is about invalid UTF-8, which was replaced.
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst

@@ -4,36 +4,25 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"heddle/schema"
 )
-
-// degree of the B-trees of references: small nodes make small copies.
-const degree = 8
 
 // Snapshot is the whole configuration at one moment. It never changes, and it
 // costs nothing to keep one but the entries that were replaced since. It
 // implements schema.Tree and schema.Indexed. All methods are safe for concurrent use.
 type Snapshot struct {
 	entries  schema.Map
-	refs     *btree.Map[schema.EntryKey, referrers]
-	terms    *btree.Map[string, schema.EntryKey] // by term and entry
+	refs     index // who refers to an entry, by its key
+	terms    index // by term
 	revision uint64
 	time     time.Time
-}
-
-// referrers is the set of entries that refer to one target. It wraps the set so
-// that the map of targets, which calls a Copy method of its values, sees none.
-type referrers struct {
-	set *btree.Map[schema.EntryKey, struct{}]
 }
 
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
 		entries: schema.NewMap(),
-		refs:    btree.NewMap[schema.EntryKey, referrers](degree),
-		terms:   btree.NewMap[string, schema.EntryKey](degree),
+		refs:    newIndex(),
+		terms:   newIndex(),
 	}
 }
 
@@ -66,24 +55,21 @@ func (s *Snapshot) Scan(prefix schema.EntryKey, fn func(schema.EntryKey, schema.
 // Referrers calls fn for every entry with a leaf that refers to the entry
 // target, in key order, until fn returns false. The target need not exist.
 func (s *Snapshot) Referrers(target schema.EntryKey, fn func(referrer schema.EntryKey) bool) {
-	if r, ok := s.refs.Get(target); ok {
-		r.set.Scan(func(k schema.EntryKey, _ struct{}) bool { return fn(k) })
-	}
+	s.refs.of(string(target), fn)
 }
 
 // Terms calls fn for every entry with a term (Config.Terms) from one up to, and
 // without, another one, by term and then by key, until fn returns false.
 func (s *Snapshot) Terms(from, to string, fn func(k schema.EntryKey) bool) {
-	s.terms.Ascend(from, func(term string, k schema.EntryKey) bool { return term < to && fn(k) })
+	s.terms.between(from, to, fn)
 }
 
 // builder makes a snapshot out of another. Only the one writer may have one:
 // copying a tree writes to it, in a place that readers do not look at.
 type builder struct {
-	schema *schema.Schema
-	next   *Snapshot
-	// own are the targets whose set of referrers was already copied.
-	own map[schema.EntryKey]bool
+	schema       *schema.Schema
+	next         *Snapshot
+	refs, byTerm indexBuilder
 	// before and after are scratch space.
 	before, after []schema.EntryKey
 
@@ -93,18 +79,9 @@ type builder struct {
 }
 
 func (s *Snapshot) builder(sc *schema.Schema, terms Terms) *builder {
-	return &builder{
-		schema: sc,
-		terms:  terms,
-		next: &Snapshot{
-			entries:  s.entries,
-			refs:     s.refs.Copy(),
-			terms:    s.terms.Copy(),
-			revision: s.revision,
-			time:     s.time,
-		},
-		own: map[schema.EntryKey]bool{},
-	}
+	b := &builder{schema: sc, terms: terms, refs: s.refs.builder(), byTerm: s.terms.builder()}
+	b.next = &Snapshot{entries: s.entries, refs: b.refs.next, terms: b.byTerm.next, revision: s.revision, time: s.time}
+	return b
 }
 
 func (b *builder) apply(changes []schema.Change) {
@@ -114,12 +91,12 @@ func (b *builder) apply(changes []schema.Change) {
 		b.after = b.targets(b.after[:0], c.Key, c.New)
 		for _, t := range b.before {
 			if !contains(b.after, t) {
-				b.unrefer(t, c.Key)
+				b.refs.remove(string(t), c.Key)
 			}
 		}
 		for _, t := range b.after {
 			if !contains(b.before, t) {
-				b.refer(t, c.Key)
+				b.refs.add(string(t), c.Key)
 			}
 		}
 		b.index(c)
@@ -142,10 +119,10 @@ func (b *builder) index(c schema.Change) {
 		return
 	}
 	for _, t := range b.beforeTerms {
-		b.next.terms.Delete(t + string(c.Key))
+		b.byTerm.remove(t, c.Key)
 	}
 	for _, t := range b.afterTerms {
-		b.next.terms.Set(t+string(c.Key), c.Key)
+		b.byTerm.add(t, c.Key)
 	}
 }
 
@@ -171,39 +148,4 @@ func contains(list []schema.EntryKey, k schema.EntryKey) bool {
 		}
 	}
 	return false
-}
-
-func (b *builder) refer(target, referrer schema.EntryKey) {
-	r := b.ownSet(target)
-	if r.set == nil {
-		r.set = btree.NewMap[schema.EntryKey, struct{}](degree)
-		b.next.refs.Set(target, r)
-		b.own[target] = true
-	}
-	r.set.Set(referrer, struct{}{})
-}
-
-func (b *builder) unrefer(target, referrer schema.EntryKey) {
-	r := b.ownSet(target)
-	if r.set == nil {
-		return
-	}
-	r.set.Delete(referrer)
-	if r.set.Len() == 0 {
-		b.next.refs.Delete(target)
-		delete(b.own, target)
-	}
-}
-
-// ownSet is the set of referrers of a target as one that this builder may
-// change; its set is nil if nobody refers to the target.
-func (b *builder) ownSet(target schema.EntryKey) referrers {
-	r, ok := b.next.refs.Get(target)
-	if !ok || b.own[target] {
-		return r
-	}
-	r.set = r.set.Copy()
-	b.next.refs.Set(target, r)
-	b.own[target] = true
-	return r
 }

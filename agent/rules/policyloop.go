@@ -26,6 +26,9 @@ func policyLoop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 // found by the rule about that.
 func sidLoop(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	sid := entry.(*translators.SID)
+	if leavesOf[sid.Behavior].policy == refused {
+		return
+	}
 	if way := c.comesBack(k); len(way) > 2 {
 		c.fail(k, "policy/config/segment-list", translators.Str(sid.Address), "the SID leads back to itself: "+strings.Join(way, " to "),
 			"take one of them out of the list of the one before")

@@ -147,7 +147,7 @@ func (r *Rules) checkAll(before, after translators.Reader, subjects []subject) [
 
 func (r *Rules) checkShare(before, after translators.Reader, subjects []subject) []error {
 	c := &check{View: translators.NewView(r.model, after), before: translators.NewView(r.model, before),
-		wasReached: reached{}, isReached: reached{}}
+		wasReached: reached{}, isReached: reached{}, own: map[netip.Addr]bool{}}
 	for _, s := range subjects {
 		c.again = s.again
 		for _, rule := range r.table[s.key.List()] {
@@ -196,7 +196,8 @@ type check struct {
 	locator located         // that was found last, see locatorOf
 	small   map[string]bool // see tooSmallForIPv6
 
-	wasReached, isReached reached // by snapshot
+	wasReached, isReached reached             // by snapshot
+	own                   map[netip.Addr]bool // answers of isOwn
 }
 
 // fail records a violation at a node below an entry, "" for the entry itself.

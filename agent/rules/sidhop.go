@@ -134,11 +134,15 @@ func (c *check) sidOnLink(k schema.EntryKey, hop netip.Addr, link string) {
 }
 
 // isOwn reports whether an address is one of the default instance's own.
-func (c *check) isOwn(a netip.Addr) (own bool) {
-	c.AddressesAt(a, func(iface schema.EntryKey) bool {
-		own = c.InstanceOfLink(iface) == c.DefaultKey()
-		return !own
-	})
+func (c *check) isOwn(a netip.Addr) bool {
+	own, known := c.own[a]
+	if !known {
+		c.AddressesAt(a, func(iface schema.EntryKey) bool {
+			own = c.InstanceOfLink(iface) == c.DefaultKey()
+			return !own
+		})
+		c.own[a] = own
+	}
 	return own
 }
 

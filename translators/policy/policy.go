@@ -102,7 +102,7 @@ func onFirstHops(m *translators.Model, all func(translators.View, func(schema.En
 			}
 		}},
 		translators.Ripple{List: m.SID, Affected: func(v translators.View, c schema.Change, redo func(schema.EntryKey)) {
-			if c.Old == nil || c.New == nil {
+			if (c.Old == nil || c.New == nil) && v.HasFirsts() {
 				sid(v, translators.Addr(&c.Key.Values()[0]), redo)
 			}
 		}},
