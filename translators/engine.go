@@ -265,8 +265,11 @@ func (e *Engine) affected(was, is View, changes []schema.Change) []schema.EntryK
 			units = append(units, k)
 		}
 	}
+	first := !was.HasAny() // then who depends on a change is one
 	for _, c := range changes {
-		redo(c.Key)
+		if redo(c.Key); first {
+			continue
+		}
 		for _, r := range e.ripples[c.Key.List()] {
 			r.Affected(was, c, redo)
 			r.Affected(is, c, redo)

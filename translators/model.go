@@ -212,6 +212,15 @@ type memo struct {
 	firsts    *bool                   // answer of HasFirsts
 }
 
+// HasAny reports whether there is an entry at all.
+func (v View) HasAny() (has bool) {
+	v.Scan("", func(schema.EntryKey, schema.GoStruct) bool {
+		has = true
+		return false
+	})
+	return has
+}
+
 // NewView reads a snapshot; to it all links are up. It is for one goroutine.
 func NewView(m *Model, r Reader) View { return newView(m, r, nil) }
 

@@ -110,7 +110,11 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 			subjects = append(subjects, subject{key: k, entry: e, again: true})
 		}
 	}
-	for _, ch := range changes {
+	dependents := changes
+	if !was.HasAny() {
+		dependents = nil // who depends on a change is one
+	}
+	for _, ch := range dependents {
 		for len(above) > 0 && !ch.Key.Under(above[len(above)-1]) {
 			above = above[:len(above)-1]
 		}
