@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -68,9 +69,8 @@ func ethtool(link string, command, value uint32) error {
 	return nil
 }
 
-// received is the octets that a namespace has received on links whose names begin like
-// this.
-func (n *namespace) received(prefix string) (octets int) {
+// received is what a namespace has received on links whose names begin like this.
+func (n *namespace) received(prefix string) (octets, packets int) {
 	n.t.Helper()
 	n.in(func() error {
 		table, err := os.ReadFile("/proc/thread-self/net/dev")
@@ -79,15 +79,17 @@ func (n *namespace) received(prefix string) (octets int) {
 			if !found || !strings.HasPrefix(name, prefix) {
 				continue
 			}
-			count, err := strconv.Atoi(strings.Fields(numbers)[0])
-			if err != nil {
+			fields := strings.Fields(numbers)
+			o, oerr := strconv.Atoi(fields[0])
+			p, perr := strconv.Atoi(fields[1])
+			if err := errors.Join(oerr, perr); err != nil {
 				return err
 			}
-			octets += count
+			octets, packets = octets+o, packets+p
 		}
 		return err
 	})
-	return octets
+	return octets, packets
 }
 
 func addrPort(w way, side int, f family) netip.AddrPort {

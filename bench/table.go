@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -71,7 +72,7 @@ func Table(list []Result) string {
 		fmt.Fprintf(&b, "\n%s. Medians of %d rounds; the peer takes turns with the agent in the same run.\n", c.Text, f.rounds())
 	}
 	b.WriteString("\n| Measure | Goal | Reached | Beside it | |\n|---|---|---|---|---|\n")
-	for _, g := range goals {
+	for _, g := range slices.Concat(goals, proxyGoals) {
 		missing := false
 		for _, n := range g.needs {
 			_, ok := f.find(n, 0)
@@ -92,6 +93,7 @@ func Table(list []Result) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", g.what, g.goal, reached, peer, verdict)
 	}
 	b.WriteString(f.growth())
+	b.WriteString(f.proxies())
 	return b.String()
 }
 

@@ -16,6 +16,10 @@ func TestPage(t *testing.T) {
 		{Name: "growth-leaf", Count: 1000, Unit: "s", Samples: []float64{2e-4}},
 		{Name: "sids-set", Count: 1000, Unit: "s", Samples: []float64{0.01}},
 		{Name: "sids-ip", Count: 1000, Unit: "s", Samples: []float64{0.02}},
+		{Name: proxyResult("plain", "TCP IPv4", true), Unit: "Mb/s", Samples: []float64{1000, 2000, 3000}},
+		{Name: proxyResult("kernel", "TCP IPv4", true), Unit: "Mb/s", Samples: []float64{1000, 1000, 1000}},
+		{Name: proxyResult("ad", "TCP IPv4", true), Unit: "Mb/s", Samples: []float64{1000, 1900, 990}},
+		{Name: proxyCost(0, "ad", "TCP IPv4"), Unit: "ns", Samples: []float64{321}},
 	} {
 		if err := Append(file, r); err != nil {
 			t.Fatal(err)
@@ -32,6 +36,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"before\n", "\nafter\n", "| 1.10x (220 us, 200 us) |  | met |", "| 500 ms, 1 writes |  | **missed** |",
 		"| 1000 | 200 us | 10 ms | 20 ms |", "| start with 100,000 SIDs saved, empty kernel | <= 1.5 s | not measured |",
+		"| TCP IPv4 | on | 2000 Mb/s | | 1000 Mb/s | 1000 Mb/s (1.00x, 0.95x) | |", "1.00x `END_AD` IPv4, ", "| TCP IPv4 | 321 ns, 0 ns |",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)

@@ -1,0 +1,195 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkProxy has all ways carry each kind of traffic, in turns.
+func BenchmarkProxy(b *testing.B) {
+	once(b)
+	p := newProxyPath(b)
+	samples := map[string][]float64{}
+	var kept figures
+	keep := func(r Result) {
+		kept = append(kept, r)
+		record(b, r)
+	}
+	for round := range rounds(b) {
+		for _, o := range []offloads{offloadsOn, offloadsOff} {
+			p.set(o)
+			for _, traffic := range proxyTraffic {
+				for turn := range ways {
+					w := (turn + way(round)) % ways // nobody is always the first
+					name := proxyResult(w.String(), traffic, o == offloadsOn)
+					samples[name] = append(samples[name], p.rate(b, w, traffic))
+				}
+			}
+		}
+	}
+	for _, o := range []bool{true, false} {
+		for _, traffic := range proxyTraffic {
+			unit := "packets/s"
+			if strings.HasPrefix(traffic, "TCP") {
+				unit = "Mb/s"
+			}
+			for w := range ways {
+				name := proxyResult(w.String(), traffic, o)
+				keep(Result{Name: name, Unit: unit, Samples: samples[name]})
+			}
+		}
+	}
+	p.costs(b, keep)
+	fmt.Print("\n", kept.proxies()) // a log would be cut off
+}
+
+// window is how long each way is looked at in a round.
+const window = 400 * time.Millisecond
+
+// rate is what arrives by a way: Mb/s of TCP, packets a second of UDP.
+func (p *proxyPath) rate(b *testing.B, w way, traffic string) float64 {
+	b.Helper()
+	kind := strings.Fields(traffic)
+	f := families[0]
+	if kind[1] == "IPv6" {
+		f = families[1]
+	}
+	if kind[0] == "TCP" {
+		return p.stream(b, w, f)
+	}
+	size, err := strconv.Atoi(kind[2])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return p.flood(b, w, f, size)
+}
+
+// stream sends over one connection as fast as it goes.
+func (p *proxyPath) stream(b *testing.B, w way, f family) float64 {
+	b.Helper()
+	from, to := p.connect(b, w, f)
+	var arrived atomic.Int64
+	done := make(chan error, 2)
+	go func() {
+		for octets := make([]byte, 256<<10); ; {
+			if _, err := from.Write(octets); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	go func() {
+		for octets := make([]byte, 1<<20); ; {
+			n, err := to.Read(octets)
+			arrived.Add(int64(n))
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	<-time.After(window / 4) // until it is up to speed
+	begun, before := time.Now(), arrived.Load()
+	<-time.After(window)
+	octets, took := arrived.Load()-before, time.Since(begun)
+	to.Close()
+	from.Close()
+	for range 2 {
+		if err := <-done; !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+			b.Error(err)
+		}
+	}
+	return float64(octets) * 8 / 1e6 / took.Seconds()
+}
+
+// flood sends datagrams as fast as one processor takes them along the whole way, and
+// counts where they arrive, on the far host's link. Nobody reads them.
+func (p *proxyPath) flood(b *testing.B, w way, f family, size int) float64 {
+	b.Helper()
+	from, _ := p.datagrams(b, w, f)
+	raw, err := from.SyscallConn()
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, before := p.dst.received("e0")
+	octets := make([]byte, size)
+	begun := time.Now()
+	err = raw.Write(func(fd uintptr) bool {
+		for time.Since(begun) < window {
+			for range 64 {
+				_ = unix.Send(int(fd), octets, 0) // what is lost does not arrive
+			}
+		}
+		return true
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	took := time.Since(begun)
+	_, after := p.dst.received("e0")
+	return float64(after-before) / took.Seconds()
+}
+
+// costs is the processor time of our programs per packet, as the kernel counts it
+// (BPF_ENABLE_STATS): a packet of many segments is one.
+func (p *proxyPath) costs(b *testing.B, keep func(Result)) {
+	b.Helper()
+	counting, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		b.Logf("the kernel does not count the time of programs: %v", err)
+		return
+	}
+	defer counting.Close()
+	toNF, back := p.program(b, "e3"), p.program(b, wayAD.nfLinks(families[0])+"a")
+	p.set(offloadsOn)
+	for _, w := range []way{wayAD, wayAS} {
+		for _, traffic := range proxyTraffic {
+			before := [2]*ebpf.ProgramStats{stats(b, toNF), stats(b, back)}
+			p.rate(b, w, traffic)
+			for i, program := range []*ebpf.Program{toNF, back} {
+				now := stats(b, program)
+				keep(Result{Name: proxyCost(i, w.String(), traffic), Unit: "ns",
+					Samples: []float64{float64(now.Runtime-before[i].Runtime) / float64(max(now.RunCount-before[i].RunCount, 1))}})
+			}
+		}
+	}
+}
+
+// program is what the agent has attached to a link of the node.
+func (p *proxyPath) program(b *testing.B, on string) *ebpf.Program {
+	b.Helper()
+	var program *ebpf.Program
+	p.node.in(func() error {
+		l, err := net.InterfaceByName(on)
+		if err != nil {
+			return err
+		}
+		attached, err := link.QueryPrograms(link.QueryOptions{Target: l.Index, Attach: ebpf.AttachTCXIngress})
+		if err != nil {
+			return err
+		}
+		program, err = ebpf.NewProgramFromID(attached.Programs[0].ID)
+		return err
+	})
+	b.Cleanup(func() { program.Close() })
+	return program
+}
+
+func stats(b *testing.B, p *ebpf.Program) *ebpf.ProgramStats {
+	b.Helper()
+	s, err := p.Stats()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
