@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,14 +17,17 @@ const srv6Path = "/network-instances/network-instance[name=DEFAULT]/segment-rout
 // steered is an agent with a policy of two paths and n routes that are steered into
 // it.
 type steered struct {
-	p    *process
-	reqs [2]*gpb.SetRequest
-	took times
+	ns       *namespace
+	p        *process
+	reqs     [2]*gpb.SetRequest
+	took     times
+	byKernel times // see replace
 }
 
 func newSteered(b *testing.B, n int) *steered {
 	b.Helper()
-	s := &steered{p: start(newNamespace(b), b.TempDir(), false)}
+	ns := newNamespace(b)
+	s := &steered{ns: ns, p: start(ns, b.TempDir(), false)}
 	s.p.configure()
 	s.p.set(&gpb.SetRequest{Update: []*gpb.Update{update(b, srv6Path, ietf([]byte(
 		`{"segment-lists": {"segment-list": [{"name": "one", "config": {"name": "one", "segment": ["2001:db8:13::21", "2001:db8:3::1"]}},`+
@@ -63,8 +68,35 @@ func (s *steered) another() {
 	s.took.add(time.Since(begun))
 }
 
+// batch is how many objects ip replaces at a time: its start is shared among them.
+const batch = 20
+
+// replace has ip replace the nexthop object of the policy's path, by what it is: what
+// the kernel needs for it, and ip.
+func (s *steered) replace() {
+	s.p.t.Helper()
+	var line string
+	for object := range strings.Lines(s.ns.mustIP("-6 -o nexthop show proto 72")) {
+		m := nexthopObject.FindStringSubmatch(object)
+		if m != nil {
+			line = fmt.Sprintf("nexthop replace id %s encap seg6 mode encap segs %s dev %s proto 72\n", m[1], strings.Join(strings.Fields(m[2]), ","), m[3])
+		}
+	}
+	if line == "" {
+		s.p.t.Fatal("the policy has no nexthop object")
+	}
+	begun := time.Now()
+	if out, err := s.ns.ip(strings.NewReader(strings.Repeat(line, batch)), "-6", "-batch", "-"); err != nil {
+		s.p.t.Fatalf("%v: %s", err, out)
+	}
+	s.byKernel = append(s.byKernel, time.Since(begun).Seconds()/batch)
+}
+
+var nexthopObject = regexp.MustCompile(`^id (\d+) +encap seg6 mode encap segs \d+ \[ (.*?) \] .*?dev (\S+)`)
+
 // BenchmarkPolicy is a Set that has a policy take another path, with one route and
-// with 100,000 that are steered into it, in turns.
+// with 100,000 that are steered into it, in turns; and the same message to the kernel
+// by ip.
 func BenchmarkPolicy(b *testing.B) {
 	once(b)
 	little, much := newSteered(b, 1), newSteered(b, full)
@@ -73,10 +105,16 @@ func BenchmarkPolicy(b *testing.B) {
 		much.another()
 	}
 	little.took, much.took = nil, nil
-	for range 200 {
+	for i := range 200 {
 		little.another()
 		much.another()
+		if i%batch == 0 {
+			little.replace()
+			much.replace()
+		}
 	}
-	record(b, Result{Name: "policy", Count: 1, Unit: "s", Samples: little.took})
-	record(b, Result{Name: "policy", Count: full, Unit: "s", Samples: much.took})
+	for count, s := range map[int]*steered{1: little, full: much} {
+		record(b, Result{Name: "policy", Count: count, Unit: "s", Samples: s.took})
+		record(b, Result{Name: "policy-kernel", Count: count, Unit: "s", Samples: s.byKernel})
+	}
 }

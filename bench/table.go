@@ -124,9 +124,11 @@ var goals = []goal{
 	{"a Set of 100,000 H.Encaps routes over 16 segment lists, which share nexthop objects", "2x as fast, no route lost", []string{"encaps-set"}, versus("encaps")},
 	{"the same with routes that name an interface: each carries its encapsulation", "", []string{"encaps-named-set"}, versus("encaps-named")},
 	{"a Set that gives 100,000 H.Encaps routes that share another segment list", "", []string{"repoint-set"}, versus("repoint")},
-	{"a Set that has a policy take another path, p50, 100,000 routes steered into it against 1", "<= 10 ms more", []string{"policy"}, func(f figures) (string, string, bool) {
+	{"a Set that has a policy take another path, p50, 100,000 routes steered into it against 1", "<= 10 ms more", []string{"policy", "policy-kernel"}, func(f figures) (string, string, bool) {
 		little, much := f.get("policy", 1), f.get("policy", large)
-		return fmt.Sprintf("%s more (%s, %s)", seconds(max(much-little, 0)), seconds(much), seconds(little)), "", much-little <= 0.010
+		peer := max(f.get("policy-kernel", large)-f.get("policy-kernel", 1), 0)
+		return fmt.Sprintf("%s more (%s, %s)", seconds(max(much-little, 0)), seconds(much), seconds(little)),
+			"`ip nexthop replace` of the object: " + seconds(peer) + " more", much-little <= 0.010
 	}},
 	{"start with 100,000 SIDs saved, empty kernel", "<= 1.5 s", []string{"start-empty"}, func(f figures) (string, string, bool) {
 		v := f.get("start-empty", large)
