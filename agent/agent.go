@@ -218,6 +218,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
 		Schema: a.schema, Dir: filepath.Join(a.cfg.StateDir, "config"), FS: a.disk, Applier: a.applier, Log: a.log,
+		MaxConfirm: a.cfg.Limits.Confirm, MaxLock: a.cfg.Limits.Lock,
 		Terms: translators.Terms,
 		Complete: func(next *datastore.Snapshot, changes []schema.Change) []schema.Change {
 			return translators.Allocate(model, next, changes)
@@ -231,7 +232,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		Counters: a.counters, Drift: a.drift.counts, Commits: a.commits,
+		Counters: a.counters, Drift: a.drift.counts, Lock: a.lockState, Commits: a.commits,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started, Capabilities: a.capabilities,
@@ -288,6 +289,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return nil
 	})
 	background("confirm", a.takeBack)
+	background("lock", a.followLock)
 	background("serve", func(ctx context.Context) error { return a.serve(ctx, doors) })
 	<-ctx.Done()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {

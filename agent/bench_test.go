@@ -122,8 +122,8 @@ func BenchmarkPlan(b *testing.B) {
 				more.Edits[0] = edit(b, a.schema, schema.Update, instance+"/segment-routing/srv6/sids", sids(c.more))
 			}
 			for b.Loop() {
-				if p, err := a.Plan(context.Background(), more); err != nil || p.Entries != c.more {
-					b.Fatalf("%d entries: %v", p.Entries, err)
+				if p, err := a.Plan(context.Background(), more, nil); err != nil || p.Difference.Entries != c.more {
+					b.Fatalf("%d entries: %v", p.Difference.Entries, err)
 				}
 			}
 		})

@@ -46,7 +46,7 @@ func TestPast(t *testing.T) {
 		{Path: d1 + "/config/description", After: `"small"`},
 		{Path: d1 + "/config/mtu", Before: "1400", After: "1300"},
 	}
-	d, err := a.Diff(1, 2)
+	d, err := a.Diff(1, 2, nil)
 	if err != nil || len(d.Leaves) != 2 {
 		t.Fatalf("%+v, %v", d, err)
 	}
@@ -58,13 +58,13 @@ func TestPast(t *testing.T) {
 	back := datastore.Request{Rollback: new(uint64(2))}
 	nothing := func(context.Context, *datastore.Snapshot, *datastore.Snapshot, []schema.Change) error { return nil }
 	plan, err := a.store.DryRun(t.Context(), back, nothing)
-	if err != nil || len(plan.Changes) != 1 || len(difference(a.schema, plan.Changes).Leaves) != 5 {
+	if err != nil || len(plan.Changes) != 1 || len(difference(a.schema, plan.Changes, nil).Leaves) != 5 {
 		t.Errorf("%+v, %v", plan, err)
 	}
 	if _, there := fake.Get(object.LinkKey("d1")); there {
 		t.Error("a plan was carried out")
 	}
-	c, err := a.Rollback(t.Context(), back)
+	c, err := a.Rollback(t.Context(), back, nil)
 	if err != nil || c.Revision != 4 || c.Entries != 1 {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -94,11 +94,11 @@ func TestSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := a.Diff(2, 3)
+	d, err := a.Diff(2, 3, nil)
 	if err != nil || len(d.Leaves) != 1 || d.Leaves[0].Path != key+"/config/secret-key" {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	plan, err := a.Plan(t.Context(), set(schema.Delete, key, ""))
+	plan, err := a.Plan(t.Context(), set(schema.Delete, key, ""), nil)
 	if err != nil || len(plan.Steps) != 1 {
 		t.Fatalf("%+v, %v", plan, err)
 	}

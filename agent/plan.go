@@ -13,8 +13,8 @@ import (
 
 // Plan says what a Commit of req would do to the kernel, and does nothing. It is
 // refused as the Commit would be, as far as that can be known before the kernel's
-// answer.
-func (a *Agent) Plan(ctx context.Context, req datastore.Request) (operation.Plan, error) {
+// answer. What is said of the configuration is what may be seen; a nil view sees everything.
+func (a *Agent) Plan(ctx context.Context, req datastore.Request, view schema.View) (operation.Plan, error) {
 	var plan operation.Plan
 	res, err := a.store.DryRun(ctx, req, func(ctx context.Context, old, new *datastore.Snapshot, changes []schema.Change) error {
 		p, err := a.applier.plan(ctx, old, new, changes)
@@ -24,7 +24,7 @@ func (a *Agent) Plan(ctx context.Context, req datastore.Request) (operation.Plan
 		plan.Steps, err = a.inWords(ctx, p)
 		return err
 	})
-	plan.Revision, plan.Entries, plan.Difference = res.Revision, len(res.Changes), difference(a.schema, res.Changes)
+	plan.Revision, plan.Difference = res.Revision, difference(a.schema, res.Changes, view)
 	return plan, err
 }
 

@@ -60,7 +60,7 @@ func (p *pipeline) commit(req datastore.Request) error {
 	p.t.Helper()
 	before, revision := p.fake.Snapshot(), p.agent.store.Snapshot().Revision()
 	p.done.steps = nil
-	plan, refused := p.agent.Plan(context.Background(), req)
+	plan, refused := p.agent.Plan(context.Background(), req, nil)
 	if d := cmp.Diff(before, p.fake.Snapshot()); d != "" || len(p.done.steps) > 0 || p.agent.store.Snapshot().Revision() != revision {
 		p.t.Fatalf("the plan did something: %v\n%s", p.done.steps, d)
 	}
@@ -81,8 +81,8 @@ func (p *pipeline) commit(req datastore.Request) error {
 	for _, s := range plan.Steps {
 		planned = append(planned, verbs[s.Action]+s.Object)
 	}
-	if d := cmp.Diff(p.done.steps, planned); d != "" || plan.Entries != len(res.Changes) {
-		p.t.Fatalf("%d entries planned, %d changed; steps (-done +planned):\n%s", plan.Entries, len(res.Changes), d)
+	if d := cmp.Diff(p.done.steps, planned); d != "" || plan.Difference.Entries != len(res.Changes) {
+		p.t.Fatalf("%d entries planned, %d changed; steps (-done +planned):\n%s", plan.Difference.Entries, len(res.Changes), d)
 	}
 	return nil
 }

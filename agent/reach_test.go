@@ -112,7 +112,7 @@ func TestPathsFollowLinks(t *testing.T) {
 	before := fake.Snapshot()
 	for what, err := range map[string]error{
 		"Set":  errorOf(a.Commit(t.Context(), datastore.Request{Edits: refused})),
-		"plan": errorOf(a.Plan(t.Context(), datastore.Request{Edits: refused})),
+		"plan": errorOf(a.Plan(t.Context(), datastore.Request{Edits: refused}, nil)),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "policy[name=gold]/candidate-paths: no candidate path is valid: ") {
 			t.Errorf("%s: %v", what, err)

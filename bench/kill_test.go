@@ -242,7 +242,7 @@ func (k *killing) check(from int, left string, acknowledged, again bool) {
 // stateFiles may lie in the state directory. What is left of a write that was
 // interrupted has one name and is overwritten by the next.
 var stateFiles = []string{"lock", "startup.json", "startup.log", "startup.json.prev", "startup.log.prev", "prior.json", "prior.json.tmp",
-	"sid-counters", "sid-counters.new", "gnmi.sock", "history.log", "history.log.1"}
+	"sid-counters", "sid-counters.new", "gnmi.sock", "history.log", "history.log.1", "locked.json", "locked.json.tmp"}
 
 func (k *killing) get(at string) string {
 	k.t.Helper()

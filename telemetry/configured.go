@@ -295,5 +295,13 @@ func (t *Telemetry) deviceEntry(revision uint64) schema.GoStruct {
 			e.Drift.LastTime = ptr(uint64(d.At.UnixNano()))
 		}
 	}
+	if t.lock != nil {
+		if l := t.lock(); !l.Until.IsZero() {
+			e.Lock = &state.System_Lock{Owner: &l.Owner, Since: ptr(uint64(l.Since.UnixNano())), Until: ptr(uint64(l.Until.UnixNano()))}
+			if l.Session != "" {
+				e.Lock.Session = &l.Session
+			}
+		}
+	}
 	return &state.Device{System: e}
 }

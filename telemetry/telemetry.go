@@ -80,6 +80,12 @@ type Drift struct {
 	At             time.Time
 }
 
+// Lock is who alone may change the configuration; nobody where Until is zero.
+type Lock struct {
+	Owner, Session string
+	Since, Until   time.Time
+}
+
 // System describes the machine and the agent.
 type System struct {
 	Hostname, Version, KernelRelease string
@@ -114,6 +120,9 @@ type Config struct {
 	// Drift is asked for each time that state is made; nil: nobody watches.
 	Drift func() Drift
 
+	// Lock is asked for each time that state is made; nil: there are no locks.
+	Lock func() Lock
+
 	// Commits keeps links as they are in the middle of a commit from being shown;
 	// nil: there are no commits.
 	Commits Commits
@@ -131,6 +140,7 @@ type Telemetry struct {
 	store    *store
 	counters *Counters
 	drift    func() Drift
+	lock     func() Lock
 	commits  Commits
 
 	// Of links and of counters, one reading at a time: what is read later is
@@ -155,7 +165,7 @@ func New(c Config) (*Telemetry, error) {
 	t := &Telemetry{
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
 		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
-		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, commits: c.Commits,
+		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, lock: c.Lock, commits: c.Commits,
 	}
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})

@@ -62,6 +62,33 @@ func (g *Guard) policyFor(ctx context.Context) (policy *PathPolicy, limited bool
 	return p, there, c.who
 }
 
+// Administrator reports whether the caller of a call may end what others have begun:
+// who may do everything, and whom the file of roles calls admin. Where there is no such
+// file, nobody is that who goes by a policy of paths.
+func (g *Guard) Administrator(ctx context.Context) bool {
+	c, err := callOf(ctx)
+	switch {
+	case err != nil:
+		return false
+	case c.who.Owner:
+		return true
+	case g.cfg.Roles != nil && g.cfg.Roles.given():
+		return g.cfg.Roles.Of(c.who) == Admin
+	}
+	_, limited, _ := g.policyFor(ctx)
+	return !limited
+}
+
+// Some implements datastore.Authority: who may write nothing at all has no business
+// with what keeps others from writing.
+func (a *Authority) Some() error {
+	if a.policy == nil || !a.policy.user(a.who.Name).write.permits {
+		a.log.Warn("write denied", "user", a.who.Name, "path", "/", "rule", noRule)
+		return status.Errorf(codes.PermissionDenied, "user %s may not write anything", a.who.Name)
+	}
+	return nil
+}
+
 // Asked implements datastore.Authority: what may not be written in part or whole is
 // refused whether it is there or not, so that the answer does not tell.
 func (a *Authority) Asked(edits []schema.Edit) error {

@@ -21,10 +21,25 @@ type stamp struct {
 
 func stampOf(path string) stamp {
 	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		fi, err = os.Lstat(path) // a link that leads nowhere
+	}
 	if err != nil {
 		return stamp{there: !errors.Is(err, fs.ErrNotExist)}
 	}
 	return stamp{there: true, size: fi.Size(), mtime: fi.ModTime(), ident: inode(fi)}
+}
+
+// readIfThere reads a file; nil without an error: there is none. A link that leads
+// nowhere is one that cannot be read.
+func readIfThere(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, lerr := os.Lstat(path); errors.Is(lerr, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return text, err
 }
 
 // watched are files that are read together.

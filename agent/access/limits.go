@@ -29,6 +29,9 @@ type Limits struct {
 	// Call a unary call, Unused a connection on which no call was admitted yet, Idle
 	// one on which none is under way.
 	Handshake, Request, Call, Unused, Idle time.Duration
+	// Confirm is how long a commit may wait to be confirmed, Lock how long a lock may
+	// last: meanwhile others do not write. The store goes by them.
+	Confirm, Lock time.Duration
 }
 
 // DefaultLimits are the limits that apply where nothing else is said.
@@ -37,6 +40,7 @@ func DefaultLimits() Limits {
 		Connections: 4096, Sessions: 2048, Calls: 4096, Subscriptions: 2048, Sets: 1024, SetRate: 1000, Gets: 8,
 		Message: 256 << 20, Requests: 1 << 30, Subscribe: 4 << 20,
 		Handshake: 10 * time.Second, Request: time.Minute, Call: 10 * time.Minute, Unused: time.Minute, Idle: 15 * time.Minute,
+		Confirm: 24 * time.Hour, Lock: 24 * time.Hour,
 	}
 }
 
@@ -57,6 +61,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	for _, f := range []struct{ at, or *time.Duration }{
 		{&l.Handshake, &d.Handshake}, {&l.Request, &d.Request}, {&l.Call, &d.Call}, {&l.Unused, &d.Unused}, {&l.Idle, &d.Idle},
+		{&l.Confirm, &d.Confirm}, {&l.Lock, &d.Lock},
 	} {
 		if *f.at == 0 {
 			*f.at = *f.or
@@ -75,7 +80,9 @@ func (l *Limits) Set(text string) error {
 		"connections": &l.Connections, "sessions": &l.Sessions, "calls": &l.Calls, "subscriptions": &l.Subscriptions, "sets": &l.Sets, "gets": &l.Gets,
 	}
 	octets := map[string]*int64{"message": &l.Message, "requests": &l.Requests}
-	times := map[string]*time.Duration{"request-time": &l.Request, "call-time": &l.Call, "idle-time": &l.Idle}
+	times := map[string]*time.Duration{
+		"request-time": &l.Request, "call-time": &l.Call, "idle-time": &l.Idle, "confirm-time": &l.Confirm, "lock-time": &l.Lock,
+	}
 	n, err := strconv.Atoi(value)
 	switch {
 	case counts[name] != nil && err == nil && n > 0:
@@ -93,7 +100,7 @@ func (l *Limits) Set(text string) error {
 	case counts[name] != nil || octets[name] != nil || name == "sets-per-second":
 		return fmt.Errorf("limit %s: %q is no number above 0", name, value)
 	default:
-		return fmt.Errorf("there is no limit %q: use connections, sessions, calls, subscriptions, sets, sets-per-second, gets, message, requests (octets), request-time, call-time or idle-time", name)
+		return fmt.Errorf("there is no limit %q: use connections, sessions, calls, subscriptions, sets, sets-per-second, gets, message, requests (octets), request-time, call-time, idle-time, confirm-time or lock-time", name)
 	}
 	return nil
 }

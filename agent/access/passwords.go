@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -92,8 +91,8 @@ func (p *Passwords) Any() bool {
 
 // readPasswords reads a file of passwords; one that is not there is empty.
 func readPasswords(path string) (map[string][]byte, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := readIfThere(path)
+	if err == nil && text == nil {
 		return nil, nil
 	}
 	if err != nil {

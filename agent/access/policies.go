@@ -1,11 +1,8 @@
 package access
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -15,8 +12,8 @@ import (
 
 // Policies are the policy of a file, and how another one takes its place: a file
 // that changes, or a rotation by gNSI. Without the file there is none, and everything
-// is permitted that roles permit. A file that is wrong when the agent starts permits
-// nothing; later it leaves the policy that was.
+// is permitted that roles permit. A file that is wrong permits nothing, also where there
+// was a policy before it: whoever wrote it meant to lock somebody out.
 //
 // M is the message that the file holds as JSON, an UploadRequest of gNSI, and P what
 // is made of it.
@@ -50,13 +47,18 @@ type policyState[M policyMessage, P any] struct {
 func newPolicies[M policyMessage, P any](what, path string, empty func() M, compile func(M) (P, error), log *slog.Logger) *Policies[M, P] {
 	p := &Policies[M, P]{what: what, file: watched{paths: []string{path}}, empty: empty, compile: compile, log: log}
 	p.file.changed()
+	p.state.Store(p.readOrClose())
+	return p
+}
+
+// readOrClose reads the file; one that is wrong is a policy that permits nothing.
+func (p *Policies[M, P]) readOrClose() *policyState[M, P] {
 	s, err := p.read()
 	if err != nil {
-		log.Error("only root at the unix socket may do anything until the policy is right", "policy", what, "error", err)
-		s = &policyState[M, P]{there: true, broken: true}
+		p.log.Error("only root at the unix socket may do anything until the policy is right", "policy", p.what, "error", err)
+		return &policyState[M, P]{there: true, broken: true}
 	}
-	p.state.Store(s)
-	return p
+	return s
 }
 
 // Active is the policy; there says that there is one. It is the zero P where it
@@ -73,13 +75,8 @@ func (p *Policies[M, P]) look(force bool) bool {
 	if p.busy || !p.file.changed() && !force {
 		return false
 	}
-	s, err := p.read()
-	if err != nil {
-		p.log.Error("the policy stays as it was", "policy", p.what, "error", err)
-		return false
-	}
-	was := p.state.Load()
-	if !was.broken && was.there == s.there && (!s.there || proto.Equal(was.message, s.message)) {
+	was, s := p.state.Load(), p.readOrClose()
+	if was.broken == s.broken && was.there == s.there && (!s.there || s.broken || proto.Equal(was.message, s.message)) {
 		return false // subscriptions go by the one that is there
 	}
 	p.state.Store(s)
@@ -88,8 +85,8 @@ func (p *Policies[M, P]) look(force bool) bool {
 
 func (p *Policies[M, P]) read() (*policyState[M, P], error) {
 	path := p.file.paths[0]
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := readIfThere(path)
+	if err == nil && text == nil {
 		return &policyState[M, P]{}, nil
 	}
 	if err != nil {

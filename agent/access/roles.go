@@ -3,12 +3,9 @@ package access
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"strings"
 	"sync"
 )
@@ -36,7 +33,8 @@ func needs(method string) Role {
 	switch method {
 	case "/gnmi.gNMI/Capabilities", "/gnmi.gNMI/Get", "/gnmi.gNMI/Subscribe", "/heddle.v1.Heddle/Explain", "/heddle.v1.Heddle/History", "/heddle.v1.Heddle/Diff", "/heddle.v1.Heddle/Children":
 		return ReadOnly
-	case "/gnmi.gNMI/Set", "/heddle.v1.Heddle/Plan", "/heddle.v1.Heddle/Ping", "/heddle.v1.Heddle/Rollback":
+	case "/gnmi.gNMI/Set", "/heddle.v1.Heddle/Plan", "/heddle.v1.Heddle/Ping", "/heddle.v1.Heddle/Rollback",
+		"/heddle.v1.Heddle/Lock", "/heddle.v1.Heddle/Unlock":
 		return Operator
 	}
 	for _, service := range []string{"/grpc.reflection.", "/grpc.health."} {
@@ -100,6 +98,13 @@ func (r *Roles) Of(who Identity) Role {
 	return r.roles[who.Name]
 }
 
+// given reports whether there is a file.
+func (r *Roles) given() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.there
+}
+
 // has reports whether the file names a user.
 func (r *Roles) has(user string) bool {
 	r.mu.Lock()
@@ -109,8 +114,8 @@ func (r *Roles) has(user string) bool {
 }
 
 func readRoles(path string) (roles map[string]Role, there bool, err error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := readIfThere(path)
+	if err == nil && text == nil {
 		return nil, false, nil
 	}
 	if err != nil {

@@ -20,6 +20,10 @@ const confirmName = "confirm.json"
 // say (gnmi-commit-confirmed.md §3.2.1).
 const DefaultRollback = 10 * time.Minute
 
+// LongestConfirm is how long a commit may wait to be confirmed where Config does not
+// say: meanwhile nobody else commits.
+const LongestConfirm = 24 * time.Hour
+
 var (
 	// ErrNoneToConfirm: no commit waits to be confirmed.
 	ErrNoneToConfirm = errors.New("no commit waits to be confirmed")
@@ -27,11 +31,27 @@ var (
 	ErrOtherToConfirm = errors.New("the commit that waits to be confirmed has another ID")
 )
 
-// PendingError refuses a commit because another one waits to be confirmed.
-type PendingError struct{ Unconfirmed }
+// PendingError refuses a commit because another one waits to be confirmed. Its text has
+// the ID for who may confirm that one.
+type PendingError struct {
+	Unconfirmed
+	Theirs bool // it is somebody else's than who asks
+}
 
 func (e *PendingError) Error() string {
-	return fmt.Sprintf("commit %q waits to be confirmed until %s: confirm or cancel it first", e.ID, e.Deadline.UTC().Format(time.RFC3339))
+	until := e.Deadline.UTC().Format(time.RFC3339)
+	if e.Theirs {
+		return fmt.Sprintf("a commit of %s waits to be confirmed until %s: wait, or have %s or an administrator confirm or cancel it", named(e.User), until, named(e.User))
+	}
+	return fmt.Sprintf("commit %q waits to be confirmed until %s: confirm or cancel it first", e.ID, until)
+}
+
+// named is a user in a text.
+func named(user string) string {
+	if user == "" {
+		return "somebody"
+	}
+	return user
 }
 
 // ConfirmAction is what a request is about besides its edits.
@@ -65,6 +85,10 @@ type Unconfirmed struct {
 	Before   uint64    `json:"before"` // the revision that comes back
 	Deadline time.Time `json:"deadline"`
 	User     string    `json:"user,omitzero"`
+
+	// Time is that of the commit, which tells it from another one of the same revision
+	// where this could not be forgotten.
+	Time time.Time `json:"time"`
 }
 
 // unconfirmed is what is known to those who wait: waits is nil if nothing waits.
@@ -105,17 +129,24 @@ func (s *Store) AwaitExpiry(ctx context.Context) (id string, err error) {
 	}
 }
 
-// mayConfirm checks a request against the commit that waits.
-func (s *Store) mayConfirm(c *Confirm) error {
-	waits := s.Unconfirmed()
+// mayConfirm checks a request against the commit that waits. Who has begun it, or an
+// administrator, ends it or sets its time.
+func (s *Store) mayConfirm(req Request) error {
+	c, waits := req.Confirm, s.Unconfirmed()
+	if c != nil && c.Within > s.maxConfirm {
+		return &DurationError{What: "wait to be confirmed", Asked: c.Within, Max: s.maxConfirm}
+	}
+	theirs := waits != nil && waits.User != req.User && !req.Administrator
 	switch {
 	case c == nil || c.Action == ConfirmBegin:
 		if waits != nil {
-			return &PendingError{*waits}
+			return &PendingError{*waits, theirs}
 		}
 		return nil
 	case waits == nil:
 		return ErrNoneToConfirm
+	case theirs && c.Action != ConfirmExpire:
+		return &OwnerError{What: "the commit that waits to be confirmed", Owner: waits.User}
 	case waits.ID != c.ID:
 		return fmt.Errorf("%w: %q", ErrOtherToConfirm, waits.ID)
 	case c.Action == ConfirmExpire && s.now().Before(waits.Deadline):
@@ -168,7 +199,7 @@ func (s *Store) announce(u Unconfirmed, c Commit, changes []schema.Change) (undo
 
 // recoverConfirm finds out whether the commit that was made last waits to be
 // confirmed.
-func (s *Store) recoverConfirm(revision uint64) {
+func (s *Store) recoverConfirm(now *Snapshot) {
 	data, err := readOptional(s.disk.fs, confirmName)
 	if err == nil && data == nil {
 		return
@@ -177,7 +208,7 @@ func (s *Store) recoverConfirm(revision uint64) {
 	if err == nil {
 		err = json.Unmarshal(data, &u)
 	}
-	if err == nil && u.ID != "" && u.Before+1 == revision {
+	if err == nil && u.ID != "" && u.Before+1 == now.revision && u.Time.Equal(now.time) {
 		s.log.Info("a commit waits to be confirmed", "id", u.ID, "deadline", u.Deadline)
 		s.setUnconfirmed(&u)
 		return
@@ -190,14 +221,19 @@ func (s *Store) recoverConfirm(revision uint64) {
 	}
 }
 
-func (d *disk) writeConfirm(u Unconfirmed) error {
-	text, err := json.Marshal(u)
+func (d *disk) writeConfirm(u Unconfirmed) error { return d.writeNote(confirmName, u) }
+
+func (d *disk) removeConfirm() error { return d.removeNote(confirmName) }
+
+// writeNote replaces a small file, on stable storage.
+func (d *disk) writeNote(name string, what any) error {
+	text, err := json.Marshal(what)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", confirmName, err)
+		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	f, err := d.fs.OpenFile(confirmName+tmpSuffix, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
+	f, err := d.fs.OpenFile(name+tmpSuffix, os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
 	if err != nil {
-		return fmt.Errorf("create %s: %w", confirmName, err)
+		return fmt.Errorf("create %s: %w", name, err)
 	}
 	if err = writeAll(f, append(text, '\n')); err == nil {
 		err = f.Sync()
@@ -206,24 +242,24 @@ func (d *disk) writeConfirm(u Unconfirmed) error {
 		err = cerr
 	}
 	if err == nil {
-		err = d.fs.Rename(confirmName+tmpSuffix, confirmName)
+		err = d.fs.Rename(name+tmpSuffix, name)
 	}
 	if err == nil {
 		err = syncDir(d.fs)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", confirmName, err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }
 
-func (d *disk) removeConfirm() error {
-	err := removeIfThere(d.fs, confirmName)
+func (d *disk) removeNote(name string) error {
+	err := removeIfThere(d.fs, name)
 	if err == nil {
 		err = syncDir(d.fs)
 	}
 	if err != nil {
-		return fmt.Errorf("remove %s: %w", confirmName, err)
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
 }

@@ -28,8 +28,8 @@
 // of startup.json is no part of the configuration.
 //
 // Beside them are history.log, with what commits have changed, for looking back and
-// going back, and confirm.json while a commit waits to be confirmed. Neither is needed
-// to start.
+// going back, confirm.json while a commit waits to be confirmed, and locked.json while a
+// user has locked the configuration. None is needed to start.
 //
 // # What a crash leaves
 //

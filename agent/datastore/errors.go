@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"heddle/schema"
 )
@@ -13,6 +14,8 @@ var (
 	ErrBusy = errors.New("another commit is in progress")
 	// ErrNotStarted: Start has not returned yet.
 	ErrNotStarted = errors.New("the startup configuration is not loaded yet")
+	// ErrNotLoaded stands for a StartupError where who asks may not know what it says.
+	ErrNotLoaded = errors.New("the startup configuration was not loaded: only who may write everything, by no policy, may replace it")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("the datastore is closed")
 	// ErrDirInUse: another process has the state directory.
@@ -80,6 +83,29 @@ func (e *ValidationError) Unwrap() []error {
 		errs[i] = c
 	}
 	return errs
+}
+
+// OwnerError refuses to end what somebody else has begun.
+type OwnerError struct {
+	What  string // e.g. "the commit that waits to be confirmed"
+	Owner string // "" for nobody in particular
+}
+
+func (e *OwnerError) Error() string {
+	if e.Owner == "" {
+		return e.What + " is not yours: an administrator can end it"
+	}
+	return fmt.Sprintf("%s is %s's: only %s or an administrator can end it", e.What, e.Owner, e.Owner)
+}
+
+// DurationError refuses a time that is too long.
+type DurationError struct {
+	What       string // e.g. "wait to be confirmed"
+	Asked, Max time.Duration
+}
+
+func (e *DurationError) Error() string {
+	return fmt.Sprintf("%s for %v: %v is the longest", e.What, e.Asked, e.Max)
 }
 
 // violation is what an error of Rules may implement to say where it belongs,

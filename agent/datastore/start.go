@@ -49,6 +49,7 @@ func (s *Store) Start(ctx context.Context) (StartResult, error) {
 	case Running:
 		return StartResult{}, errors.New("start datastore: it is running already")
 	}
+	s.recoverLock()
 	l, serr := s.load()
 	if serr == nil {
 		if err := s.applier.Start(ctx, emptySnapshot(), l.config, l.changes); err != nil {
@@ -61,7 +62,7 @@ func (s *Store) Start(ctx context.Context) (StartResult, error) {
 	}
 	s.disk.adopt(l)
 	s.tellRecovery(l)
-	s.recoverConfirm(l.config.revision)
+	s.recoverConfirm(l.config)
 	if l.edited() || l.orphan {
 		// What commits before have changed says nothing of what is there now.
 		s.disk.journal.begin(Commit{Revision: l.config.revision, Time: s.now().Round(0).UTC(), Source: "startup", Request: startupName + " was edited"}, nil, true, 1)

@@ -80,6 +80,10 @@ type Config struct {
 	// WatchLimit is how many changed entries the feed keeps for watchers that
 	// lag; 0 is 262,144.
 	WatchLimit int
+
+	// MaxConfirm is how long a commit may wait to be confirmed, and MaxLock how long a
+	// lock may last; 0 is LongestConfirm and LongestLock.
+	MaxConfirm, MaxLock time.Duration
 }
 
 // Phase is where a store is in its life.
@@ -118,12 +122,16 @@ type Store struct {
 	dir      string
 	lock     *os.File
 
+	maxConfirm, maxLock time.Duration
+
 	current atomic.Pointer[Snapshot]
 	status  atomic.Pointer[Status]
 	feed    *feed.Feed[Event]
 
 	// unconfirmed is changed by the writer.
 	unconfirmed atomic.Pointer[unconfirmed]
+	// locked is changed by the writer.
+	locked atomic.Pointer[locked]
 
 	// writer is held by the one who may change anything; a channel, so that
 	// waiting ends with the context.
@@ -142,6 +150,12 @@ func Open(c Config) (*Store, error) {
 	}
 	if c.After == nil {
 		c.After = time.After
+	}
+	if c.MaxConfirm <= 0 {
+		c.MaxConfirm = LongestConfirm
+	}
+	if c.MaxLock <= 0 {
+		c.MaxLock = LongestLock
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
@@ -163,6 +177,8 @@ func Open(c Config) (*Store, error) {
 		after:    c.After,
 		dir:      c.Dir,
 		writer:   make(chan struct{}, 1),
+
+		maxConfirm: c.MaxConfirm, maxLock: c.MaxLock,
 	}
 	if c.FS == nil {
 		if err := os.MkdirAll(c.Dir, 0o700); err != nil {
@@ -180,6 +196,7 @@ func Open(c Config) (*Store, error) {
 		journal: &journal{fs: c.FS, schema: c.Schema, notes: c.Log, limit: maxJournal},
 	}
 	s.setUnconfirmed(nil)
+	s.setLock(nil)
 	empty := emptySnapshot()
 	s.current.Store(empty)
 	s.status.Store(&Status{Phase: Loading})
@@ -197,6 +214,7 @@ func (s *Store) Status() Status { return *s.status.Load() }
 type Request struct {
 	Edits   []schema.Edit
 	User    string // who asks
+	Session string // in which session, for locks that belong to one; "" is none
 	Source  string // through what, e.g. "gnmi"
 	Request string // what for, in a few words
 
@@ -207,10 +225,17 @@ type Request struct {
 	Confirm *Confirm
 	// Authority says what of it may be done; nil: everything.
 	Authority Authority
+	// Administrator is set for who may end what others have begun.
+	Administrator bool
 }
+
+// holder is who asks, as locks know it.
+func (r *Request) holder() Holder { return Holder{User: r.User, Session: r.Session} }
 
 // Authority says what a request may change. Its errors are passed on as they are.
 type Authority interface {
+	// Some is about whether anything at all may be changed.
+	Some() error
 	// Asked is about what is asked for, whether or not it makes a difference.
 	Asked(edits []schema.Edit) error
 	// Changed is about all that would become different, however it was asked for.
@@ -234,8 +259,9 @@ type Result struct {
 // runs, is durable, and is what Snapshot returns. With an error the running
 // configuration, the kernel and the files are as before; the error is a
 // *ValidationError, *ApplyError, *PersistError, *StartupError, *HistoryError or
-// *PendingError, or wraps ErrBusy (and the context's error), ErrNotStarted, ErrClosed,
-// ErrNoneToConfirm or ErrOtherToConfirm.
+// *PendingError, *LockedError, *OwnerError or *DurationError, or wraps ErrBusy (and the
+// context's error), ErrNotStarted, ErrClosed, ErrNotLoaded, ErrNoneToConfirm or
+// ErrOtherToConfirm.
 //
 // The context bounds the waiting for other commits and what the Applier does.
 // Once the Applier is done, it no longer matters.
@@ -262,6 +288,9 @@ func (s *Store) Commit(ctx context.Context, req Request) (Result, error) {
 	c := Commit{Revision: next.revision, Time: next.time, User: req.User, Source: req.Source, Request: req.Request, Entries: len(changes)}
 	if req.Confirm != nil {
 		c.Confirm = req.Confirm.ID
+	}
+	if waits != nil {
+		waits.Time = c.Time
 	}
 	forget, err := s.remember(waits, c, changes)
 	if err != nil {
@@ -346,97 +375,6 @@ func (s *Store) Hold(ctx context.Context, fn func(ctx context.Context, running *
 		return nil
 	}
 	return fn(ctx, s.current.Load())
-}
-
-// prepare makes the configuration that a request asks for, and checks it. next is
-// nil where that is what there is.
-func (s *Store) prepare(req Request) (old, next *Snapshot, changes []schema.Change, err error) {
-	old = s.current.Load()
-	whole, err := s.mayCommit(req)
-	if err != nil {
-		return old, nil, nil, err
-	}
-	if whole && req.Authority != nil {
-		// What would be lost is in a file that says nothing: nobody can judge it.
-		return old, nil, nil, fmt.Errorf("only who may write everything, by no policy, may replace a startup configuration that was not loaded: %w", s.Status().Startup)
-	}
-	if req.Authority != nil {
-		if err := req.Authority.Asked(req.Edits); err != nil {
-			return old, nil, nil, err
-		}
-	}
-	if changes, err = s.wanted(old, req); err != nil {
-		return old, nil, nil, err
-	}
-	if req.Authority != nil {
-		if err := s.judge(old, req, changes); err != nil {
-			return old, nil, nil, err
-		}
-	}
-	if len(changes) == 0 && !whole {
-		return old, nil, nil, nil
-	}
-	b := old.builder(s.schema, s.terms)
-	b.apply(changes)
-	if changes = s.completed(b, changes); len(changes) == 0 && !whole {
-		return old, nil, nil, nil
-	}
-	if err := s.validate(old, b.next, changes); err != nil {
-		return old, nil, nil, err
-	}
-	return old, b.next, changes, nil
-}
-
-// judge asks the authority of a request about what it changes. To keep a commit, or to
-// set when it is taken back, is to decide about all that the commit changed.
-func (s *Store) judge(old *Snapshot, req Request, changes []schema.Change) error {
-	if c := req.Confirm; c != nil && (c.Action == ConfirmAccept || c.Action == ConfirmExtend) {
-		var err error
-		if changes, err = s.back(old, s.Unconfirmed().Before); err != nil {
-			return err
-		}
-	}
-	return req.Authority.Changed(changes)
-}
-
-// wanted are the changes that a request asks for.
-func (s *Store) wanted(old *Snapshot, req Request) ([]schema.Change, error) {
-	switch c := req.Confirm; {
-	case req.Rollback != nil:
-		return s.back(old, *req.Rollback)
-	case c == nil || c.Action == ConfirmBegin:
-		changes, err := s.schema.Apply(old, req.Edits)
-		if err != nil {
-			return nil, validationError(causesOf(err))
-		}
-		return changes, nil
-	case c.Action == ConfirmCancel || c.Action == ConfirmExpire:
-		return s.back(old, s.Unconfirmed().Before)
-	}
-	return nil, nil
-}
-
-// mayCommit says whether the store takes this request now; whole is set if it
-// replaces a startup configuration that could not be loaded.
-func (s *Store) mayCommit(req Request) (whole bool, err error) {
-	status := s.Status()
-	switch status.Phase {
-	case Closed:
-		return false, fmt.Errorf("commit: %w", ErrClosed)
-	case Loading:
-		return false, fmt.Errorf("commit: %w", ErrNotStarted)
-	case Unloaded:
-		if req.nothing() {
-			return false, nil
-		}
-		// An edit of a part would answer OK while the rest of the configuration
-		// is gone.
-		if len(req.Edits) == 0 || req.Edits[0].Op == schema.Update || len(req.Edits[0].Path) > 0 {
-			return false, status.Startup
-		}
-		return true, nil
-	}
-	return false, s.mayConfirm(req.Confirm)
 }
 
 // carryOut has the kernel follow and makes the commit durable.

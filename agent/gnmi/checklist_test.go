@@ -147,8 +147,8 @@ func checklist() []line {
 		{46, "A presence container replaced with `{}` exists", do(presence), "the model has none"},
 		{47, "Two objects swap addresses in one Set", do(addressSwap), ""},
 
-		{48, "Commit confirmed", do(commitConfirmed, commitMistakes), "over a restart or `kill -9`, too, and when the kernel does not take it at once; from 1 ns to a year; a Set that does not begin a commit has no changes"},
-		{49, "Master arbitration", do(masterArbitration), "forgotten when the agent ends"},
+		{48, "Commit confirmed", do(commitConfirmed, commitMistakes), "over a restart or `kill -9`, too, and when the kernel does not take it at once; from 1 ns to 24 hours (`--limit confirm-time`), for who may write something; who began it, or an administrator, ends it; a Set that does not begin a commit has no changes"},
+		{49, "Master arbitration", do(masterArbitration), "of who may write what the Set asks for; forgotten when the agent ends"},
 		{50, "Depth", do(depth), ""},
 		{51, "Config subscription", do(configSubscription), "sync_done for every commit, whatever its paths, with our revision as server_commit_id"},
 		{52, "History", do(pastSnapshot, pastRange, pastMistakes), "of the configuration; no history of state is kept"},

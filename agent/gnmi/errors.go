@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -124,6 +125,9 @@ func (s *Server) statusOf(err error, c call) error {
 		interval   *subscribe.IntervalError
 		pending    *datastore.PendingError
 		past       *datastore.HistoryError
+		locked     *datastore.LockedError
+		owner      *datastore.OwnerError
+		duration   *datastore.DurationError
 	)
 	if _, ok := status.FromError(err); ok {
 		return err
@@ -146,6 +150,16 @@ func (s *Server) statusOf(err error, c call) error {
 		return withDetails(codes.InvalidArgument, err)
 	case errors.As(err, &pending):
 		return withDetails(codes.FailedPrecondition, err, info("UNCONFIRMED", "", "confirm or cancel it"))
+	case errors.As(err, &locked):
+		return withDetails(codes.FailedPrecondition, err, lockedInfo(locked))
+	case errors.Is(err, datastore.ErrNotLocked):
+		return withDetails(codes.FailedPrecondition, err, info("NOT_LOCKED", "", ""))
+	case errors.As(err, &owner):
+		return withDetails(codes.PermissionDenied, err, info("NOT_OWNER", "", ""))
+	case errors.As(err, &duration):
+		return withDetails(codes.InvalidArgument, err, info("TOO_LONG", "", fmt.Sprintf("use %v or less", duration.Max)))
+	case errors.Is(err, datastore.ErrNotLoaded):
+		return withDetails(codes.FailedPrecondition, err, info("STARTUP_NOT_LOADED", "", ""))
 	case errors.Is(err, datastore.ErrNoneToConfirm):
 		return withDetails(codes.FailedPrecondition, err, info("NOTHING_TO_CONFIRM", "", ""))
 	case errors.Is(err, datastore.ErrOtherToConfirm):
@@ -224,6 +238,14 @@ func info(reason, path, remedy string) *errdetails.ErrorInfo {
 	if remedy != "" {
 		i.Metadata["remedy"] = remedy
 	}
+	return i
+}
+
+// lockedInfo tells a program whose lock is in its way, and until when.
+func lockedInfo(e *datastore.LockedError) *errdetails.ErrorInfo {
+	i := info("LOCKED", "", "wait, or have it unlocked")
+	i.Metadata["owner"] = e.Holder.String()
+	i.Metadata["since"], i.Metadata["until"] = e.Since.UTC().Format(time.RFC3339), e.Until.UTC().Format(time.RFC3339)
 	return i
 }
 

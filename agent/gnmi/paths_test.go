@@ -15,12 +15,14 @@ import (
 	gpb "github.com/openconfig/gnmi/proto/gnmi"
 	"github.com/openconfig/gnmi/proto/gnmi_ext"
 	"github.com/openconfig/gnsi/pathz"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"heddle/agent/access"
+	"heddle/agent/datastore"
 )
 
 // rules makes a policy of lines "ID user:NAME|group:NAME read|write permit|deny PATH".
@@ -385,30 +387,70 @@ func TestPermissionsOfStreams(t *testing.T) {
 	}
 }
 
-// A policy that is wrong leaves the one before; one that is wrong at the start
-// permits nothing; without the file there is none.
-// Who may not write what a commit changed has no say in whether it stays.
+// with sends a Set of a user that has nothing but an extension.
+func (s *secured) with(user string, x *gnmi_ext.Extension, ops ...op) error {
+	s.t.Helper()
+	ctx, client := s.asUser(user)
+	req := s.request(ops...)
+	req.Extension = []*gnmi_ext.Extension{x}
+	_, err := client.Set(ctx, req)
+	return err
+}
+
+// Who began a commit, and may still write what it changed, has a say in whether it
+// stays, and administrators have.
 func TestPermissionsOfConfirmations(t *testing.T) {
 	s := securedMatrix(t)
-	with := func(user string, x *gnmi_ext.Extension) error {
-		ctx, client := s.asUser(user)
-		_, err := client.Set(ctx, &gpb.SetRequest{Extension: []*gnmi_ext.Extension{x}})
-		return err
-	}
-	must(t, s.setWith(begin("one", time.Hour), update(ifLeaf("a", "mtu"), "1301"), update(ifLeaf("b", "description"), `"new"`)))
+	must(t, s.with("alice", begin("one", time.Hour), update(ifLeaf("a", "mtu"), "1301"), update(ifLeaf("b", "description"), `"new"`)))
 	deadline := s.store.Unconfirmed().Deadline
 	for _, user := range []string{"bob", "carol", "dave"} {
-		for _, x := range []*gnmi_ext.Extension{confirm("one"), cancel("one"), extend("one", durationpb.New(1))} {
-			wantCode(t, with(user, x), codes.PermissionDenied)
+		for _, x := range []*gnmi_ext.Extension{begin("two", 0), confirm("one"), cancel("one"), extend("one", durationpb.New(1))} {
+			err := s.with(user, x)
+			if status.Code(err) != codes.PermissionDenied && status.Code(err) != codes.FailedPrecondition || strings.Contains(err.Error(), `"one"`) {
+				t.Errorf("%s: %v", user, err)
+			}
 		}
 	}
 	if u := s.store.Unconfirmed(); u == nil || !u.Deadline.Equal(deadline) {
 		t.Fatalf("what waits is now %v", u)
 	}
-	must(t, with("alice", extend("one", durationpb.New(time.Minute))))
-	must(t, with("alice", confirm("one")))
+	must(t, s.with("alice", extend("one", durationpb.New(time.Minute))))
+	must(t, s.with("alice", confirm("one")))
+
+	// Administrators are those that the file of roles names; a policy of paths keeps
+	// them from confirming, not from cancelling.
+	for _, cancels := range []string{"dave", ""} {
+		must(t, s.with("alice", begin("two", time.Hour), update(ifLeaf("a", "mtu"), "1302")))
+		s.put("access/roles", []byte("alice operator\nbob operator\ncarol operator\ndave admin\n"))
+		s.reload()
+		wantCode(t, s.with("dave", confirm("two")), codes.PermissionDenied)
+		wantCode(t, s.with("bob", cancel("two")), codes.PermissionDenied)
+		must(t, s.with(cancels, cancel("two")))
+	}
+	must(t, s.with("alice", begin("three", time.Hour), update(ifLeaf("a", "mtu"), "1302")))
+	s.policy(rules(t, nil, "see user:alice read permit /"))
+	s.reload()
+	wantCode(t, s.with("alice", confirm("three")), codes.PermissionDenied)
+	must(t, s.with("", confirm("three")))
 }
 
+// Who may write nothing keeps nobody from writing: neither by a commit that waits to be
+// confirmed, nor by making itself a master.
+func TestBystanders(t *testing.T) {
+	s := securedMatrix(t)
+	wantCode(t, s.with("dave", begin("x", time.Hour)), codes.PermissionDenied)
+	wantCode(t, s.with("dave", arbitration("", 9, 9)), codes.PermissionDenied)
+	// Nor who may write something else than it asks for.
+	wantCode(t, s.with("carol", arbitration("", 9, 9), update(ifLeaf("b", "mtu"), "1301")), codes.PermissionDenied)
+	must(t, s.with("alice", arbitration("", 0, 1), update(ifLeaf("a", "mtu"), "1301")))
+	wantCode(t, s.with("alice", begin("x", 25*time.Hour), update(ifLeaf("a", "mtu"), "1302")), codes.InvalidArgument)
+	if u := s.store.Unconfirmed(); u != nil {
+		t.Errorf("%+v waits", u)
+	}
+}
+
+// A policy that is wrong permits nothing, whether or not there was one before it;
+// without the file there is none.
 func TestPoliciesThatAreWrong(t *testing.T) {
 	s := securedMatrix(t)
 	ctx, client := s.asUser("dave")
@@ -428,12 +470,33 @@ func TestPoliciesThatAreWrong(t *testing.T) {
 	}
 	twice, err := protojson.Marshal(rules(t, nil, "x user:dave read permit /", "x user:dave read permit /"))
 	must(t, err)
-	for _, text := range append(wrong, string(twice)) {
+	file := filepath.Join(s.dir, "access", "pathz.json")
+	right := rules(t, nil, "x user:dave read permit /")
+	for i, text := range append(wrong, string(twice)) {
+		if i%2 == 0 { // there was none, or a right one
+			must(t, os.RemoveAll(file))
+		} else {
+			s.policy(right)
+		}
+		s.reload()
+		must(t, read())
 		s.put("access/pathz.json", []byte(text))
 		s.reload()
 		wantCode(t, read(), codes.NotFound)
 	}
-	s.policy(rules(t, nil, "x user:dave read permit /"))
+	must(t, os.Remove(file))
+	for _, unreadable := range []func() error{
+		func() error { return os.Mkdir(file, 0o700) },
+		func() error { return os.Symlink("nosuch", file) },
+	} {
+		s.reload()
+		must(t, read())
+		must(t, unreadable())
+		s.reload()
+		wantCode(t, read(), codes.NotFound)
+		must(t, os.Remove(file))
+	}
+	s.policy(right)
 	s.reload()
 	must(t, read())
 
@@ -451,5 +514,36 @@ func TestPoliciesThatAreWrong(t *testing.T) {
 	closed.reload()
 	must(t, read())
 	_, err = client.Set(ctx, closed.request(op{"update", ifLeaf("a", "mtu"), uintVal(1300)}))
+	must(t, err)
+}
+
+// While somebody else holds the lock a Set is refused, and says by whom and since when.
+func TestLocked(t *testing.T) {
+	s := securedMatrix(t)
+	l, err := s.store.Lock(t.Context(), datastore.LockRequest{Holder: datastore.Holder{User: "alice"}})
+	must(t, err)
+	refused := func(user string, ops ...op) {
+		t.Helper()
+		ctx, client := s.asUser(user)
+		_, err := client.Set(ctx, s.request(ops...))
+		wantCode(t, err, codes.FailedPrecondition)
+		for _, d := range status.Convert(err).Details() {
+			i, ok := d.(*errdetails.ErrorInfo)
+			if !ok || i.GetReason() != "LOCKED" || i.GetMetadata()["owner"] != "alice" || i.GetMetadata()["since"] != l.Since.Format(time.RFC3339) || i.GetMetadata()["until"] != l.Until.Format(time.RFC3339) {
+				t.Errorf("%v", d)
+			}
+		}
+		if text := status.Convert(err).Message(); !strings.Contains(text, "locked by alice since "+l.Since.Format(time.RFC3339)) {
+			t.Error(text)
+		}
+	}
+	refused("", update(ifLeaf("a", "mtu"), "1301"))
+	refused("bob", update(ifLeaf("a", "mtu"), "1301"))
+	refused("bob")
+	ctx, client := s.asUser("dave")
+	_, err = client.Set(ctx, s.request())
+	wantCode(t, err, codes.PermissionDenied) // who may write nothing is not told
+	ctx, client = s.asUser("alice")
+	_, err = client.Set(ctx, s.request(update(ifLeaf("a", "mtu"), "1301")))
 	must(t, err)
 }

@@ -28,18 +28,20 @@ func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.masters.admit(read.ext.arbitration); err != nil {
-		return nil, err
-	}
 	confirm, err := read.confirm()
 	if err != nil {
+		return nil, err
+	}
+	authority := s.Authority(ctx)
+	if err := s.arbitrate(read, authority); err != nil {
 		return nil, err
 	}
 	if len(read.edits) == 0 && confirm == nil && read.ext.arbitration != nil {
 		return read.answer.end(time.Now()), nil // it makes a master, and no change
 	}
 	res, err := s.cfg.Store.Commit(ctx, datastore.Request{
-		Edits: read.edits, User: user(ctx), Source: "gnmi", Request: read.words(), Confirm: confirm, Authority: s.Authority(ctx),
+		Edits: read.edits, User: user(ctx), Source: "gnmi", Request: read.words(), Confirm: confirm, Authority: authority,
+		Administrator: s.Administrator(ctx),
 	})
 	if err != nil {
 		return nil, s.statusOf(err, set)
@@ -48,6 +50,24 @@ func (s *Server) set(ctx context.Context, req *setRequest) (*setAnswer, error) {
 		return read.answer.end(time.Now()), nil
 	}
 	return read.answer.end(res.Time), nil
+}
+
+// arbitrate lets a Set pass if it comes from the master of its role, or makes it that.
+// Who may not write what it asks for is no master.
+func (s *Server) arbitrate(read *setRead, authority datastore.Authority) error {
+	x := read.ext.arbitration
+	if x == nil {
+		return nil
+	}
+	if authority != nil {
+		if err := authority.Some(); err != nil {
+			return err
+		}
+		if err := authority.Asked(read.edits); err != nil {
+			return err
+		}
+	}
+	return s.masters.admit(x)
 }
 
 // words say in a line what a Set asks for.
@@ -80,11 +100,8 @@ func (r *setRead) words() string {
 // setExtensions are the extensions that a Set takes.
 const setExtensions = extArbitration | extCommit
 
-// Bounds of commits that have to be confirmed.
-const (
-	maxCommitID = 256 // octets
-	maxRollback = 365 * 24 * time.Hour
-)
+// maxCommitID is how long the ID of a commit that has to be confirmed may be.
+const maxCommitID = 256 // octets
 
 // confirm is the commit extension of a Set, nil without one.
 func (r *setRead) confirm() (*datastore.Confirm, error) {
@@ -114,8 +131,8 @@ func (r *setRead) confirm() (*datastore.Confirm, error) {
 	}
 	if within != nil {
 		c.Within = within.AsDuration()
-		if within.CheckValid() != nil || c.Within <= 0 || c.Within > maxRollback {
-			return nil, invalid("extension commit: rollback_duration %v: use more than 0 and at most %v", within.AsDuration(), maxRollback)
+		if within.CheckValid() != nil || c.Within <= 0 {
+			return nil, invalid("extension commit: rollback_duration %v: use more than 0", within.AsDuration())
 		}
 	}
 	if c.Action != datastore.ConfirmBegin && len(r.edits) > 0 {
@@ -242,6 +259,9 @@ func (s *Server) Authority(ctx context.Context) datastore.Authority {
 	}
 	return nil
 }
+
+// Administrator reports whether the caller may end what others have begun.
+func (s *Server) Administrator(ctx context.Context) bool { return s.cfg.Guard.Administrator(ctx) }
 
 // View is what the caller may see; nil: everything.
 func (s *Server) View(ctx context.Context) schema.View { return s.cfg.Guard.View(ctx) }

@@ -32,10 +32,16 @@ type Unconfirmed struct {
 }
 
 // Difference is what differs between two configurations.
+//
+// Of what its reader may not see there is nothing in it.
 type Difference struct {
-	Leaves []LeafChange // in the order of the model
-	More   int          // how many were left out
+	Leaves  []LeafChange // in the order of the model
+	More    int          // how many were left out
+	Entries int          // in how many list entries
 }
 
 // LeafChange is a leaf that differs. Values are JSON_IETF, "" where it is not set.
 type LeafChange struct{ Path, Before, After string }
+
+// Lock is how long nobody else may change the configuration.
+type Lock struct{ Since, Until time.Time }

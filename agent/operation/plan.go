@@ -9,9 +9,6 @@ type Plan struct {
 	// from.
 	Revision uint64
 
-	// Entries is how many list entries of the configuration would change.
-	Entries int
-
 	// Difference is what would change in the configuration.
 	Difference Difference
 

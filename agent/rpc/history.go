@@ -24,29 +24,31 @@ func (s *Server) History(ctx context.Context, req *hpb.HistoryRequest) (*hpb.His
 		return nil, s.sets.SetStatus(err)
 	}
 	resp := &hpb.HistoryResponse{}
-	whole := s.sets.View(ctx) == nil
+	whole, user := s.sets.View(ctx) == nil, s.sets.User(ctx)
 	for _, c := range h.Commits {
-		if !whole {
-			c.Request = "" // it has paths
+		m := &hpb.Commit{Revision: c.Revision, Time: c.Time.UnixNano(), Reachable: c.Reachable}
+		if whole || c.User == user { // else it may be about what is not the caller's to see
+			m.User, m.Source, m.Request, m.CommitConfirmId = c.User, c.Source, c.Request, c.Confirm
+			m.ChangedEntries = new(uint32(c.Entries))
 		}
-		resp.Commits = append(resp.Commits, &hpb.Commit{
-			Revision: c.Revision, Time: c.Time.UnixNano(), User: c.User, Source: c.Source, Request: c.Request,
-			CommitConfirmId: c.Confirm, ChangedEntries: uint32(c.Entries), Reachable: c.Reachable,
-		})
+		resp.Commits = append(resp.Commits, m)
 	}
 	if u := h.Unconfirmed; u != nil {
-		resp.Unconfirmed = &hpb.UnconfirmedCommit{Id: u.ID, Deadline: u.Deadline.UnixNano(), Before: u.Before, User: u.User}
+		resp.Unconfirmed = &hpb.UnconfirmedCommit{Deadline: u.Deadline.UnixNano(), Before: u.Before}
+		if whole || u.User == user || s.sets.Administrator(ctx) {
+			resp.Unconfirmed.Id, resp.Unconfirmed.User = u.ID, u.User
+		}
 	}
 	return resp, nil
 }
 
 // Diff implements heddle.v1.Heddle.
 func (s *Server) Diff(ctx context.Context, req *hpb.DiffRequest) (*hpb.DiffResponse, error) {
-	d, err := s.agent.Diff(req.GetFrom(), req.GetTo())
+	d, err := s.agent.Diff(req.GetFrom(), req.GetTo(), s.sets.View(ctx))
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
-	return &hpb.DiffResponse{Difference: s.difference(s.sets.View(ctx), d)}, nil
+	return &hpb.DiffResponse{Difference: difference(d)}, nil
 }
 
 // Rollback implements heddle.v1.Heddle.
@@ -54,8 +56,8 @@ func (s *Server) Rollback(ctx context.Context, req *hpb.RollbackRequest) (*hpb.R
 	to := req.GetRevision()
 	c, err := s.agent.Rollback(ctx, datastore.Request{
 		Rollback: &to, User: s.sets.User(ctx), Source: "rollback", Request: fmt.Sprintf("rollback to revision %d", to),
-		Authority: s.sets.Authority(ctx),
-	})
+		Authority: s.sets.Authority(ctx), Administrator: s.sets.Administrator(ctx),
+	}, s.sets.View(ctx))
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}

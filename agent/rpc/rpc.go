@@ -23,18 +23,26 @@ import (
 // Agent answers.
 type Agent interface {
 	Configurations
+	Locks
 	Children(path string) ([]operation.Node, error)
 	ExplainSID(ctx context.Context, sid netip.Addr) (operation.Explanation, error)
 	ExplainRoute(ctx context.Context, instance string, prefix netip.Prefix) (operation.Explanation, error)
 	Ping(ctx context.Context, req operation.PingRequest) (operation.PingAnswer, error)
 }
 
-// Configurations are those that were and those that could be.
+// Configurations are those that were and those that could be. A view is what the caller
+// may see, nil for everything: of differences and counts nothing else is told.
 type Configurations interface {
-	Plan(ctx context.Context, req datastore.Request) (operation.Plan, error)
+	Plan(ctx context.Context, req datastore.Request, view schema.View) (operation.Plan, error)
 	History(limit int) (operation.History, error)
-	Diff(from, to uint64) (operation.Difference, error)
-	Rollback(ctx context.Context, req datastore.Request) (operation.Commit, error)
+	Diff(from, to uint64, view schema.View) (operation.Difference, error)
+	Rollback(ctx context.Context, req datastore.Request, view schema.View) (operation.Commit, error)
+}
+
+// Locks are those of the configuration.
+type Locks interface {
+	Lock(ctx context.Context, req datastore.LockRequest) (operation.Lock, error)
+	Unlock(ctx context.Context, h datastore.Holder, administrator bool) error
 }
 
 // Sets reads SetRequests and knows with which status a Set that fails is answered;
@@ -47,6 +55,8 @@ type Sets interface {
 	// Authority is what a caller may change, View what it may see; nil: everything.
 	Authority(ctx context.Context) datastore.Authority
 	View(ctx context.Context) schema.View
+	// Administrator reports whether a caller may end what others have begun.
+	Administrator(ctx context.Context) bool
 }
 
 // Server implements the service.
@@ -73,12 +83,12 @@ func (s *Server) Plan(ctx context.Context, req *hpb.PlanRequest) (*hpb.PlanRespo
 			return nil, err
 		}
 	}
-	plan, err := s.agent.Plan(ctx, ask)
+	view := s.sets.View(ctx)
+	plan, err := s.agent.Plan(ctx, ask, view)
 	if err != nil {
 		return nil, s.sets.SetStatus(err)
 	}
-	view := s.sets.View(ctx)
-	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Entries), Difference: s.difference(view, plan.Difference)}
+	resp := &hpb.PlanResponse{Revision: plan.Revision, ChangedEntries: uint32(plan.Difference.Entries), Difference: difference(plan.Difference)}
 	for _, step := range plan.Steps {
 		if !s.sees(view, step.Path) {
 			continue // what follows elsewhere from the change is not the caller's to see

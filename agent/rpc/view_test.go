@@ -33,23 +33,49 @@ func (a agent) allowed(req datastore.Request) error {
 	return nil
 }
 
-func both() operation.Difference {
-	return operation.Difference{Leaves: []operation.LeafChange{{Path: shown + "/config/mtu", After: "1"}, {Path: hidden + "/config/mtu", After: "2"}}}
+// seen is what an agent finds to be different for those who see everything, and for
+// those who do not.
+func seen(view schema.View) operation.Difference {
+	d := operation.Difference{Leaves: []operation.LeafChange{{Path: shown + "/config/mtu", After: "1"}}, Entries: 1, More: 3}
+	if view == nil {
+		d.Leaves = append(d.Leaves, operation.LeafChange{Path: hidden + "/config/mtu", After: "2"})
+		d.Entries, d.More = 2, 5
+	}
+	return d
 }
 
-func (a agent) Plan(_ context.Context, req datastore.Request) (operation.Plan, error) {
-	return operation.Plan{Steps: []operation.Step{{Path: shown}, {Path: hidden}, {}}, Difference: both()}, a.allowed(req)
+func (a agent) Plan(_ context.Context, req datastore.Request, view schema.View) (operation.Plan, error) {
+	return operation.Plan{Steps: []operation.Step{{Path: shown}, {Path: hidden}, {}}, Difference: seen(view)}, a.allowed(req)
 }
 
-func (a agent) Rollback(_ context.Context, req datastore.Request) (operation.Commit, error) {
-	return operation.Commit{}, a.allowed(req)
+func (a agent) Rollback(_ context.Context, req datastore.Request, view schema.View) (operation.Commit, error) {
+	return operation.Commit{Entries: seen(view).Entries}, a.allowed(req)
 }
 
 func (a agent) History(int) (operation.History, error) {
-	return operation.History{Commits: []operation.Commit{{Request: "update " + hidden}}}, nil
+	return operation.History{
+		Commits: []operation.Commit{
+			{Revision: 2, User: "bob", Source: "gnmi", Request: "update " + hidden, Entries: 7, Confirm: "x"},
+			{Revision: 1, User: "alice", Source: "gnmi", Request: "update " + shown, Entries: 1},
+		},
+		Unconfirmed: &operation.Unconfirmed{ID: "x", User: "bob", Before: 1},
+	}, nil
 }
 
-func (a agent) Diff(uint64, uint64) (operation.Difference, error) { return both(), nil }
+func (a agent) Diff(_, _ uint64, view schema.View) (operation.Difference, error) {
+	return seen(view), nil
+}
+
+func (a agent) Lock(_ context.Context, req datastore.LockRequest) (operation.Lock, error) {
+	return operation.Lock{}, a.allowed(datastore.Request{Authority: req.Authority})
+}
+
+func (a agent) Unlock(_ context.Context, h datastore.Holder, administrator bool) error {
+	if h.User != "alice" || administrator {
+		return errors.New("it is not the caller who unlocks")
+	}
+	return nil
+}
 
 func (a agent) Children(string) ([]operation.Node, error) { return nil, nil }
 
@@ -84,6 +110,7 @@ func (c caller) Edits(*gpb.SetRequest) ([]schema.Edit, error)  { return nil, nil
 func (c caller) SetStatus(err error) error                     { return err }
 func (c caller) User(context.Context) string                   { return "alice" }
 func (c caller) Authority(context.Context) datastore.Authority { return c.authority }
+func (c caller) Administrator(context.Context) bool            { return false }
 func (c caller) View(context.Context) schema.View              { return c.view }
 
 type onlyShown struct{ key schema.EntryKey }
@@ -135,9 +162,42 @@ func TestViewsOfAnswers(t *testing.T) {
 					t.Errorf("the difference is %v, want %d leaves", d, want)
 				}
 			}
+			for _, d := range []*hpb.Difference{plan.GetDifference(), diff.GetDifference()} {
+				if d.GetMore() != uint64(seen(tc.view).More) {
+					t.Errorf("%d more leaves", d.GetMore())
+				}
+			}
+			rollback, err := s.Rollback(t.Context(), &hpb.RollbackRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, got := range map[string]uint32{"plan": plan.GetChangedEntries(), "rollback": rollback.GetChangedEntries()} {
+				if got != uint32(seen(tc.view).Entries) {
+					t.Errorf("%s: %d entries", what, got)
+				}
+			}
 			h, err := s.History(t.Context(), &hpb.HistoryRequest{})
-			if err != nil || h.GetCommits()[0].GetRequest() != tc.words {
-				t.Errorf("history %v, %v", h, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, own, waits := h.GetCommits()[0], h.GetCommits()[1], h.GetUnconfirmed()
+			if theirs.GetRequest() != tc.words || (theirs.GetUser() == "bob") != (tc.view == nil) || (theirs.ChangedEntries != nil) != (tc.view == nil) || (theirs.GetCommitConfirmId() != "") != (tc.view == nil) {
+				t.Errorf("a commit of somebody else: %v", theirs)
+			}
+			if own.GetRequest() != "update "+shown || own.GetChangedEntries() != 1 {
+				t.Errorf("the caller's own commit: %v", own)
+			}
+			if (waits.GetId() != "") != (tc.view == nil) || (waits.GetUser() != "") != (tc.view == nil) || waits.GetBefore() != 1 {
+				t.Errorf("what waits: %v", waits)
+			}
+			if _, err := s.Lock(t.Context(), &hpb.LockRequest{}); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Unlock(t.Context(), &hpb.UnlockRequest{}); err != nil {
+				t.Error(err)
+			}
+			if _, err := s.Lock(t.Context(), &hpb.LockRequest{Within: -1}); status.Code(err) != codes.InvalidArgument {
+				t.Error(err)
 			}
 			for sid, code := range map[string]codes.Code{"fc00::a": codes.OK, "fc00::b": tc.code, "fc00::c": codes.NotFound} {
 				_, err := s.Explain(t.Context(), &hpb.ExplainRequest{About: &hpb.ExplainRequest_Sid{Sid: sid}})
@@ -147,9 +207,6 @@ func TestViewsOfAnswers(t *testing.T) {
 				if code == codes.NotFound && tc.view != nil && status.Convert(err).Message() != "it is not configured, or not for you to see" {
 					t.Errorf("explain %s tells: %v", sid, err)
 				}
-			}
-			if _, err := s.Rollback(t.Context(), &hpb.RollbackRequest{}); err != nil {
-				t.Error(err)
 			}
 		})
 	}

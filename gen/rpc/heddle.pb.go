@@ -73,7 +73,7 @@ func (x PlanStep_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanStep_Action.Descriptor instead.
 func (PlanStep_Action) EnumDescriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{12, 0}
+	return file_heddle_proto_rawDescGZIP(), []int{16, 0}
 }
 
 type PlanRequest struct {
@@ -165,8 +165,8 @@ type PlanResponse struct {
 	// The number of commits applied, /system/state/config-revision: the plan is for
 	// the configuration after that one.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// How many list entries of the configuration the Set would change; 0: none, all
-	// that it asks for is there.
+	// How many list entries of the configuration the Set would change, of those that who
+	// asks may read; 0: none, all that it asks for is there.
 	ChangedEntries uint32 `protobuf:"varint,2,opt,name=changed_entries,json=changedEntries,proto3" json:"changed_entries,omitempty"`
 	// In the order in which they would be done.
 	Steps []*PlanStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
@@ -341,7 +341,9 @@ type Commit struct {
 	Source          string                 `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`                                            // gnmi, rollback, startup
 	Request         string                 `protobuf:"bytes,5,opt,name=request,proto3" json:"request,omitempty"`                                          // in a few words
 	CommitConfirmId string                 `protobuf:"bytes,6,opt,name=commit_confirm_id,json=commitConfirmId,proto3" json:"commit_confirm_id,omitempty"` // of one that had to be confirmed, and of its end
-	ChangedEntries  uint32                 `protobuf:"varint,7,opt,name=changed_entries,json=changedEntries,proto3" json:"changed_entries,omitempty"`
+	// Not set where who asks may not know: user, source, request and commit_confirm_id
+	// are empty then, too.
+	ChangedEntries *uint32 `protobuf:"varint,7,opt,name=changed_entries,json=changedEntries,proto3,oneof" json:"changed_entries,omitempty"`
 	// The configuration after it can be compared with and be had back.
 	Reachable     bool `protobuf:"varint,8,opt,name=reachable,proto3" json:"reachable,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -421,8 +423,8 @@ func (x *Commit) GetCommitConfirmId() string {
 }
 
 func (x *Commit) GetChangedEntries() uint32 {
-	if x != nil {
-		return x.ChangedEntries
+	if x != nil && x.ChangedEntries != nil {
+		return *x.ChangedEntries
 	}
 	return 0
 }
@@ -436,7 +438,7 @@ func (x *Commit) GetReachable() bool {
 
 type UnconfirmedCommit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`              // empty, like user, where who asks may not know
 	Deadline      int64                  `protobuf:"varint,2,opt,name=deadline,proto3" json:"deadline,omitempty"` // in nanoseconds since 1970
 	Before        uint64                 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`     // the revision that comes back if it is not confirmed
 	User          string                 `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
@@ -604,7 +606,7 @@ type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of the model, 10,000 at most.
 	Leaves []*LeafChange `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
-	// How many more there are.
+	// How many more there are that who asks may read.
 	More          uint64 `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -820,6 +822,175 @@ func (x *RollbackResponse) GetChangedEntries() uint32 {
 	return 0
 }
 
+type LockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long it lasts, in nanoseconds; 0: ten minutes.
+	Within        int64 `protobuf:"varint,1,opt,name=within,proto3" json:"within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockRequest) Reset() {
+	*x = LockRequest{}
+	mi := &file_heddle_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockRequest) ProtoMessage() {}
+
+func (x *LockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockRequest.ProtoReflect.Descriptor instead.
+func (*LockRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LockRequest) GetWithin() int64 {
+	if x != nil {
+		return x.Within
+	}
+	return 0
+}
+
+type LockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Since         int64                  `protobuf:"varint,1,opt,name=since,proto3" json:"since,omitempty"` // in nanoseconds since 1970
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockResponse) Reset() {
+	*x = LockResponse{}
+	mi := &file_heddle_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockResponse) ProtoMessage() {}
+
+func (x *LockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockResponse.ProtoReflect.Descriptor instead.
+func (*LockResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LockResponse) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *LockResponse) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type UnlockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockRequest) Reset() {
+	*x = UnlockRequest{}
+	mi := &file_heddle_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockRequest) ProtoMessage() {}
+
+func (x *UnlockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockRequest.ProtoReflect.Descriptor instead.
+func (*UnlockRequest) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{14}
+}
+
+type UnlockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnlockResponse) Reset() {
+	*x = UnlockResponse{}
+	mi := &file_heddle_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnlockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnlockResponse) ProtoMessage() {}
+
+func (x *UnlockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_heddle_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnlockResponse.ProtoReflect.Descriptor instead.
+func (*UnlockResponse) Descriptor() ([]byte, []int) {
+	return file_heddle_proto_rawDescGZIP(), []int{15}
+}
+
 // PlanStep is one operation on one object of the kernel.
 type PlanStep struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -839,7 +1010,7 @@ type PlanStep struct {
 
 func (x *PlanStep) Reset() {
 	*x = PlanStep{}
-	mi := &file_heddle_proto_msgTypes[12]
+	mi := &file_heddle_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +1022,7 @@ func (x *PlanStep) String() string {
 func (*PlanStep) ProtoMessage() {}
 
 func (x *PlanStep) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[12]
+	mi := &file_heddle_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +1035,7 @@ func (x *PlanStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanStep.ProtoReflect.Descriptor instead.
 func (*PlanStep) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{12}
+	return file_heddle_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlanStep) GetAction() PlanStep_Action {
@@ -905,7 +1076,7 @@ type ChildrenRequest struct {
 
 func (x *ChildrenRequest) Reset() {
 	*x = ChildrenRequest{}
-	mi := &file_heddle_proto_msgTypes[13]
+	mi := &file_heddle_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1088,7 @@ func (x *ChildrenRequest) String() string {
 func (*ChildrenRequest) ProtoMessage() {}
 
 func (x *ChildrenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[13]
+	mi := &file_heddle_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1101,7 @@ func (x *ChildrenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildrenRequest.ProtoReflect.Descriptor instead.
 func (*ChildrenRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{13}
+	return file_heddle_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChildrenRequest) GetPath() string {
@@ -949,7 +1120,7 @@ type ChildrenResponse struct {
 
 func (x *ChildrenResponse) Reset() {
 	*x = ChildrenResponse{}
-	mi := &file_heddle_proto_msgTypes[14]
+	mi := &file_heddle_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1132,7 @@ func (x *ChildrenResponse) String() string {
 func (*ChildrenResponse) ProtoMessage() {}
 
 func (x *ChildrenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[14]
+	mi := &file_heddle_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1145,7 @@ func (x *ChildrenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChildrenResponse.ProtoReflect.Descriptor instead.
 func (*ChildrenResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{14}
+	return file_heddle_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChildrenResponse) GetNodes() []*ModelNode {
@@ -996,7 +1167,7 @@ type ModelNode struct {
 
 func (x *ModelNode) Reset() {
 	*x = ModelNode{}
-	mi := &file_heddle_proto_msgTypes[15]
+	mi := &file_heddle_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1179,7 @@ func (x *ModelNode) String() string {
 func (*ModelNode) ProtoMessage() {}
 
 func (x *ModelNode) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[15]
+	mi := &file_heddle_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1192,7 @@ func (x *ModelNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelNode.ProtoReflect.Descriptor instead.
 func (*ModelNode) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{15}
+	return file_heddle_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ModelNode) GetName() string {
@@ -1065,7 +1236,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_heddle_proto_msgTypes[16]
+	mi := &file_heddle_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1248,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[16]
+	mi := &file_heddle_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1261,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{16}
+	return file_heddle_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExplainRequest) GetAbout() isExplainRequest_About {
@@ -1146,7 +1317,7 @@ type StaticRoute struct {
 
 func (x *StaticRoute) Reset() {
 	*x = StaticRoute{}
-	mi := &file_heddle_proto_msgTypes[17]
+	mi := &file_heddle_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1329,7 @@ func (x *StaticRoute) String() string {
 func (*StaticRoute) ProtoMessage() {}
 
 func (x *StaticRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[17]
+	mi := &file_heddle_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1342,7 @@ func (x *StaticRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaticRoute.ProtoReflect.Descriptor instead.
 func (*StaticRoute) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{17}
+	return file_heddle_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StaticRoute) GetPrefix() string {
@@ -1205,7 +1376,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_heddle_proto_msgTypes[18]
+	mi := &file_heddle_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1388,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[18]
+	mi := &file_heddle_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1401,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{18}
+	return file_heddle_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExplainResponse) GetPath() string {
@@ -1284,7 +1455,7 @@ type KernelObject struct {
 
 func (x *KernelObject) Reset() {
 	*x = KernelObject{}
-	mi := &file_heddle_proto_msgTypes[19]
+	mi := &file_heddle_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1467,7 @@ func (x *KernelObject) String() string {
 func (*KernelObject) ProtoMessage() {}
 
 func (x *KernelObject) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[19]
+	mi := &file_heddle_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1480,7 @@ func (x *KernelObject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelObject.ProtoReflect.Descriptor instead.
 func (*KernelObject) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{19}
+	return file_heddle_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *KernelObject) GetWanted() string {
@@ -1351,7 +1522,7 @@ type SidCounters struct {
 
 func (x *SidCounters) Reset() {
 	*x = SidCounters{}
-	mi := &file_heddle_proto_msgTypes[20]
+	mi := &file_heddle_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1534,7 @@ func (x *SidCounters) String() string {
 func (*SidCounters) ProtoMessage() {}
 
 func (x *SidCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[20]
+	mi := &file_heddle_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1547,7 @@ func (x *SidCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SidCounters.ProtoReflect.Descriptor instead.
 func (*SidCounters) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{20}
+	return file_heddle_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SidCounters) GetPackets() uint64 {
@@ -1425,7 +1596,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_heddle_proto_msgTypes[21]
+	mi := &file_heddle_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1608,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[21]
+	mi := &file_heddle_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1621,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{21}
+	return file_heddle_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PingRequest) GetSegments() []string {
@@ -1515,7 +1686,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_heddle_proto_msgTypes[22]
+	mi := &file_heddle_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1698,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[22]
+	mi := &file_heddle_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1711,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{22}
+	return file_heddle_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PingResponse) GetSource() string {
@@ -1586,7 +1757,7 @@ type PingHop struct {
 
 func (x *PingHop) Reset() {
 	*x = PingHop{}
-	mi := &file_heddle_proto_msgTypes[23]
+	mi := &file_heddle_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1769,7 @@ func (x *PingHop) String() string {
 func (*PingHop) ProtoMessage() {}
 
 func (x *PingHop) ProtoReflect() protoreflect.Message {
-	mi := &file_heddle_proto_msgTypes[23]
+	mi := &file_heddle_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1782,7 @@ func (x *PingHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingHop.ProtoReflect.Descriptor instead.
 func (*PingHop) Descriptor() ([]byte, []int) {
-	return file_heddle_proto_rawDescGZIP(), []int{23}
+	return file_heddle_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PingHop) GetSegment() string {
@@ -1690,16 +1861,17 @@ const file_heddle_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\"~\n" +
 	"\x0fHistoryResponse\x12+\n" +
 	"\acommits\x18\x01 \x03(\v2\x11.heddle.v1.CommitR\acommits\x12>\n" +
-	"\vunconfirmed\x18\x02 \x01(\v2\x1c.heddle.v1.UnconfirmedCommitR\vunconfirmed\"\xf1\x01\n" +
+	"\vunconfirmed\x18\x02 \x01(\v2\x1c.heddle.v1.UnconfirmedCommitR\vunconfirmed\"\x8a\x02\n" +
 	"\x06Commit\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x18\n" +
 	"\arequest\x18\x05 \x01(\tR\arequest\x12*\n" +
-	"\x11commit_confirm_id\x18\x06 \x01(\tR\x0fcommitConfirmId\x12'\n" +
-	"\x0fchanged_entries\x18\a \x01(\rR\x0echangedEntries\x12\x1c\n" +
-	"\treachable\x18\b \x01(\bR\treachable\"k\n" +
+	"\x11commit_confirm_id\x18\x06 \x01(\tR\x0fcommitConfirmId\x12,\n" +
+	"\x0fchanged_entries\x18\a \x01(\rH\x00R\x0echangedEntries\x88\x01\x01\x12\x1c\n" +
+	"\treachable\x18\b \x01(\bR\treachableB\x12\n" +
+	"\x10_changed_entries\"k\n" +
 	"\x11UnconfirmedCommit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\x12\x16\n" +
@@ -1726,7 +1898,14 @@ const file_heddle_proto_rawDesc = "" +
 	"\x10RollbackResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12'\n" +
-	"\x0fchanged_entries\x18\x03 \x01(\rR\x0echangedEntries\"\xcc\x01\n" +
+	"\x0fchanged_entries\x18\x03 \x01(\rR\x0echangedEntries\"%\n" +
+	"\vLockRequest\x12\x16\n" +
+	"\x06within\x18\x01 \x01(\x03R\x06within\":\n" +
+	"\fLockResponse\x12\x14\n" +
+	"\x05since\x18\x01 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"\x0f\n" +
+	"\rUnlockRequest\"\x10\n" +
+	"\x0eUnlockResponse\"\xcc\x01\n" +
 	"\bPlanStep\x122\n" +
 	"\x06action\x18\x01 \x01(\x0e2\x1a.heddle.v1.PlanStep.ActionR\x06action\x12\x16\n" +
 	"\x06object\x18\x02 \x01(\tR\x06object\x12\x12\n" +
@@ -1794,12 +1973,14 @@ const file_heddle_proto_rawDesc = "" +
 	"\x06avg_ns\x18\x05 \x01(\x04R\x05avgNs\x12\x15\n" +
 	"\x06max_ns\x18\x06 \x01(\x04R\x05maxNs\x12\x16\n" +
 	"\x06unable\x18\a \x01(\tR\x06unable\x12\x12\n" +
-	"\x04hint\x18\b \x01(\tR\x04hint2\xc1\x03\n" +
+	"\x04hint\x18\b \x01(\tR\x04hint2\xb9\x04\n" +
 	"\x06Heddle\x127\n" +
 	"\x04Plan\x12\x16.heddle.v1.PlanRequest\x1a\x17.heddle.v1.PlanResponse\x12@\n" +
 	"\aHistory\x12\x19.heddle.v1.HistoryRequest\x1a\x1a.heddle.v1.HistoryResponse\x127\n" +
 	"\x04Diff\x12\x16.heddle.v1.DiffRequest\x1a\x17.heddle.v1.DiffResponse\x12C\n" +
-	"\bRollback\x12\x1a.heddle.v1.RollbackRequest\x1a\x1b.heddle.v1.RollbackResponse\x12C\n" +
+	"\bRollback\x12\x1a.heddle.v1.RollbackRequest\x1a\x1b.heddle.v1.RollbackResponse\x127\n" +
+	"\x04Lock\x12\x16.heddle.v1.LockRequest\x1a\x17.heddle.v1.LockResponse\x12=\n" +
+	"\x06Unlock\x12\x18.heddle.v1.UnlockRequest\x1a\x19.heddle.v1.UnlockResponse\x12C\n" +
 	"\bChildren\x12\x1a.heddle.v1.ChildrenRequest\x1a\x1b.heddle.v1.ChildrenResponse\x12@\n" +
 	"\aExplain\x12\x19.heddle.v1.ExplainRequest\x1a\x1a.heddle.v1.ExplainResponse\x127\n" +
 	"\x04Ping\x12\x16.heddle.v1.PingRequest\x1a\x17.heddle.v1.PingResponseB\x10Z\x0eheddle/gen/rpcb\x06proto3"
@@ -1817,7 +1998,7 @@ func file_heddle_proto_rawDescGZIP() []byte {
 }
 
 var file_heddle_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_heddle_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_heddle_proto_goTypes = []any{
 	(PlanStep_Action)(0),      // 0: heddle.v1.PlanStep.Action
 	(*PlanRequest)(nil),       // 1: heddle.v1.PlanRequest
@@ -1832,51 +2013,59 @@ var file_heddle_proto_goTypes = []any{
 	(*LeafChange)(nil),        // 10: heddle.v1.LeafChange
 	(*RollbackRequest)(nil),   // 11: heddle.v1.RollbackRequest
 	(*RollbackResponse)(nil),  // 12: heddle.v1.RollbackResponse
-	(*PlanStep)(nil),          // 13: heddle.v1.PlanStep
-	(*ChildrenRequest)(nil),   // 14: heddle.v1.ChildrenRequest
-	(*ChildrenResponse)(nil),  // 15: heddle.v1.ChildrenResponse
-	(*ModelNode)(nil),         // 16: heddle.v1.ModelNode
-	(*ExplainRequest)(nil),    // 17: heddle.v1.ExplainRequest
-	(*StaticRoute)(nil),       // 18: heddle.v1.StaticRoute
-	(*ExplainResponse)(nil),   // 19: heddle.v1.ExplainResponse
-	(*KernelObject)(nil),      // 20: heddle.v1.KernelObject
-	(*SidCounters)(nil),       // 21: heddle.v1.SidCounters
-	(*PingRequest)(nil),       // 22: heddle.v1.PingRequest
-	(*PingResponse)(nil),      // 23: heddle.v1.PingResponse
-	(*PingHop)(nil),           // 24: heddle.v1.PingHop
-	(*gnmi.SetRequest)(nil),   // 25: gnmi.SetRequest
+	(*LockRequest)(nil),       // 13: heddle.v1.LockRequest
+	(*LockResponse)(nil),      // 14: heddle.v1.LockResponse
+	(*UnlockRequest)(nil),     // 15: heddle.v1.UnlockRequest
+	(*UnlockResponse)(nil),    // 16: heddle.v1.UnlockResponse
+	(*PlanStep)(nil),          // 17: heddle.v1.PlanStep
+	(*ChildrenRequest)(nil),   // 18: heddle.v1.ChildrenRequest
+	(*ChildrenResponse)(nil),  // 19: heddle.v1.ChildrenResponse
+	(*ModelNode)(nil),         // 20: heddle.v1.ModelNode
+	(*ExplainRequest)(nil),    // 21: heddle.v1.ExplainRequest
+	(*StaticRoute)(nil),       // 22: heddle.v1.StaticRoute
+	(*ExplainResponse)(nil),   // 23: heddle.v1.ExplainResponse
+	(*KernelObject)(nil),      // 24: heddle.v1.KernelObject
+	(*SidCounters)(nil),       // 25: heddle.v1.SidCounters
+	(*PingRequest)(nil),       // 26: heddle.v1.PingRequest
+	(*PingResponse)(nil),      // 27: heddle.v1.PingResponse
+	(*PingHop)(nil),           // 28: heddle.v1.PingHop
+	(*gnmi.SetRequest)(nil),   // 29: gnmi.SetRequest
 }
 var file_heddle_proto_depIdxs = []int32{
-	25, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
+	29, // 0: heddle.v1.PlanRequest.set:type_name -> gnmi.SetRequest
 	11, // 1: heddle.v1.PlanRequest.rollback:type_name -> heddle.v1.RollbackRequest
-	13, // 2: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
+	17, // 2: heddle.v1.PlanResponse.steps:type_name -> heddle.v1.PlanStep
 	9,  // 3: heddle.v1.PlanResponse.difference:type_name -> heddle.v1.Difference
 	5,  // 4: heddle.v1.HistoryResponse.commits:type_name -> heddle.v1.Commit
 	6,  // 5: heddle.v1.HistoryResponse.unconfirmed:type_name -> heddle.v1.UnconfirmedCommit
 	9,  // 6: heddle.v1.DiffResponse.difference:type_name -> heddle.v1.Difference
 	10, // 7: heddle.v1.Difference.leaves:type_name -> heddle.v1.LeafChange
 	0,  // 8: heddle.v1.PlanStep.action:type_name -> heddle.v1.PlanStep.Action
-	16, // 9: heddle.v1.ChildrenResponse.nodes:type_name -> heddle.v1.ModelNode
-	18, // 10: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
-	20, // 11: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
-	21, // 12: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
-	24, // 13: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
+	20, // 9: heddle.v1.ChildrenResponse.nodes:type_name -> heddle.v1.ModelNode
+	22, // 10: heddle.v1.ExplainRequest.route:type_name -> heddle.v1.StaticRoute
+	24, // 11: heddle.v1.ExplainResponse.objects:type_name -> heddle.v1.KernelObject
+	25, // 12: heddle.v1.ExplainResponse.counters:type_name -> heddle.v1.SidCounters
+	28, // 13: heddle.v1.PingResponse.hops:type_name -> heddle.v1.PingHop
 	1,  // 14: heddle.v1.Heddle.Plan:input_type -> heddle.v1.PlanRequest
 	3,  // 15: heddle.v1.Heddle.History:input_type -> heddle.v1.HistoryRequest
 	7,  // 16: heddle.v1.Heddle.Diff:input_type -> heddle.v1.DiffRequest
 	11, // 17: heddle.v1.Heddle.Rollback:input_type -> heddle.v1.RollbackRequest
-	14, // 18: heddle.v1.Heddle.Children:input_type -> heddle.v1.ChildrenRequest
-	17, // 19: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
-	22, // 20: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
-	2,  // 21: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
-	4,  // 22: heddle.v1.Heddle.History:output_type -> heddle.v1.HistoryResponse
-	8,  // 23: heddle.v1.Heddle.Diff:output_type -> heddle.v1.DiffResponse
-	12, // 24: heddle.v1.Heddle.Rollback:output_type -> heddle.v1.RollbackResponse
-	15, // 25: heddle.v1.Heddle.Children:output_type -> heddle.v1.ChildrenResponse
-	19, // 26: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
-	23, // 27: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
-	21, // [21:28] is the sub-list for method output_type
-	14, // [14:21] is the sub-list for method input_type
+	13, // 18: heddle.v1.Heddle.Lock:input_type -> heddle.v1.LockRequest
+	15, // 19: heddle.v1.Heddle.Unlock:input_type -> heddle.v1.UnlockRequest
+	18, // 20: heddle.v1.Heddle.Children:input_type -> heddle.v1.ChildrenRequest
+	21, // 21: heddle.v1.Heddle.Explain:input_type -> heddle.v1.ExplainRequest
+	26, // 22: heddle.v1.Heddle.Ping:input_type -> heddle.v1.PingRequest
+	2,  // 23: heddle.v1.Heddle.Plan:output_type -> heddle.v1.PlanResponse
+	4,  // 24: heddle.v1.Heddle.History:output_type -> heddle.v1.HistoryResponse
+	8,  // 25: heddle.v1.Heddle.Diff:output_type -> heddle.v1.DiffResponse
+	12, // 26: heddle.v1.Heddle.Rollback:output_type -> heddle.v1.RollbackResponse
+	14, // 27: heddle.v1.Heddle.Lock:output_type -> heddle.v1.LockResponse
+	16, // 28: heddle.v1.Heddle.Unlock:output_type -> heddle.v1.UnlockResponse
+	19, // 29: heddle.v1.Heddle.Children:output_type -> heddle.v1.ChildrenResponse
+	23, // 30: heddle.v1.Heddle.Explain:output_type -> heddle.v1.ExplainResponse
+	27, // 31: heddle.v1.Heddle.Ping:output_type -> heddle.v1.PingResponse
+	23, // [23:32] is the sub-list for method output_type
+	14, // [14:23] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -1891,7 +2080,8 @@ func file_heddle_proto_init() {
 		(*PlanRequest_Set)(nil),
 		(*PlanRequest_Rollback)(nil),
 	}
-	file_heddle_proto_msgTypes[16].OneofWrappers = []any{
+	file_heddle_proto_msgTypes[4].OneofWrappers = []any{}
+	file_heddle_proto_msgTypes[20].OneofWrappers = []any{
 		(*ExplainRequest_Sid)(nil),
 		(*ExplainRequest_Route)(nil),
 	}
@@ -1901,7 +2091,7 @@ func file_heddle_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_heddle_proto_rawDesc), len(file_heddle_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	Heddle_History_FullMethodName  = "/heddle.v1.Heddle/History"
 	Heddle_Diff_FullMethodName     = "/heddle.v1.Heddle/Diff"
 	Heddle_Rollback_FullMethodName = "/heddle.v1.Heddle/Rollback"
+	Heddle_Lock_FullMethodName     = "/heddle.v1.Heddle/Lock"
+	Heddle_Unlock_FullMethodName   = "/heddle.v1.Heddle/Unlock"
 	Heddle_Children_FullMethodName = "/heddle.v1.Heddle/Children"
 	Heddle_Explain_FullMethodName  = "/heddle.v1.Heddle/Explain"
 	Heddle_Ping_FullMethodName     = "/heddle.v1.Heddle/Ping"
@@ -46,6 +48,13 @@ type HeddleClient interface {
 	// Rollback makes the configuration after a commit the running one again. It is a
 	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
 	Rollback(ctx context.Context, in *RollbackRequest, opts ...grpc.CallOption) (*RollbackResponse, error)
+	// Lock keeps everybody but the caller from changing the configuration, for a time. Who
+	// holds the lock already has it for so long from now on. FAILED_PRECONDITION:
+	// somebody else holds it, or waits for a commit to be confirmed; the text says who.
+	Lock(ctx context.Context, in *LockRequest, opts ...grpc.CallOption) (*LockResponse, error)
+	// Unlock ends the lock of the caller or, for an administrator, that of anybody.
+	// FAILED_PRECONDITION: there is none; PERMISSION_DENIED: it is somebody else's.
+	Unlock(ctx context.Context, in *UnlockRequest, opts ...grpc.CallOption) (*UnlockResponse, error)
 	// Children tells what the model has below a path. NOT_FOUND: it has no such path.
 	Children(ctx context.Context, in *ChildrenRequest, opts ...grpc.CallOption) (*ChildrenResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
@@ -106,6 +115,26 @@ func (c *heddleClient) Rollback(ctx context.Context, in *RollbackRequest, opts .
 	return out, nil
 }
 
+func (c *heddleClient) Lock(ctx context.Context, in *LockRequest, opts ...grpc.CallOption) (*LockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LockResponse)
+	err := c.cc.Invoke(ctx, Heddle_Lock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *heddleClient) Unlock(ctx context.Context, in *UnlockRequest, opts ...grpc.CallOption) (*UnlockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnlockResponse)
+	err := c.cc.Invoke(ctx, Heddle_Unlock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *heddleClient) Children(ctx context.Context, in *ChildrenRequest, opts ...grpc.CallOption) (*ChildrenResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ChildrenResponse)
@@ -152,6 +181,13 @@ type HeddleServer interface {
 	// Rollback makes the configuration after a commit the running one again. It is a
 	// commit of its own, checked as a Set is, with the same errors, and those of Diff.
 	Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error)
+	// Lock keeps everybody but the caller from changing the configuration, for a time. Who
+	// holds the lock already has it for so long from now on. FAILED_PRECONDITION:
+	// somebody else holds it, or waits for a commit to be confirmed; the text says who.
+	Lock(context.Context, *LockRequest) (*LockResponse, error)
+	// Unlock ends the lock of the caller or, for an administrator, that of anybody.
+	// FAILED_PRECONDITION: there is none; PERMISSION_DENIED: it is somebody else's.
+	Unlock(context.Context, *UnlockRequest) (*UnlockResponse, error)
 	// Children tells what the model has below a path. NOT_FOUND: it has no such path.
 	Children(context.Context, *ChildrenRequest) (*ChildrenResponse, error)
 	// Explain tells what there is about one SID or route: the configuration, what the
@@ -183,6 +219,12 @@ func (UnimplementedHeddleServer) Diff(context.Context, *DiffRequest) (*DiffRespo
 }
 func (UnimplementedHeddleServer) Rollback(context.Context, *RollbackRequest) (*RollbackResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Rollback not implemented")
+}
+func (UnimplementedHeddleServer) Lock(context.Context, *LockRequest) (*LockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Lock not implemented")
+}
+func (UnimplementedHeddleServer) Unlock(context.Context, *UnlockRequest) (*UnlockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unlock not implemented")
 }
 func (UnimplementedHeddleServer) Children(context.Context, *ChildrenRequest) (*ChildrenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Children not implemented")
@@ -286,6 +328,42 @@ func _Heddle_Rollback_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Heddle_Lock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Lock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Lock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Lock(ctx, req.(*LockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Heddle_Unlock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnlockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HeddleServer).Unlock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Heddle_Unlock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HeddleServer).Unlock(ctx, req.(*UnlockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Heddle_Children_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ChildrenRequest)
 	if err := dec(in); err != nil {
@@ -362,6 +440,14 @@ var Heddle_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Rollback",
 			Handler:    _Heddle_Rollback_Handler,
+		},
+		{
+			MethodName: "Lock",
+			Handler:    _Heddle_Lock_Handler,
+		},
+		{
+			MethodName: "Unlock",
+			Handler:    _Heddle_Unlock_Handler,
 		},
 		{
 			MethodName: "Children",

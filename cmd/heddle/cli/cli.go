@@ -46,6 +46,9 @@ const usage = `usage: heddle [flags] COMMAND [flags] ...
   heddle rollback REVISION
         the last commits; what differs between two (the last one and the one before);
         the configuration of one again
+  heddle lock [--for 10m] | unlock
+        for that time nobody else changes the configuration; /system/lock says who
+        has the lock. An administrator ends that of somebody else
   heddle explain sid ADDRESS
   heddle explain route PREFIX [INSTANCE]
         what is configured, what the kernel holds, and what it does with packets
@@ -120,7 +123,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	}
 	rest := fs.Args()
 	if len(rest) == 0 {
-		return wrongUsage("no command: use get, set, plan, confirm, cancel, history, diff, rollback, explain, ping, trace, watch, drift, capabilities or password; --help tells more")
+		return wrongUsage("no command: use get, set, plan, confirm, cancel, history, diff, rollback, lock, unlock, explain, ping, trace, watch, drift, capabilities or password; --help tells more")
 	}
 	c.args = rest[1:]
 	switch rest[0] {
@@ -140,6 +143,10 @@ func run(ctx context.Context, args []string, st Streams) error {
 		return c.rollback(ctx)
 	case "confirm", "cancel":
 		return c.conclude(ctx, rest[0])
+	case "lock":
+		return c.lock(ctx)
+	case "unlock":
+		return c.unlock(ctx)
 	case "explain":
 		return c.explain(ctx)
 	case "ping", "trace":
@@ -155,7 +162,7 @@ func run(ctx context.Context, args []string, st Streams) error {
 	case "help":
 		return flag.ErrHelp
 	}
-	return wrongUsage("unknown command %q: use get, set, plan, confirm, cancel, history, diff, rollback, explain, ping, trace, watch, drift, capabilities or password", rest[0])
+	return wrongUsage("unknown command %q: use get, set, plan, confirm, cancel, history, diff, rollback, lock, unlock, explain, ping, trace, watch, drift, capabilities or password", rest[0])
 }
 
 // flags makes a set that has the connection's flags, which may stand before and

@@ -57,22 +57,24 @@ func open(t *testing.T, sc *schema.Schema) *datastore.Store {
 // configuration alone) and c (nothing).
 type planner struct{}
 
-func (planner) Plan(_ context.Context, req datastore.Request) (operation.Plan, error) {
+func (planner) Plan(_ context.Context, req datastore.Request, _ schema.View) (operation.Plan, error) {
 	if req.Rollback != nil {
-		return operation.Plan{Entries: int(*req.Rollback), Difference: change}, nil
+		d := change
+		d.Entries = int(*req.Rollback)
+		return operation.Plan{Difference: d}, nil
 	}
 	if len(req.Edits) != 1 {
 		return operation.Plan{}, errors.New("one edit was asked for")
 	}
 	switch at := req.Edits[0].Path.String(); {
 	case strings.Contains(at, "[name=a]"):
-		return operation.Plan{Entries: 2, Steps: []operation.Step{
+		return operation.Plan{Difference: operation.Difference{Entries: 2}, Steps: []operation.Step{
 			{Action: operation.Create, Object: "link a type dummy", Path: "/a", Commands: []string{"ip link add name a type dummy", "ip link set dev a alias mine"}},
 			{Action: operation.Change, Object: "link a mtu 1400", Path: "/a", Commands: []string{"ip link set dev a mtu 1400"}},
 			{Action: operation.Delete, Object: "route x", Path: "/b"},
 		}}, nil
 	case strings.Contains(at, "[name=b]"):
-		return operation.Plan{Entries: 1}, nil
+		return operation.Plan{Difference: operation.Difference{Entries: 1}}, nil
 	}
 	return operation.Plan{}, nil
 }
@@ -106,16 +108,26 @@ func (planner) Children(path string) ([]operation.Node, error) {
 	return nil, &operation.NotFoundError{What: path}
 }
 
-func (planner) Diff(from, to uint64) (operation.Difference, error) {
+func (planner) Diff(from, to uint64, _ schema.View) (operation.Difference, error) {
 	if from != 4 || to != 5 {
 		return operation.Difference{}, &datastore.HistoryError{Revision: from, Reason: "is not kept"}
 	}
 	return change, nil
 }
 
-func (planner) Rollback(_ context.Context, req datastore.Request) (operation.Commit, error) {
+func (planner) Rollback(_ context.Context, req datastore.Request, _ schema.View) (operation.Commit, error) {
 	return operation.Commit{Revision: 6, Entries: int(*req.Rollback)}, nil
 }
+
+func (planner) Lock(_ context.Context, req datastore.LockRequest) (operation.Lock, error) {
+	if req.Within == time.Second {
+		return operation.Lock{}, &datastore.LockedError{Lock: datastore.Lock{Holder: datastore.Holder{User: "ann"}}}
+	}
+	at := time.Date(2026, 11, 21, 10, 0, 0, 0, time.Local)
+	return operation.Lock{Since: at, Until: at.Add(req.Within)}, nil
+}
+
+func (planner) Unlock(context.Context, datastore.Holder, bool) error { return datastore.ErrNotLocked }
 
 func (planner) ExplainSID(_ context.Context, sid netip.Addr) (operation.Explanation, error) {
 	if sid != netip.MustParseAddr("fc00::1") {
@@ -259,6 +271,10 @@ func TestCommands(t *testing.T) {
 		{name: "diff of words", args: []string{"diff", "yesterday"}, code: 2, err: "no revision"},
 		{name: "rollback", args: []string{"--target", unix, "rollback", "3"}, out: "revision 6 is revision 3 again, 3 entries changed\n"},
 		{name: "rollback to the same", args: []string{"--target", unix, "rollback", "0"}, out: "nothing to change: the configuration is that one\n"},
+		{name: "lock", args: []string{"--target", unix, "lock", "--for", "5m"}, out: "the configuration is yours until 2026-11-21 10:05:00, or until you say: heddle unlock\n"},
+		{name: "lock what is locked", args: []string{"--target", unix, "lock", "--for", "1s"}, code: 1, err: "locked by ann since"},
+		{name: "lock something", args: []string{"lock", "/a"}, code: 2, err: "lock takes"},
+		{name: "unlock", args: []string{"--target", unix, "unlock"}, code: 1, err: "FailedPrecondition: the configuration is not locked"},
 		{name: "rollback to nothing", args: []string{"rollback"}, code: 2, err: "heddle history"},
 		{name: "set to be confirmed", args: []string{"--target", unix, "set", "--confirm-within", "1h", "--id", "x", "--update", `/interfaces/interface[name=a]/config/mtu=1401`},
 			out: "UPDATE /interfaces/interface[name=a]/config/mtu\ncommitted ..."},

@@ -13,7 +13,7 @@ import (
 )
 
 // commands are those of the command line.
-var commands = []string{"cancel", "capabilities", "confirm", "diff", "drift", "explain", "get", "history", "password", "ping", "plan", "rollback", "set", "trace", "watch"}
+var commands = []string{"cancel", "capabilities", "confirm", "diff", "drift", "explain", "get", "history", "lock", "password", "ping", "plan", "rollback", "set", "trace", "unlock", "watch"}
 
 // bashCompletion asks heddle. What bash takes for a word begins behind = and :, so
 // what is before that is cut off what it answers.

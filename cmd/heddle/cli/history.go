@@ -31,10 +31,17 @@ func (c *command) history(ctx context.Context) error {
 			return err
 		}
 		if u := resp.GetUnconfirmed(); u != nil {
-			fmt.Fprintf(c.Out, "commit %s waits to be confirmed until %s; else revision %d comes back\n", u.GetId(), moment(u.GetDeadline()), u.GetBefore())
+			what := "a commit"
+			if u.GetId() != "" {
+				what = "commit " + u.GetId()
+			}
+			fmt.Fprintf(c.Out, "%s waits to be confirmed until %s; else revision %d comes back\n", what, moment(u.GetDeadline()), u.GetBefore())
 		}
 		for _, h := range resp.GetCommits() {
-			fmt.Fprintf(c.Out, "%6d  %s  %-9s %s", h.GetRevision(), moment(h.GetTime()), h.GetSource(), entries(h.GetChangedEntries()))
+			fmt.Fprintf(c.Out, "%6d  %s", h.GetRevision(), moment(h.GetTime()))
+			if h.ChangedEntries != nil { // else it is not ours to see
+				fmt.Fprintf(c.Out, "  %-9s %s", h.GetSource(), entries(h.GetChangedEntries()))
+			}
 			for _, more := range []string{h.GetUser(), h.GetRequest(), h.GetCommitConfirmId()} {
 				if more != "" {
 					fmt.Fprintf(c.Out, "  %s", more)
