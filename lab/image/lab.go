@@ -37,6 +37,7 @@ func tools() []debian.Need {
 		{Program: "ip", Package: "iproute2"}, {Program: "tc", Package: "iproute2"},
 		{Program: "bridge", Package: "iproute2"}, {Program: "ss", Package: "iproute2"},
 		{Program: "ping", Package: "iputils-ping"}, {Program: "tcpdump", Package: "tcpdump"},
+		{Program: "nft", Package: "nftables"},
 		// busybox has a setpriv without bounding set.
 		{Program: "setpriv", Package: "util-linux"},
 	}

@@ -50,6 +50,8 @@ func features() []feature {
 		{"vxlan", "4.0", []string{"ip link add x0 type vxlan id 5 dstport 4789"}},
 		{"vlan", "4.0", []string{probeLink, "ip link add link p0 name v0 type vlan id 7"}},
 		{"dummy", "4.0", []string{"ip link add d0 type dummy"}},
+		{"nftables", "4.18", []string{"nft add table ip probe", "nft 'add chain ip probe nat { type nat hook postrouting priority 100; }'",
+			"nft add rule ip probe nat counter snat to 192.0.2.1"}},
 		{"ifb", "4.0", []string{"ip link add i0 type ifb"}},
 	}
 }
