@@ -162,7 +162,7 @@ func (a *Agent) explain(ctx context.Context, k schema.EntryKey, sid netip.Addr) 
 			}
 			continue
 		case *object.Route:
-			if sid.IsValid() {
+			if sid.IsValid() && o.Prefix != netip.PrefixFrom(sid, sid.BitLen()) {
 				continue
 			}
 		case *object.LocalSID:
@@ -188,12 +188,15 @@ func (a *Agent) explain(ctx context.Context, k schema.EntryKey, sid netip.Addr) 
 	return e, nil
 }
 
-// explainProxy adds what is around the seg6local route of a SID, which is what becomes
-// of its packets.
+// explainProxy adds what is around the route of a SID, which is what becomes of its
+// packets.
 func (a *Agent) explainProxy(e *operation.Explanation, w *object.Proxy) {
 	o := operation.Object{Wanted: fmt.Sprint(w)}
 	held, _ := a.applier.Have(w.Key()).(*object.Proxy)
-	local, _ := a.applier.Have(object.LocalSIDKey(w.SID)).(*object.LocalSID)
+	route := a.applier.Have(object.LocalSIDKey(w.SID))
+	if w.Behavior == object.EndAM {
+		route = a.applier.Have((&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(w.SID, w.SID.BitLen())}).Key())
+	}
 	switch trouble := a.rec.Trouble(w.Key()); {
 	case held != nil && w.Equal(held):
 	case trouble != "":
@@ -207,8 +210,8 @@ func (a *Agent) explainProxy(e *operation.Explanation, w *object.Proxy) {
 	if held != nil {
 		o.Held = fmt.Sprint(held)
 	}
-	if held != nil && local != nil {
-		o.Packet = explain.Proxy(held, local)
+	if held != nil && route != nil {
+		o.Packet = explain.Proxy(held, route)
 		for i := range e.Objects {
 			e.Objects[i].Packet = nil // part of the proxy
 		}

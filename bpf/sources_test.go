@@ -35,7 +35,7 @@ func TestLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{SRProxyProgSrIngress, SRProxyProgNfIngress} {
+	for _, name := range []string{SRProxyProgSrIngress, SRProxyProgNfIngress, SRProxyProgAmEgress, SRProxyProgAmIngress} {
 		if spec.Programs[name] == nil {
 			t.Errorf("program %s is missing", name)
 		}

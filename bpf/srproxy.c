@@ -2,10 +2,10 @@
 
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 //
-// SR proxies: End.AS and End.AD of draft-ietf-spring-sr-service-programming, for
-// IPv4 and IPv6 inside.
+// SR proxies: End.AS, End.AD and End.AM of draft-ietf-spring-sr-service-programming,
+// the first two for IPv4 and IPv6 inside.
 //
-// The kernel's own End.DX4 or End.DX6 on the SID opens the packet and sends it to
+// End.AS and End.AD: the kernel's own End.DX4 or End.DX6 on the SID opens the packet and sends it to
 // the NF: it clears the marks of encapsulation that bpf_skb_adjust_room leaves, so
 // that packets of several segments (GSO, GRO) survive. What the kernel lacks is
 // done around it:
@@ -14,6 +14,8 @@
 //               (End.AD), and sets the number of segments left to 0, without which
 //               the kernel would not open the packet.
 //   nf_ingress  on the link that they come back on. It puts headers in front again.
+//
+// End.AM is in masquerade.h.
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -314,7 +316,7 @@ static __always_inline int segment(struct __sk_buff *skb)
 		if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0)
 			return NEXT;
 		sid = bpf_map_lookup_elem(&sids, &ip.daddr);
-		if (!sid)
+		if (!sid || sid->behavior == END_AM) // which is routed to its NF like any other packet
 			return NEXT;
 		verdict = to_nf(skb, sid, &ip, counters_of(&ip.daddr));
 		if (verdict != AGAIN)
@@ -458,6 +460,8 @@ int nf_ingress(struct __sk_buff *skb)
 	// The next NF of the chain may be one of this node, too.
 	return segment(skb);
 }
+
+#include "masquerade.h"
 
 // bpf_spin_lock and bpf_skb_adjust_room are open to every license, but the kernel
 // wants programs of this type to say that they are compatible with its own.

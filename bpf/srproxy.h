@@ -17,7 +17,11 @@
 enum behavior {
 	END_AS = 1,
 	END_AD = 2,
+	END_AM = 3,
 };
+
+// What a SID is besides, in its flags.
+#define DESTINATION_NAT 1 // End.AM: the NF may change the destination
 
 // What becomes of packets for a SID. The agent switches by one write.
 enum mode {
@@ -31,10 +35,11 @@ enum mode {
 struct sid {
 	__u32 iface_in;      // ifindex: where what the NF lets pass comes back; 0: nowhere
 	__u32 iface_standby; // the same of the other NF
+	__u32 iface_out;     // ifindex: where End.AM sends it to the NF
 	__u8 behavior;       // enum behavior
-	__u8 inner;          // next header of what is carried: 4 IPv4, 41 IPv6
+	__u8 inner;          // next header of what is carried: 4 IPv4, 41 IPv6; 0 for End.AM
 	__u8 mode;           // enum mode
-	__u8 pad;
+	__u8 flags;
 	struct in6_addr nf[2]; // whose echo replies are for the node, of IPv4 the last 4 octets; 0: nobody's
 };
 
@@ -60,8 +65,8 @@ struct row {
 // Counters of a SID, by its address: packets, apart for each processor.
 // A packet of several segments (GSO, GRO) counts once.
 struct counters {
-	__u64 forwarded;          // opened, and on its way to the NF
-	__u64 returned;           // come back, and closed again
+	__u64 forwarded;          // opened or masqueraded, and on its way to the NF
+	__u64 returned;           // come back, and on its way to the next segment
 	__u64 no_srh;             // dropped: no segment routing header
 	__u64 segments_left_zero; // dropped: no segment left to go on to
 	__u64 bad_srh;            // dropped: TLVs, too many segments or lengths that do not fit
@@ -72,6 +77,7 @@ struct counters {
 	__u64 cache_updates;      // headers written
 	__u64 bypassed;           // sent on past an NF that is down
 	__u64 nf_down;            // dropped: the NF is down
+	__u64 wrong_destination;  // dropped: came back with another destination than it was sent with
 	__u64 expired;            // hop limit or TTL used up: left to the kernel, which answers
 };
 

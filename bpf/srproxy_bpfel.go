@@ -27,6 +27,7 @@ type SRProxyCounters struct {
 	CacheUpdates     uint64
 	Bypassed         uint64
 	NfDown           uint64
+	WrongDestination uint64
 	Expired          uint64
 }
 
@@ -63,10 +64,11 @@ type SRProxySid struct {
 	_            structs.HostLayout
 	IfaceIn      uint32
 	IfaceStandby uint32
+	IfaceOut     uint32
 	Behavior     uint8
 	Inner        uint8
 	Mode         uint8
-	Pad          uint8
+	Flags        uint8
 	Nf           [2]SRProxyIn6Addr
 }
 
@@ -79,6 +81,8 @@ const (
 	SRProxyMapRows       = "rows"
 	SRProxyMapScratches  = "scratches"
 	SRProxyMapSids       = "sids"
+	SRProxyProgAmEgress  = "am_egress"
+	SRProxyProgAmIngress = "am_ingress"
 	SRProxyProgNfIngress = "nf_ingress"
 	SRProxyProgSrIngress = "sr_ingress"
 )
@@ -125,6 +129,8 @@ type SRProxySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SRProxyProgramSpecs struct {
+	AmEgress  *ebpf.ProgramSpec `ebpf:"am_egress"`
+	AmIngress *ebpf.ProgramSpec `ebpf:"am_ingress"`
 	NfIngress *ebpf.ProgramSpec `ebpf:"nf_ingress"`
 	SrIngress *ebpf.ProgramSpec `ebpf:"sr_ingress"`
 }
@@ -193,12 +199,16 @@ type SRProxyVariables struct {
 //
 // It can be passed to LoadSRProxyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SRProxyPrograms struct {
+	AmEgress  *ebpf.Program `ebpf:"am_egress"`
+	AmIngress *ebpf.Program `ebpf:"am_ingress"`
 	NfIngress *ebpf.Program `ebpf:"nf_ingress"`
 	SrIngress *ebpf.Program `ebpf:"sr_ingress"`
 }
 
 func (p *SRProxyPrograms) Close() error {
 	return _SRProxyClose(
+		p.AmEgress,
+		p.AmIngress,
 		p.NfIngress,
 		p.SrIngress,
 	)

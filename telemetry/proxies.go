@@ -20,6 +20,7 @@ var (
 	proxyBehaviors = map[object.ProxyBehavior]state.E_HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR{
 		object.EndAS: state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AS,
 		object.EndAD: state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AD,
+		object.EndAM: state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AM,
 	}
 	innerTypes = map[object.InnerType]state.E_Proxy_InnerType{
 		object.InnerIPv4: state.Proxy_InnerType_IPV4,
@@ -27,8 +28,8 @@ var (
 	}
 )
 
-// showProxy makes s, which shows the seg6local route of a SID, show the proxy that it
-// is part of: programmed gives the route first. What programs have kept and counted
+// showProxy makes s, which shows the route of a SID, show the proxy that it is part of:
+// programmed gives the route first. What programs have kept and counted
 // stays as it was read last, until somebody asks.
 func (t *Telemetry) showProxy(k schema.EntryKey, s *state.NetworkInstance_SegmentRouting_Srv6_Sid, p *object.Proxy, e *config.NetworkInstance_SegmentRouting_Srv6_Sid) {
 	shown := &proxyState{InnerType: innerTypes[p.Inner], IncomingInterface: &p.In, NextHop: s.NextHop}
@@ -38,6 +39,9 @@ func (t *Telemetry) showProxy(k schema.EntryKey, s *state.NetworkInstance_Segmen
 	if p.Encap != nil {
 		shown.SegmentList, shown.SourceAddress = addressTexts(p.Encap.Segments), addressText(p.Encap.Source, nil)
 		shown.HopLimit = &p.HopLimit
+	}
+	if p.Behavior == object.EndAM {
+		shown.OutgoingInterface, shown.DestinationNat = &p.Out, yesOrNo(p.DestinationNAT)
 	}
 	s.Behavior, s.NextHop, s.Proxy = proxyBehaviors[p.Behavior], nil, shown
 	_, entry := t.Snapshot().find(k)
@@ -93,7 +97,7 @@ func proxyCountersEntry(c *object.ProxyCounters) *proxyCounters {
 	return &proxyCounters{
 		Forwarded: &c.Forwarded, Returned: &c.Returned, NoSrh: &c.NoSRH, SegmentsLeftZero: &c.SegmentsLeftZero,
 		BadSrh: &c.BadSRH, WrongInnerType: &c.WrongInnerType, NoCache: &c.NoCache, TooBig: &c.TooBig,
-		ChainConflict: &c.ChainConflict, CacheUpdates: &c.CacheUpdates, Expired: &c.Expired,
+		WrongDestination: &c.WrongDestination, ChainConflict: &c.ChainConflict, CacheUpdates: &c.CacheUpdates, Expired: &c.Expired,
 		Bypassed: &c.Bypassed, NfDown: &c.NFDown,
 	}
 }

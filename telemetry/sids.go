@@ -29,6 +29,9 @@ func (t *Telemetry) sidEntry(k schema.EntryKey, e *config.NetworkInstance_Segmen
 		if p, ok := o.(*object.Proxy); ok {
 			t.showProxy(k, s, p, e)
 		}
+		if r, ok := o.(*object.Route); ok && len(r.NextHops) == 1 { // of End.AM
+			s.NextHop = addressText(r.NextHops[0].Gateway, nil)
+		}
 		sid, ok := o.(*object.LocalSID)
 		if !ok {
 			continue

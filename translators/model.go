@@ -51,6 +51,7 @@ const (
 	BehaviorEndB6       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6
 	BehaviorEndAS       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AS
 	BehaviorEndAD       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AD
+	BehaviorEndAM       = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AM
 	BehaviorEndB6Encaps = config.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_B6_ENCAPS
 
 	InnerUnset = config.Proxy_InnerType_UNSET

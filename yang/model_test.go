@@ -137,7 +137,7 @@ func TestIdentityNames(t *testing.T) {
 		"NETWORK_INSTANCE_TYPE":  {"heddle-network-instance-types:DEFAULT_INSTANCE", "heddle-network-instance-types:L3VRF"},
 		"INSTALL_PROTOCOL_TYPE":  {"heddle-policy-types:STATIC"},
 		"LOCAL_DEFINED_NEXT_HOP": {"heddle-local-routing-types:DROP", "heddle-local-routing-types:LOCAL_LINK"},
-		"SRV6_ENDPOINT_BEHAVIOR": {"heddle-sr-proxy:END_AD", "heddle-sr-proxy:END_AS", "heddle-srv6:END", "heddle-srv6:END_B6", "heddle-srv6:END_B6_ENCAPS",
+		"SRV6_ENDPOINT_BEHAVIOR": {"heddle-sr-proxy:END_AD", "heddle-sr-proxy:END_AM", "heddle-sr-proxy:END_AS", "heddle-srv6:END", "heddle-srv6:END_B6", "heddle-srv6:END_B6_ENCAPS",
 			"heddle-srv6:END_DT4", "heddle-srv6:END_DT46", "heddle-srv6:END_DT6", "heddle-srv6:END_DX2", "heddle-srv6:END_DX4",
 			"heddle-srv6:END_DX6", "heddle-srv6:END_T", "heddle-srv6:END_X"},
 		"SRV6_ENDPOINT_FLAVOR": {"heddle-srv6:NEXT_CSID", "heddle-srv6:PSP"},

@@ -46,9 +46,32 @@ func SID(s *object.LocalSID) []string {
 	return steps
 }
 
-// Proxy says what becomes of a packet to a SID that is a proxy, whose seg6local route is
-// s, and of what the NF gives back.
-func Proxy(p *object.Proxy, s *object.LocalSID) []string {
+// Proxy says what becomes of a packet to a SID that is a proxy, whose route is o, and of
+// what the NF gives back.
+func Proxy(p *object.Proxy, o object.Object) []string {
+	switch o := o.(type) {
+	case *object.LocalSID:
+		return opening(p, o)
+	case *object.Route:
+		if p.Behavior == object.EndAM && len(o.NextHops) == 1 {
+			return masquerading(p, o.NextHops[0])
+		}
+	}
+	return nil
+}
+
+func masquerading(p *object.Proxy, nf object.NextHop) []string {
+	back := "what comes back by " + p.In + " with that destination has one of its segments left less: the segment after this one becomes its destination; with another destination it is dropped"
+	if p.DestinationNAT {
+		back = "what comes back by " + p.In + " has its destination, which may be another one, as its last segment, and one of its segments left less: the segment after this one becomes its destination"
+	}
+	return []string{
+		"it is sent to the NF " + way(nf) + " as it is, with its last segment as destination; " + dropped,
+		back,
+	}
+}
+
+func opening(p *object.Proxy, s *object.LocalSID) []string {
 	const (
 		last   = "one without a segment routing header, or without segments left, is dropped"
 		onward = "as its NF is down it goes on to its next segment, past the NF"

@@ -50,7 +50,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		{object.NextHop{}, "Gateway Link Encap Weight"},
 		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
-		{object.Proxy{}, "SID Behavior Inner Mode In Standby Echo StandbyEcho Encap HopLimit"},
+		{object.Proxy{}, "SID Behavior Inner Mode In Standby Echo StandbyEcho Encap HopLimit Out DestinationNAT"},
 	} {
 		var names []string
 		for f := range reflect.TypeOf(c.object).Fields() {
@@ -92,6 +92,7 @@ func TestSID(t *testing.T) {
 
 func TestProxy(t *testing.T) {
 	local := &object.LocalSID{Behavior: object.EndDX4, NextHop: netip.MustParseAddr("192.168.1.2")}
+	route := &object.Route{NextHops: []object.NextHop{{Gateway: netip.MustParseAddr("fd00:12::2"), Link: "e6"}}}
 	for name, c := range map[string]struct {
 		proxy object.Proxy
 		says  []string
@@ -101,8 +102,16 @@ func TestProxy(t *testing.T) {
 		"End.AS": {object.Proxy{Behavior: object.EndAS, Inner: object.InnerIPv4, In: "e7", HopLimit: 63,
 			Encap: &object.Encap{Source: netip.MustParseAddr("fc00::9"), Segments: []netip.Addr{netip.MustParseAddr("fc00::1"), netip.MustParseAddr("fc00::2")}}},
 			[]string{"whatever segments are left", "from fc00::9 with a hop limit of 63, and goes by fc00::1, then fc00::2"}},
+		"End.AM": {object.Proxy{Behavior: object.EndAM, In: "e7", Out: "e6"},
+			[]string{"sent to the NF to fd00:12::2 by e6", "with its last segment as destination", "no segments left, it is dropped", "comes back by e7", "another destination it is dropped"}},
+		"End.AM with NAT": {object.Proxy{Behavior: object.EndAM, In: "e7", Out: "e6", DestinationNAT: true},
+			[]string{"its destination, which may be another one, as its last segment"}},
 	} {
-		got := strings.Join(explain.Proxy(&c.proxy, local), "; ")
+		var way object.Object = local
+		if c.proxy.Behavior == object.EndAM {
+			way = route
+		}
+		got := strings.Join(explain.Proxy(&c.proxy, way), "; ")
 		for _, says := range c.says {
 			if !strings.Contains(got, says) {
 				t.Errorf("%s: no %q in %q", name, says, got)

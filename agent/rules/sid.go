@@ -36,6 +36,7 @@ var leavesOf = map[translators.Behavior]leaves{
 	translators.BehaviorEndB6Encaps: {policy: required},
 	translators.BehaviorEndAS:       {}, // see proxyFields
 	translators.BehaviorEndAD:       {},
+	translators.BehaviorEndAM:       {},
 }
 
 func sidFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {

@@ -143,17 +143,32 @@ func (w *writer) step(ctx context.Context, s reconcile.Step) ([]Command, error) 
 	case *object.LocalSID:
 		return sid(s, o)
 	case object.ProxyPort:
-		return program(s, "sr_ingress", o.Link), nil
+		return program(s, portProgram[o.Role], o.Link), nil
 	case *object.Proxy:
+		if o.Behavior == object.EndAM {
+			return masquerade(s, o), nil
+		}
 		return program(s, "nf_ingress", strings.Join(o.Links(), " and ")), nil
 	}
 	return nil, &UnknownError{o, fmt.Sprintf("objects of type %T", o)}
 }
 
+// portProgram is the program of a port by its role (bpf/srproxy.c, bpf/masquerade.h).
+var portProgram = [...]string{object.PortSIDs: "sr_ingress", object.PortMasquerade: "am_egress", object.PortUnmask: "am_ingress"}
+
+// masquerade says that programs that are in their places serve a SID more or less.
+func masquerade(s reconcile.Step, o *object.Proxy) []Command {
+	what := "write " + o.SID.String() + " into the maps of "
+	if s.New == nil {
+		what = "remove " + o.SID.String() + " from the maps of "
+	}
+	return one("#", what+"am_egress and am_ingress (programs of Heddle)")
+}
+
 // program says that one of our own programs (bpf/srproxy.c) comes, goes or gets
 // another row in its maps. There is no command for that.
 func program(s reconcile.Step, name, link string) []Command {
-	what := "attach " + name + " to the ingress of " + link
+	what := "attach " + name + " to " + link
 	switch {
 	case s.New == nil:
 		what = "detach " + name + " from " + link

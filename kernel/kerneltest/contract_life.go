@@ -140,6 +140,9 @@ func lifeCases() []lifeCase {
 		{"sid/own-table", nil, sid("fc00:9::8", object.End, func(s *object.LocalSID) { s.Table = 300 }), nil},
 
 		{"proxyport", nil, object.ProxyPort{Link: "ext1"}, nil},
+		{"proxyport/out", nil, object.ProxyPort{Link: "ext1", Role: object.PortMasquerade}, nil},
+		{"proxyport/back", nil, object.ProxyPort{Link: "ext1", Role: object.PortUnmask}, nil},
+		{"proxy/end.am", []object.Object{proxyAM.Ports()[0], proxyAM.Ports()[1]}, proxyAM, proxyNAT},
 		{"proxy/end.ad", nil, proxyAD, proxyAS},
 		{"proxy/end.as", nil, proxyAS, proxyAD},
 		{"proxy/bypass", nil, proxyAD, isDown(proxyAD, object.ProxyBypass)},

@@ -122,6 +122,9 @@ func linksOf(o object.Object) []string {
 	case object.ProxyPort:
 		return []string{o.Link}
 	case *object.Proxy:
+		if o.Behavior == object.EndAM {
+			return []string{o.In, o.Out}
+		}
 		return o.Links()
 	case *object.LocalSID:
 		return []string{o.Dev, o.OutLink, o.VRF}

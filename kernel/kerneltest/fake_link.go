@@ -35,8 +35,8 @@ type fakeLink struct {
 
 	// Programs of SR proxies: what is attached goes with the link. What comes back on it
 	// is of the SID proxy, if that is valid.
-	proxyPort bool
-	proxy     netip.Addr
+	proxyPorts map[object.PortRole]bool
+	proxy      netip.Addr
 }
 
 type fakeAddress struct {

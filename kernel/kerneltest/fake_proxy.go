@@ -26,8 +26,14 @@ func (f *Fake) putProxy(old, o object.Object) error {
 		if l == nil {
 			return says("link "+o.Link, syscall.ENODEV)
 		}
-		l.proxyPort = true
+		if l.proxyPorts == nil {
+			l.proxyPorts = map[object.PortRole]bool{}
+		}
+		l.proxyPorts[o.Role] = true
 	case *object.Proxy:
+		if port, ok := f.portMissing(o); ok {
+			return fmt.Errorf("no program for %v: %w", port, syscall.ENOENT)
+		}
 		for _, link := range o.Links() {
 			switch l := f.links[link]; {
 			case l == nil:
@@ -48,8 +54,10 @@ func (f *Fake) putProxy(old, o object.Object) error {
 // proxies are those whose links are there.
 func (f *Fake) proxies(kind object.Kind) (hs []held) {
 	for _, l := range f.links {
-		if kind == object.KindProxyPort && l.proxyPort {
-			hs = append(hs, held{object.ProxyPort{Link: l.name}, true, ""})
+		for role := range l.proxyPorts {
+			if kind == object.KindProxyPort {
+				hs = append(hs, held{object.ProxyPort{Link: l.name, Role: role}, true, ""})
+			}
 		}
 	}
 	if kind != object.KindProxy {
@@ -57,12 +65,28 @@ func (f *Fake) proxies(kind object.Kind) (hs []held) {
 	}
 	for _, o := range f.proxyOf {
 		p := *o
+		if o.Behavior == object.EndAM {
+			if _, missing := f.portMissing(o); !missing {
+				hs = append(hs, held{&p, true, ""})
+			}
+			continue
+		}
 		p.In, p.Standby = f.comesBack(o.SID, o.In), f.comesBack(o.SID, o.Standby)
 		if (p.In == "") == (o.In == "") && (p.Standby == "") == (o.Standby == "") {
 			hs = append(hs, held{&p, true, ""})
 		}
 	}
 	return hs
+}
+
+// portMissing is a port that a proxy needs and that is not there.
+func (f *Fake) portMissing(p *object.Proxy) (object.ProxyPort, bool) {
+	for _, port := range p.Ports() {
+		if l := f.links[port.Link]; l == nil || !l.proxyPorts[port.Role] {
+			return port, true
+		}
+	}
+	return object.ProxyPort{}, false
 }
 
 // comesBack is a link on which packets of a SID come back, empty if it is not there any
@@ -91,10 +115,13 @@ func (f *Fake) removeProxy(k object.Key) (there bool) {
 		}
 	}
 	for _, l := range f.links {
-		switch {
-		case k == object.ProxyPort{Link: l.name}.Key() && l.proxyPort:
-			l.proxyPort, there = false, true
-		case l.proxy.IsValid() && object.ProxyKey(l.proxy) == k:
+		for role := range l.proxyPorts {
+			if k == (object.ProxyPort{Link: l.name, Role: role}).Key() {
+				delete(l.proxyPorts, role)
+				there = true
+			}
+		}
+		if l.proxy.IsValid() && object.ProxyKey(l.proxy) == k {
 			l.proxy = netip.Addr{}
 		}
 	}

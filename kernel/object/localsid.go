@@ -128,6 +128,10 @@ func (s *LocalSID) Needs(into []Key) []Key {
 	if s.OutLink != "" {
 		into = append(into, LinkKey(s.OutLink), MemberKey(s.OutLink), LinkConfigKey(s.OutLink))
 	}
+	if s.Behavior == EndDX2 || s.Behavior == EndDX4 || s.Behavior == EndDX6 {
+		// Of a proxy: what comes back from the NF would have no headers without it.
+		into = append(into, ProxyKey(s.SID))
+	}
 	return into
 }
 

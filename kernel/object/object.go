@@ -36,8 +36,8 @@ const (
 	KindNextHop                      // a way out that routes share
 	KindRoute                        // an IPv4 or IPv6 route
 	KindLocalSID                     // a seg6local route
-	KindProxyPort                    // a link on which packets for SR proxies come in
-	KindProxy                        // what an SR proxy does besides its seg6local route
+	KindProxyPort                    // a link with a program for SR proxies
+	KindProxy                        // what an SR proxy does besides its route
 )
 
 var kindNames = [...]string{

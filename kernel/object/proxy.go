@@ -7,13 +7,14 @@ import (
 )
 
 // ProxyBehavior is a proxy of draft-ietf-spring-sr-service-programming, which our
-// own programs carry out (bpf/srproxy.c) together with a seg6local route.
+// own programs carry out (bpf/srproxy.c) together with a route.
 type ProxyBehavior uint8
 
 // The proxies, as the programs number them.
 const (
 	EndAS ProxyBehavior = 1 // the headers to put back are configured
 	EndAD ProxyBehavior = 2 // they are those of the last packet that went to the NF
+	EndAM ProxyBehavior = 3 // the packet keeps its own, and has its final destination meanwhile
 )
 
 func (b ProxyBehavior) String() string {
@@ -22,6 +23,8 @@ func (b ProxyBehavior) String() string {
 		return "End.AS"
 	case EndAD:
 		return "End.AD"
+	case EndAM:
+		return "End.AM"
 	}
 	return fmt.Sprintf("proxy(%d)", uint8(b))
 }
@@ -71,13 +74,13 @@ func (m ProxyMode) String() string {
 	return fmt.Sprintf("mode(%d)", uint8(m))
 }
 
-// Proxy is what goes on around the seg6local route of a SID (LocalSID with End.DX4 or
-// End.DX6) that makes it a proxy for an NF that knows nothing of segment routing.
-// The pointer is the object.
+// Proxy is what goes on around the route of a SID that makes it a proxy for an NF that
+// knows nothing of segment routing: a LocalSID with End.DX4 or End.DX6, for End.AM a
+// Route with the NF as gateway. The pointer is the object.
 type Proxy struct {
 	SID      netip.Addr
 	Behavior ProxyBehavior
-	Inner    InnerType
+	Inner    InnerType // 0 for End.AM
 	Mode     ProxyMode
 
 	// Links on which the NF, and the standby NF, give packets back; empty: there is no
@@ -87,9 +90,13 @@ type Proxy struct {
 	// NF and standby NF, if their echo replies are for the node; invalid: they are not.
 	Echo, StandbyEcho netip.Addr
 
-	// Of End.AS; nil for End.AD: the headers to put back. The source is set.
+	// Of End.AS; nil for the others: the headers to put back. The source is set.
 	Encap    *Encap
 	HopLimit uint8
+
+	// Of End.AM.
+	Out            string // link to the NF
+	DestinationNAT bool   // the NF may change the destination
 }
 
 // ProxyKey is the key of the proxy of a SID.
@@ -97,9 +104,10 @@ func ProxyKey(sid netip.Addr) Key { return Key{KindProxy, sid.String()} }
 
 func (p *Proxy) Key() Key { return ProxyKey(p.SID) }
 
-// Links are those on which packets come back.
+// Links are those on which all that comes back gets the headers of the SID. End.AM has
+// none for itself: see Ports.
 func (p *Proxy) Links() (links []string) {
-	if p == nil {
+	if p == nil || p.Behavior == EndAM {
 		return nil
 	}
 	if p.In != "" {
@@ -116,7 +124,18 @@ func (p *Proxy) Needs(into []Key) []Key {
 	for _, l := range p.Links() {
 		into = append(into, LinkKey(l))
 	}
+	for _, port := range p.Ports() {
+		into = append(into, LinkKey(port.Link), port.Key())
+	}
 	return into
+}
+
+// Ports are the links with programs that several SIDs of End.AM share.
+func (p *Proxy) Ports() []ProxyPort {
+	if p.Behavior != EndAM {
+		return nil
+	}
+	return []ProxyPort{{p.Out, PortMasquerade}, {p.In, PortUnmask}}
 }
 
 func (p *Proxy) Equal(o Object) bool {
@@ -130,10 +149,10 @@ func (p *Proxy) Equal(o Object) bool {
 }
 
 // Mutable is true: the programs find the other values with the next packet, and another
-// link gets a program before the old one loses its.
+// link gets a program before the old one loses its. End.AM has another kind of route.
 func (p *Proxy) Mutable(to Object) bool {
-	_, ok := to.(*Proxy)
-	return ok
+	q, ok := to.(*Proxy)
+	return ok && (q.Behavior == EndAM) == (p.Behavior == EndAM)
 }
 
 // Claims are the links: what comes back on one gets the headers of one SID.
@@ -146,7 +165,15 @@ func (p *Proxy) Claims(into []Claim) []Claim {
 
 func (p *Proxy) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "proxy %s action %s inner %s", p.SID, p.Behavior, p.Inner)
+	fmt.Fprintf(&b, "proxy %s action %s", p.SID, p.Behavior)
+	if p.Behavior == EndAM {
+		b.WriteString(" oif " + p.Out)
+	} else {
+		b.WriteString(" inner " + p.Inner.String())
+	}
+	if p.DestinationNAT {
+		b.WriteString(" nat")
+	}
 	for _, f := range []struct{ name, value string }{{"iif", p.In}, {"standby", p.Standby}} {
 		if f.value != "" {
 			b.WriteString(" " + f.name + " " + f.value)
@@ -166,14 +193,29 @@ func (p *Proxy) String() string {
 	return b.String()
 }
 
-// ProxyPort is a link on which packets for the SIDs of proxies come in.
-type ProxyPort struct{ Link string }
+// PortRole is what a program does for all proxies that have a link.
+type PortRole uint8
 
-func (p ProxyPort) Key() Key               { return Key{KindProxyPort, p.Link} }
+// The roles.
+const (
+	PortSIDs       PortRole = iota // packets for SIDs come in: they are opened for the NF
+	PortMasquerade                 // packets of End.AM go out to the NF
+	PortUnmask                     // and come back from it
+)
+
+func (r PortRole) String() string { return [...]string{"", "masquerade ", "unmask "}[r] }
+
+// ProxyPort is a link with a program for all proxies.
+type ProxyPort struct {
+	Link string
+	Role PortRole
+}
+
+func (p ProxyPort) Key() Key               { return Key{KindProxyPort, p.Role.String() + p.Link} }
 func (p ProxyPort) Needs(into []Key) []Key { return append(into, LinkKey(p.Link)) }
 func (p ProxyPort) Equal(o Object) bool    { return Object(p) == o }
 func (p ProxyPort) Mutable(Object) bool    { return true }
-func (p ProxyPort) String() string         { return "proxy port " + p.Link }
+func (p ProxyPort) String() string         { return "proxy port " + p.Role.String() + p.Link }
 
 // ProxyReading is what the programs of a proxy have kept and counted.
 type ProxyReading struct {
@@ -195,5 +237,5 @@ type ProxyCounters struct {
 	Forwarded, Returned                                              uint64
 	NoSRH, SegmentsLeftZero, BadSRH, WrongInnerType, NoCache, TooBig uint64 // dropped
 	ChainConflict, CacheUpdates, Expired, Bypassed                   uint64
-	NFDown                                                           uint64 // dropped
+	NFDown, WrongDestination                                         uint64 // dropped
 }

@@ -207,6 +207,10 @@ func (r *Route) Needs(into []Key) []Key {
 	if r.SharedHop != "" {
 		into = append(into, SharedHopKey(r.SharedHop))
 	}
+	if r.Table == TableMain && r.Prefix.IsSingleIP() && r.Prefix.Addr().Is6() && len(r.NextHops) == 1 && r.NextHops[0].Encap == nil {
+		// That of a SID with End.AM: without the program nothing is to go this way.
+		into = append(into, ProxyKey(r.Prefix.Addr()))
+	}
 	return into
 }
 

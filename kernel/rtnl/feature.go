@@ -60,7 +60,7 @@ const (
 	FeatureSharedHop6    Feature = "encapsulation shared by IPv6 routes"
 	FeatureSharedHop4    Feature = "encapsulation shared by IPv4 routes"
 	FeatureHopGroup      Feature = "group of nexthop objects with weights"
-	FeatureProxy         Feature = "End.AS and End.AD"
+	FeatureProxy         Feature = "End.AS, End.AD and End.AM"
 )
 
 // Support tells what the kernel can do. kernel/probe has the real one.

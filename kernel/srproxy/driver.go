@@ -17,7 +17,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -118,7 +117,7 @@ func (d *Driver) load() error {
 		return err
 	}
 	d.code, d.hook = code, tcx{d.pins.dir}
-	if d.clsact || !hasTCX(code.back) {
+	if d.clsact || !hasTCX(code.by[roleBack]) {
 		d.hook = clsact{d.links, d.record}
 	}
 	return nil
@@ -231,7 +230,7 @@ func (d *Driver) step(net *network, s reconcile.Step) reconcile.Result {
 	case object.ProxyPort:
 		index, err := net.index(o.Link)
 		if err == nil {
-			err = d.hook.attach(index, d.code.toNF, roleToNF)
+			err = d.hook.attach(index, d.code.by[roleOf(o)], roleOf(o))
 		}
 		return reconcile.Result{Got: o, Err: err}
 	case *object.Proxy:
@@ -251,6 +250,9 @@ func (d *Driver) step(net *network, s reconcile.Step) reconcile.Result {
 // putProxy makes a proxy, in the place of the one before it. What gives packets back
 // only from now on gets its program first, and what did so before loses its last.
 func (d *Driver) putProxy(net *network, had, o *object.Proxy) error {
+	if o.Behavior == object.EndAM {
+		return d.masquerade(net, o)
+	}
 	in, err := net.index(o.In)
 	if err != nil {
 		return err
@@ -278,7 +280,7 @@ func (d *Driver) putProxy(net *network, had, o *object.Proxy) error {
 		return err
 	}
 	for _, index := range indexes {
-		if err := d.hook.attach(int(index), d.code.back, roleBack); err != nil {
+		if err := d.hook.attach(int(index), d.code.by[roleBack], roleBack); err != nil {
 			for _, f := range fresh {
 				err = errors.Join(err, d.hook.detach(int(f), roleBack))
 			}
@@ -305,11 +307,26 @@ func (d *Driver) putProxy(net *network, had, o *object.Proxy) error {
 	return nil
 }
 
+// masquerade writes the row of End.AM, whose programs are those of ports.
+func (d *Driver) masquerade(net *network, o *object.Proxy) error {
+	var indexes [2]int
+	for i, port := range o.Ports() {
+		index, err := net.index(port.Link)
+		if err != nil {
+			return err
+		}
+		if index == 0 {
+			return &rtnl.MissingLinkError{Link: port.Link, Object: o.Key().String()}
+		}
+		indexes[i] = index
+	}
+	return d.code.writeMasquerade(o, indexes[0], indexes[1])
+}
+
 // there reports whether an object is there: whole, since what is there in part Dump
 // does not know, so it is made; to change it a part is enough, of a proxy whose link
 // has gone for example.
 func (d *Driver) there(net *network, o object.Object, part bool) (bool, error) {
-	role := roleToNF
 	if p, ok := o.(*object.Proxy); ok {
 		if part {
 			return d.code.known(p.SID)
@@ -318,34 +335,58 @@ func (d *Driver) there(net *network, o object.Object, part bool) (bool, error) {
 		if err != nil || had == nil {
 			return false, err
 		}
-		o, role = had, roleBack
+		o = had
 	}
-	for _, link := range linksFor(o) {
-		index, err := net.index(link)
+	for _, a := range attachmentsOf(o) {
+		index, err := net.index(a.link)
 		if err != nil || index == 0 {
 			return false, err
 		}
-		if has, err := d.hook.has(index, role); err != nil || !has {
+		if has, err := d.hook.has(index, a.role); err != nil || !has {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
+// attachment is a program on a link.
+type attachment struct {
+	link string
+	role role
+}
+
+// attachmentsOf are those without which an object is not there.
+func attachmentsOf(o object.Object) (all []attachment) {
+	switch o := o.(type) {
+	case object.ProxyPort:
+		return []attachment{{o.Link, roleOf(o)}}
+	case *object.Proxy:
+		for _, link := range o.Links() {
+			all = append(all, attachment{link, roleBack})
+		}
+		for _, port := range o.Ports() {
+			all = append(all, attachment{port.Link, roleOf(port)})
+		}
+	}
+	return all
+}
+
 // remove takes away the program of a port; of a proxy also its rows in the maps. A
 // link that is gone has taken its programs along.
 func (d *Driver) remove(net *network, o object.Object) error {
-	role := roleToNF
+	attached := attachmentsOf(o)
 	if p, ok := o.(*object.Proxy); ok {
-		role = roleBack
+		if p.Behavior == object.EndAM {
+			attached = nil // the ports are others' too
+		}
 		if err := d.code.erase(p.SID); err != nil {
 			return err
 		}
 	}
-	for _, link := range linksFor(o) {
-		index, err := net.index(link)
+	for _, a := range attached {
+		index, err := net.index(a.link)
 		if err == nil && index != 0 {
-			err = d.hook.detach(index, role)
+			err = d.hook.detach(index, a.role)
 		}
 		if err != nil {
 			return err
@@ -364,11 +405,14 @@ func (d *Driver) leave() error {
 	case err != nil:
 		return err
 	case some:
-		links := rowsOf(s)
+		back, links := roleBack, rowsOf(s)
+		if object.ProxyBehavior(s.Behavior) == object.EndAM {
+			back, links = roleUnmask, []uint32{s.IfaceIn}
+		}
 		if len(links) == 0 {
 			return nil
 		}
-		if lives, err := d.hook.has(int(links[0]), roleBack); err != nil || lives {
+		if lives, err := d.hook.has(int(links[0]), back); err != nil || lives {
 			return err
 		}
 	}
@@ -405,18 +449,20 @@ func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object
 		if err != nil {
 			return err
 		}
-		if err := d.hook.renew(held, map[role]*ebpf.Program{roleToNF: d.code.toNF, roleBack: d.code.back}); err != nil {
+		if err := d.hook.renew(held, d.code.by); err != nil {
 			return err
 		}
 		if slices.Contains(kinds, object.KindProxyPort) {
-			for _, index := range held[roleToNF] {
-				if name, ok, _ := net.numbered(index); ok {
-					objects = append(objects, object.ProxyPort{Link: name})
+			for r, as := range roleOfPort {
+				for _, index := range held[as] {
+					if name, ok, _ := net.numbered(index); ok {
+						objects = append(objects, object.ProxyPort{Link: name, Role: object.PortRole(r)})
+					}
 				}
 			}
 		}
 		if slices.Contains(kinds, object.KindProxy) {
-			proxies, err := d.proxies(net, held[roleBack])
+			proxies, err := d.proxies(net, held)
 			objects = append(objects, proxies...)
 			return err
 		}
@@ -425,23 +471,27 @@ func (d *Driver) Dump(_ context.Context, kinds ...object.Kind) (objects []object
 	return objects, err
 }
 
-// proxies lists those whose program is in its place.
-func (d *Driver) proxies(net *network, back []int) (objects []object.Object, err error) {
+// proxies lists those whose programs are in their places.
+func (d *Driver) proxies(net *network, held map[role][]int) (objects []object.Object, err error) {
 	sids, err := d.code.allSIDs()
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(back)
+	for _, indexes := range held {
+		slices.Sort(indexes)
+	}
 	for _, sid := range sids {
 		p, err := d.code.read(sid, net)
 		if err != nil {
 			return nil, err
 		}
 		whole := p != nil
-		for _, link := range p.Links() {
-			index, _ := net.index(link)
-			_, there := slices.BinarySearch(back, index)
-			whole = whole && there
+		if whole {
+			for _, a := range attachmentsOf(p) {
+				index, _ := net.index(a.link)
+				_, there := slices.BinarySearch(held[a.role], index)
+				whole = whole && there
+			}
 		}
 		if whole { // else as if it were not there: what is wrong is mended by making it anew
 			objects = append(objects, p)

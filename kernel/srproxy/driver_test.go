@@ -157,6 +157,42 @@ func TestLife(t *testing.T) {
 	})
 }
 
+// TestMasqueradeLife: the programs of End.AM go with the last SID that wants them, on
+// either side of a link.
+func TestMasqueradeLife(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		dir := t.TempDir()
+		cfg.Prior = record(t, dir)
+		d := open(t, cfg)
+		before := [2][]string{qdiscs(t, "nf"), qdiscs(t, "sr")}
+		am := &object.Proxy{SID: proxy(1).SID, Behavior: object.EndAM, In: "nf", Out: "sr"}
+		nat := &object.Proxy{SID: proxy(2).SID, Behavior: object.EndAM, In: "nf", Out: "sr", DestinationNAT: true}
+		ports := am.Ports()
+		do(t, d, reconcile.Step{New: ports[0]}, reconcile.Step{New: ports[1]})
+		do(t, d, reconcile.Step{New: am}, reconcile.Step{New: nat})
+		want := []string{am.String(), nat.String(), ports[0].String(), ports[1].String()}
+		if got := held(t, d); !slices.Equal(got, want) {
+			t.Fatalf("held %q, want %q", got, want)
+		}
+		cfg.Prior = record(t, dir)
+		next := open(t, cfg)
+		if got := held(t, next); !slices.Equal(got, want) {
+			t.Fatalf("the next driver finds %q, want %q", got, want)
+		}
+		do(t, next, reconcile.Step{Old: am, New: &object.Proxy{SID: am.SID, Behavior: object.EndAM, In: "nf", Out: "sr", DestinationNAT: true}})
+		do(t, next, reconcile.Step{Old: am}, reconcile.Step{Old: nat})
+		do(t, next, reconcile.Step{Old: ports[0]}, reconcile.Step{Old: ports[1]})
+		if got := held(t, next); len(got) > 0 {
+			t.Fatalf("held after everything was removed: %v", got)
+		}
+		for i, name := range []string{"nf", "sr"} {
+			if after := qdiscs(t, name); !slices.Equal(after, before[i]) {
+				t.Errorf("qdiscs of %s are %q, were %q", name, after, before[i])
+			}
+		}
+	})
+}
+
 // TestQdisc: a qdisc that was made goes, and one that was there stays.
 func TestQdisc(t *testing.T) {
 	each(t, func(t *testing.T, cfg srproxy.Config) {

@@ -22,12 +22,22 @@ type role string
 
 // The roles, which are also the names of what is attached.
 const (
-	roleToNF role = "heddle_to_nf"
-	roleBack role = "heddle_back"
+	roleToNF       role = "heddle_to_nf"
+	roleBack       role = "heddle_back"
+	roleMasquerade role = "heddle_masquerade"
+	roleUnmask     role = "heddle_unmask"
 )
 
-// hook attaches programs to the ingress of links, in front of those of others, which
-// are asked for every packet that is left to them. Its functions are called on a
+// egress reports whether a program sees what goes out by a link.
+func (r role) egress() bool { return r == roleMasquerade }
+
+// roleOf is the role of the program of a port.
+func roleOf(p object.ProxyPort) role { return roleOfPort[p.Role] }
+
+var roleOfPort = [...]role{object.PortSIDs: roleToNF, object.PortMasquerade: roleMasquerade, object.PortUnmask: roleUnmask}
+
+// hook attaches programs to links, in front of those of others, which are asked for
+// every packet that is left to them. Its functions are called on a
 // thread in the namespace.
 type hook interface {
 	// attach puts a program in its place, instead of an older one of the same role.
@@ -76,7 +86,11 @@ func (t tcx) attach(index int, p *ebpf.Program, r role) error {
 			return err
 		}
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	at := ebpf.AttachTCXIngress
+	if r.egress() {
+		at = ebpf.AttachTCXEgress
+	}
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: at, Anchor: link.Head()})
 	if err != nil {
 		return err
 	}
@@ -228,12 +242,20 @@ func clsactOf(index int) netlink.Qdisc {
 // What our filters are called. The number is that of our routes' protocol.
 const filterPriority = 1
 
-var filterHandle = map[role]uint32{roleToNF: 0x48001, roleBack: 0x48002}
+var filterHandle = map[role]uint32{roleToNF: 0x48001, roleBack: 0x48002, roleMasquerade: 0x48003, roleUnmask: 0x48004}
+
+// parent is where clsact has the filters of a role.
+func (r role) parent() uint32 {
+	if r.egress() {
+		return netlink.HANDLE_MIN_EGRESS
+	}
+	return netlink.HANDLE_MIN_INGRESS
+}
 
 func (c clsact) filter(index int, r role) *netlink.BpfFilter {
 	return &netlink.BpfFilter{
 		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Handle: filterHandle[r],
+			LinkIndex: index, Parent: r.parent(), Handle: filterHandle[r],
 			Protocol: unix.ETH_P_ALL, Priority: filterPriority,
 		},
 		Name: string(r), DirectAction: true,
@@ -276,7 +298,7 @@ func (c clsact) attach(index int, p *ebpf.Program, r role) error {
 
 // find is our filter on a link, nil where there is none.
 func (c clsact) find(index int, r role) (*netlink.BpfFilter, error) {
-	all, err := c.filters(index, netlink.HANDLE_MIN_INGRESS)
+	all, err := c.filters(index, r.parent())
 	for _, f := range all {
 		if b, ok := f.(*netlink.BpfFilter); ok && b.Name == string(r) {
 			return b, nil
@@ -337,13 +359,15 @@ func (c clsact) list() (map[role][]int, error) {
 		return nil, fmt.Errorf("read links: %w", err)
 	}
 	for _, l := range links {
-		all, err := c.filters(l.Attrs().Index, netlink.HANDLE_MIN_INGRESS)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range all {
-			if b, ok := f.(*netlink.BpfFilter); ok && filterHandle[role(b.Name)] != 0 {
-				held[role(b.Name)] = append(held[role(b.Name)], l.Attrs().Index)
+		for _, parent := range []uint32{netlink.HANDLE_MIN_INGRESS, netlink.HANDLE_MIN_EGRESS} {
+			all, err := c.filters(l.Attrs().Index, parent)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range all {
+				if b, ok := f.(*netlink.BpfFilter); ok && filterHandle[role(b.Name)] != 0 {
+					held[role(b.Name)] = append(held[role(b.Name)], l.Attrs().Index)
+				}
 			}
 		}
 	}

@@ -21,6 +21,7 @@ import (
 type programs struct {
 	bpf.SRProxyObjects
 	toNF, back *ebpf.Program
+	by         map[role]*ebpf.Program // all
 
 	boot int64 // when the programs' clock was 0, in nanoseconds since 1970
 }
@@ -77,6 +78,7 @@ func loadPinned(p *pins) (*programs, error) {
 		return nil, fmt.Errorf("load programs of SR proxies: %w", err)
 	}
 	c.toNF, c.back, c.boot = c.SrIngress, c.NfIngress, bootTime()
+	c.by = map[role]*ebpf.Program{roleToNF: c.toNF, roleBack: c.back, roleMasquerade: c.AmEgress, roleUnmask: c.AmIngress}
 	return c, nil
 }
 
@@ -98,8 +100,8 @@ func (c *programs) write(o *object.Proxy, in, standby int) error {
 	if err != nil {
 		return fmt.Errorf("read SID: %w", err)
 	}
-	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
-		return fmt.Errorf("make counters: %w", err)
+	if err := c.count(sid); err != nil {
+		return err
 	}
 	links := linksOf(in, standby)
 	for _, link := range links {
@@ -137,7 +139,21 @@ func linksOf(in, standby int) (links []uint32) {
 	return links
 }
 
-func rowsOf(s bpf.SRProxySid) []uint32 { return linksOf(int(s.IfaceIn), int(s.IfaceStandby)) }
+// rowsOf are the links with headers of a SID.
+func rowsOf(s bpf.SRProxySid) []uint32 {
+	if object.ProxyBehavior(s.Behavior) == object.EndAM {
+		return nil
+	}
+	return linksOf(int(s.IfaceIn), int(s.IfaceStandby))
+}
+
+// count makes counters for a SID, unless there are some.
+func (c *programs) count(sid bpf.SRProxyIn6Addr) error {
+	if err := c.Counts.Update(sid, make([]bpf.SRProxyCounters, possible()), ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("make counters: %w", err)
+	}
+	return nil
+}
 
 // echo is how the programs know an NF: zero for none.
 func echo(nf netip.Addr) (b [16]byte) {
@@ -270,6 +286,9 @@ func (c *programs) read(sid netip.Addr, net *network) (*object.Proxy, error) {
 		return nil, readError(sid, err)
 	}
 	p := &object.Proxy{SID: sid, Behavior: object.ProxyBehavior(s.Behavior), Inner: object.InnerType(s.Inner), Mode: object.ProxyMode(s.Mode)}
+	if p.Behavior == object.EndAM {
+		return readMasquerade(p, &s, net)
+	}
 	p.Echo, p.StandbyEcho = echoOf(s.Nf[0].In6U.U6Addr8, p.Inner), echoOf(s.Nf[1].In6U.U6Addr8, p.Inner)
 	var headers *[38]uint64
 	for _, l := range []struct {
@@ -399,6 +418,9 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 		return r, false, readError(sid, err)
 	}
 	link := s.IfaceIn
+	if object.ProxyBehavior(s.Behavior) == object.EndAM {
+		link = 0
+	}
 	if object.ProxyMode(s.Mode) == object.ProxyToStandby {
 		link = s.IfaceStandby
 	}
@@ -425,6 +447,7 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 		t.TooBig += n.TooBig
 		t.ChainConflict += n.ChainConflict
 		t.CacheUpdates += n.CacheUpdates
+		t.WrongDestination += n.WrongDestination
 		t.Expired += n.Expired
 		t.Bypassed += n.Bypassed
 		t.NFDown += n.NfDown

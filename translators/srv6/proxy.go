@@ -15,14 +15,20 @@ const usualHopLimit = 64
 var proxies = map[translators.Behavior]object.ProxyBehavior{
 	translators.BehaviorEndAS: object.EndAS,
 	translators.BehaviorEndAD: object.EndAD,
+	translators.BehaviorEndAM: object.EndAM,
 }
 
 // proxy asks for what makes a SID a proxy: the kernel's own End.DX4 or End.DX6, which
-// opens the packets and sends them to the NF, and our programs around it.
+// opens the packets and sends them to the NF, and our programs around it. End.AM opens
+// nothing.
 func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object.ProxyBehavior, out *translators.Result) error {
 	p := s.Proxy
 	if p == nil || p.OutgoingInterface == nil {
 		return errors.New("a proxy needs proxy/config")
+	}
+	if b == object.EndAM {
+		masquerade(v, key, s, out)
+		return nil
 	}
 	sid, nf, in := translators.Addr(s.Address), translators.Addr(p.NextHop), translators.ProxyIn(p)
 	local := &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndDX4, NextHop: nf}
@@ -42,13 +48,11 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 			around.HopLimit = *p.HopLimit
 		}
 	}
-	for _, link := range []string{*p.OutgoingInterface, in} {
-		if down := v.InterfaceDown(link); down != "" {
-			out.Withhold(key, down)
-			return nil
-		}
+	down := proxyDown(v, p)
+	if down != "" {
+		out.Withhold(key, down)
+		return nil
 	}
-	down := ""
 	if local.Dev, down = v.ShareSIDLink(out); down != "" {
 		out.Withhold(key, down)
 		return nil
@@ -61,6 +65,35 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 	// What comes back may go on to the next NF of the chain, opened as on the ports.
 	out.Own(local, around, object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
 	return nil
+}
+
+// proxyDown is why an NF gets nothing, by its links; empty: they are enabled.
+func proxyDown(v translators.View, p *translators.Proxy) string {
+	if down := v.InterfaceDown(*p.OutgoingInterface); down != "" {
+		return down
+	}
+	return v.InterfaceDown(translators.ProxyIn(p))
+}
+
+// masquerade asks for End.AM: a route of the SID to the NF, so that the kernel sends
+// packets there as any others, whatever link they came in by, and programs on both sides
+// of the NF.
+func masquerade(v translators.View, key schema.EntryKey, s *translators.SID, out *translators.Result) {
+	p, sid := s.Proxy, translators.Addr(s.Address)
+	if down := proxyDown(v, p); down != "" {
+		out.Withhold(key, down)
+		return
+	}
+	in := translators.ProxyIn(p)
+	around := &object.Proxy{SID: sid, Behavior: object.EndAM, In: in, Out: *p.OutgoingInterface, DestinationNAT: p.DestinationNat != nil && *p.DestinationNat}
+	for _, port := range around.Ports() {
+		out.Share(port)
+	}
+	out.ShareForwarding()
+	// What comes back may go on to an NF of this node that is sent IPv4.
+	out.Share(object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
+	out.Own(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(sid, sid.BitLen()),
+		NextHops: []object.NextHop{{Gateway: translators.Addr(p.NextHop), Link: *p.OutgoingInterface}}}, around)
 }
 
 // port asks for what a proxy needs on a link that packets for its SID come in by.
