@@ -24,7 +24,8 @@ import (
 //
 // A leaf set to its default becomes unset: see the package.
 //
-// On error (joined *PathError and *ValueError) changes is nil.
+// On error (joined *PathError and *ValueError, or *Errors with such) changes is nil. What
+// is wrong with one edit keeps those after it from nothing but being carried out.
 func (s *Schema) Apply(base Tree, edits []Edit) (changes []Change, err error) {
 	if changes, err = s.apply(base, edits, split{others(), bulkSize}); err != nil {
 		// One decoder knows best what is wrong, and whether something is.
@@ -40,17 +41,31 @@ func (s *Schema) apply(base Tree, edits []Edit, how split) ([]Change, error) {
 	for i := range edits {
 		t.number = i + 1
 		if err := t.edit(&edits[i]); err != nil {
-			t.errs = append(t.errs, err)
+			t.fail(err)
 		}
-		t.errs = append(t.errs, t.dec.takeErrors()...)
-		if len(t.errs) >= MaxErrors {
-			break
-		}
+		t.dec.takeErrors(t)
 	}
-	if len(t.errs) > 0 {
-		return nil, errors.Join(t.errs...)
+	if err := t.failed(); err != nil {
+		return nil, err
 	}
 	return t.changes(), nil
+}
+
+// failed is what was noted.
+func (t *txn) failed() error {
+	if t.more > 0 {
+		return &Errors{t.errs, t.more}
+	}
+	return errors.Join(t.errs...)
+}
+
+// fail notes what is wrong with an edit.
+func (t *txn) fail(err error) {
+	if len(t.errs) < MaxErrors {
+		t.errs = append(t.errs, err)
+		return
+	}
+	t.more++
 }
 
 // txn is one Apply: base with the edits so far laid over it.
@@ -66,6 +81,7 @@ type txn struct {
 	number  int      // of the edit, from 1
 	dec     decoder
 	errs    []error
+	more    int // errors that are not in errs
 }
 
 // pending is an entry that an edit touched.
@@ -432,7 +448,7 @@ func (t *txn) writeLeaf(e *Edit, n *Node) error {
 	} else {
 		var reason string
 		if v, reason = n.scalar(e.Scalar); reason != "" {
-			return &ValueError{Path: e.Path.String(), Value: shorten(e.Scalar.String(), e.Scalar.kind == KindString), Reason: reason}
+			return &ValueError{Path: e.Path.String(), Value: n.show(shorten(e.Scalar.String(), e.Scalar.kind == KindString)), Reason: reason}
 		}
 	}
 	k := e.Path.Entry()
@@ -490,7 +506,7 @@ func (n *Node) scalar(v Value) (Value, string) {
 		out[i] = c
 	}
 	if i := repeated(out); i >= 0 {
-		return Value{}, "holds " + shorten(out[i].String(), true) + " twice: give each value once"
+		return Value{}, "holds " + n.show(shorten(out[i].String(), true)) + " twice: give each value once"
 	}
 	return ListValue(out), ""
 }

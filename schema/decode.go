@@ -16,6 +16,7 @@ type decoder struct {
 	txn    *txn
 	in     *jsontext.Decoder
 	faults []*located
+	more   int          // faults that are not kept
 	cache  []valueCache // by slot
 	after  []follower   // by node: the member that followed it last time
 
@@ -56,17 +57,13 @@ type deferredList struct {
 	json []byte
 }
 
-// errStop ends decoding; the faults say why.
-var errStop = errors.New("stop")
-
-// takeErrors returns what was collected and forgets it.
-func (d *decoder) takeErrors() []error {
-	var out []error
+// takeErrors gives what was collected to t and forgets it.
+func (d *decoder) takeErrors(t *txn) {
 	for _, f := range d.faults {
-		out = append(out, f.err)
+		t.fail(f.err)
 	}
-	d.faults = nil
-	return out
+	t.more += d.more
+	d.faults, d.more = nil, 0
 }
 
 func (d *decoder) start(data []byte) {
@@ -118,7 +115,7 @@ func (d *decoder) finish(path func() string, err error) error {
 	if err == nil {
 		err = d.end()
 	}
-	if err != nil && !errors.Is(err, errStop) {
+	if err != nil {
 		return d.syntax(path(), err)
 	}
 	return nil
@@ -172,7 +169,7 @@ func (d *decoder) leaf(data []byte, at Path, n *Node) (Value, error) {
 		return Value{}, d.syntax(at.String(), err)
 	}
 	if reason != "" {
-		return Value{}, &ValueError{Path: at.String(), Value: r.show(), Reason: reason}
+		return Value{}, &ValueError{Path: at.String(), Value: n.show(r.show()), Reason: reason}
 	}
 	return v, nil
 }
@@ -221,9 +218,7 @@ func (d *decoder) members(f *frame, n *Node) (count int, err error) {
 			twice, many[i] = many[i], true
 		}
 		if twice {
-			if err := d.fail(f, c, "", false, "occurs twice in one object, write it once"); err != nil {
-				return count, err
-			}
+			d.fail(f, c, "", false, "occurs twice in one object, write it once")
 		}
 		if err := d.member(f, c); err != nil {
 			return count, err
@@ -282,7 +277,8 @@ func (d *decoder) member(f *frame, c *Node) error {
 	if err := d.in.SkipValue(); err != nil {
 		return err
 	}
-	return d.fail(f, c, "", false, "is not part of the configuration")
+	d.fail(f, c, "", false, "is not part of the configuration")
+	return nil
 }
 
 // entries decodes the array of a list below the entry of f.
@@ -332,14 +328,16 @@ func (d *decoder) place(f *frame) error {
 			return nil
 		}
 		if missing != nil {
-			return d.fail(f, missing, "", false, "the key is missing")
+			d.fail(f, missing, "", false, "the key is missing")
+			return nil
 		}
 		f.key, f.keyed = k, true
 	}
 	t := d.txn
 	pd := t.touch(f.key)
 	if pd.number == t.number {
-		return d.fail(f, f.plan.node, "", false, "the payload has two entries with this key, write one")
+		d.fail(f, f.plan.node, "", false, "the payload has two entries with this key, write one")
+		return nil
 	}
 	pd.number = t.number
 	t.put(pd, f.p)
@@ -375,7 +373,8 @@ func (d *decoder) slot(f *frame, n *Node, s *slot) error {
 		}
 		v, r, reason := decodeValue(n, text)
 		if reason != "" {
-			return d.fail(f, n, r.show(), false, reason)
+			d.fail(f, n, r.show(), false, reason)
+			return nil
 		}
 		if v.kind == KindList && len(v.list) == 0 {
 			return nil
@@ -391,7 +390,8 @@ func (d *decoder) slot(f *frame, n *Node, s *slot) error {
 // misfit reports JSON of a kind that a leaf cannot take.
 func (d *decoder) misfit(f *frame, n *Node, text []byte) error {
 	k := jsontext.Value(text).Kind()
-	return d.fail(f, n, shorten(string(text), false), false, "want "+wantKind(n)+", got "+kindName(k)+nullHint(k))
+	d.fail(f, n, shorten(string(text), false), false, "want "+wantKind(n)+", got "+kindName(k)+nullHint(k))
+	return nil
 }
 
 // keySlot decodes a key, which may come twice: beside the containers and in
@@ -413,15 +413,18 @@ func (d *decoder) keySlot(f *frame, n *Node, s *slot) error {
 	v, r, reason := decodeValue(n, text)
 	if reason != "" {
 		f.badKey = true
-		return d.fail(f, n, r.show(), false, reason)
+		d.fail(f, n, r.show(), false, reason)
+		return nil
 	}
 	if v.String() == Wildcard {
 		f.badKey = true
-		return d.fail(f, n, r.show(), false, "it stands for all entries in a path: no entry can have it as its key")
+		d.fail(f, n, r.show(), false, "it stands for all entries in a path: no entry can have it as its key")
+		return nil
 	}
 	if set {
 		if old, _ := s.load(at); !old.Equal(v) {
-			return d.fail(f, n, r.show(), false, "the entry has this key twice, with "+old.String()+" before: make them equal")
+			d.fail(f, n, r.show(), false, "the entry has this key twice, with "+old.String()+" before: make them equal")
+			return nil
 		}
 		return nil
 	}
@@ -429,8 +432,12 @@ func (d *decoder) keySlot(f *frame, n *Node, s *slot) error {
 	return nil
 }
 
-// fail collects a fault; it returns errStop when there are enough.
-func (d *decoder) fail(f *frame, n *Node, value string, quote bool, reason string) error {
+// fail collects a fault, or counts it when there are enough. Decoding goes on.
+func (d *decoder) fail(f *frame, n *Node, value string, quote bool, reason string) {
+	if len(d.faults) >= MaxErrors {
+		d.more++
+		return
+	}
 	if quote {
 		value = shorten(value, true)
 	}
@@ -438,11 +445,7 @@ func (d *decoder) fail(f *frame, n *Node, value string, quote bool, reason strin
 	if n != f.plan.node {
 		rel = n.relative(f.plan.node)
 	}
-	d.faults = append(d.faults, &located{err: &ValueError{Path: rel, Value: value, Reason: reason}})
-	if len(d.faults) >= MaxErrors {
-		return errStop
-	}
-	return nil
+	d.faults = append(d.faults, &located{err: &ValueError{Path: rel, Value: n.show(value), Reason: reason}})
 }
 
 // locate completes the paths of the faults since from.
@@ -480,13 +483,15 @@ func (d *decoder) unknown(f *frame, n, c *Node, quoted []byte) error {
 		return err
 	}
 	if c != nil {
-		return d.fail(f, c, "", false, "is state (config false) and cannot be written, leave it out")
+		d.fail(f, c, "", false, "is state (config false) and cannot be written, leave it out")
+		return nil
 	}
 	reason := "has no member " + shown + ", it takes " + configNames(n)
 	if i := bytes.IndexByte(name, ':'); i > 0 && n.Child(string(name[i+1:])) != nil {
 		reason = "member " + shown + ": the module is " + n.Child(string(name[i+1:])).Module
 	}
-	return d.fail(f, n, "", false, reason)
+	d.fail(f, n, "", false, reason)
+	return nil
 }
 
 func configNames(n *Node) string {
@@ -508,7 +513,8 @@ func (d *decoder) wrongKind(f *frame, n *Node, k jsontext.Kind, want string) err
 	if err != nil {
 		return err
 	}
-	return d.fail(f, n, shorten(string(v), false), false, "want "+want+", got "+kindName(k)+nullHint(k))
+	d.fail(f, n, shorten(string(v), false), false, "want "+want+", got "+kindName(k)+nullHint(k))
+	return nil
 }
 
 func nullHint(k jsontext.Kind) string {
@@ -547,7 +553,11 @@ func (s *Schema) DecodeEntry(k EntryKey, data []byte) (GoStruct, error) {
 	t := &txn{s: s, base: Entries{}, number: 1}
 	t.dec.txn = t
 	fresh, _, err := t.dec.object(data, k, n)
-	if err := errors.Join(append(t.dec.takeErrors(), err)...); err != nil {
+	t.dec.takeErrors(t)
+	if err != nil {
+		t.fail(err)
+	}
+	if err := t.failed(); err != nil {
 		return nil, err
 	}
 	if t.pend.Len() > 0 {

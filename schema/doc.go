@@ -40,8 +40,8 @@
 //
 // A *PathError is about the path of a request, a *ValueError about its
 // payload. Both name the full path, what is wrong and what would be right.
-// Several are joined with errors.Join, at most MaxErrors.
+// Several are joined with errors.Join or, beyond MaxErrors, are an *Errors.
 package schema
 
-// MaxErrors bounds how many faults one call reports; decoding stops there.
-const MaxErrors = 16
+// MaxErrors bounds how many faults one call reports; further ones are counted.
+const MaxErrors = 20

@@ -1,6 +1,9 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Code classifies a PathError.
 type Code uint8
@@ -42,3 +45,22 @@ func (e *ValueError) Error() string {
 	}
 	return fmt.Sprintf("%s: value %s: %s", e.Path, e.Value, e.Reason)
 }
+
+// Errors are several errors of which some are only counted.
+type Errors struct {
+	Errs []error // MaxErrors at most
+	More int
+}
+
+func (e *Errors) Error() string {
+	var b strings.Builder
+	for _, err := range e.Errs {
+		b.WriteString(err.Error())
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "and %d more", e.More)
+	return b.String()
+}
+
+// Unwrap gives those that are not only counted.
+func (e *Errors) Unwrap() []error { return e.Errs }

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -96,6 +97,20 @@ func (n *Node) IsLeaf() bool { return n.Kind == Leaf || n.Kind == LeafList }
 // Secret reports whether the value of a leaf is for nobody to see but who reads the
 // configuration itself: by its name, which is OpenConfig's.
 func (n *Node) Secret() bool { return n.Name == secretName }
+
+// holdsSecret reports whether a value of n could have one in it.
+func (n *Node) holdsSecret() bool {
+	return n.Secret() || slices.ContainsFunc(n.Children, (*Node).holdsSecret)
+}
+
+// show is what errors show of a value of n, as text: nothing of one that could have a
+// secret in it.
+func (n *Node) show(value string) string {
+	if n.holdsSecret() {
+		return ""
+	}
+	return value
+}
 
 const secretName = "secret-key"
 

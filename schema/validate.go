@@ -50,9 +50,7 @@ func (s *Schema) Validate(k EntryKey, entry GoStruct) error {
 	p := base(entry)
 	var errs []error
 	add := func(n *Node, value, reason string) {
-		if len(errs) < MaxErrors {
-			errs = append(errs, &ValueError{Path: s.NodeText(k, n), Value: value, Reason: reason})
-		}
+		errs = append(errs, &ValueError{Path: s.NodeText(k, n), Value: n.show(value), Reason: reason})
 	}
 	if at := k.last(); at >= 0 {
 		k[at:].eachValue(func(i int, want string) {

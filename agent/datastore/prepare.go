@@ -68,7 +68,7 @@ func (s *Store) wanted(old *Snapshot, req Request) ([]schema.Change, error) {
 	case c == nil || c.Action == ConfirmBegin:
 		changes, err := s.schema.Apply(old, req.Edits)
 		if err != nil {
-			return nil, validationError(causesOf(err))
+			return nil, Mistakes(err)
 		}
 		return changes, nil
 	case c.Action == ConfirmCancel || c.Action == ConfirmExpire:

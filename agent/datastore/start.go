@@ -236,7 +236,7 @@ func (s *Store) build(l *loaded) *StartupError {
 			Op: schema.Replace, JSON: l.startup.config, Encoding: schema.JSONIETF,
 		}})
 		if err != nil {
-			return s.invalid(l, nil, causesOf(err))
+			return s.invalid(l, nil, Mistakes(err))
 		}
 		b.apply(changes)
 		l.changes = changes
@@ -257,7 +257,7 @@ func (s *Store) build(l *loaded) *StartupError {
 	l.changes = s.completed(b, l.changes)
 	var invalid *ValidationError
 	if err := s.validate(emptySnapshot(), l.config, l.changes); errors.As(err, &invalid) {
-		return s.invalid(l, lines, invalid.Causes)
+		return s.invalid(l, lines, invalid)
 	}
 	return nil
 }
@@ -313,8 +313,7 @@ func (s *Store) replay(l *loaded, b *builder) (map[schema.EntryKey]int, *Startup
 
 // invalid makes a StartupError of what is wrong with the configuration, with
 // the place of the first cause.
-func (s *Store) invalid(l *loaded, lines map[schema.EntryKey]int, causes []*Cause) *StartupError {
-	v := validationError(causes)
+func (s *Store) invalid(l *loaded, lines map[schema.EntryKey]int, v *ValidationError) *StartupError {
 	c := v.Causes[0]
 	e := &StartupError{
 		File:   startupName,
@@ -322,7 +321,7 @@ func (s *Store) invalid(l *loaded, lines map[schema.EntryKey]int, causes []*Caus
 		Reason: (&Cause{Value: c.Value, Reason: c.Reason, Remedy: c.Remedy}).Error(),
 		Err:    v,
 	}
-	if more := len(causes) - 1; more > 0 {
+	if more := len(v.Causes) - 1 + v.More; more > 0 {
 		e.Reason += fmt.Sprintf(" (and %d more)", more)
 	}
 	if path, err := s.schema.ParsePath(c.Path); err == nil {

@@ -41,7 +41,8 @@ type Applier interface {
 //
 //	Violation() (path, value, reason, remedy string)
 //
-// to tell where it belongs, perhaps with RuleName() string beside it; errors.Join makes several of one.
+// to tell where it belongs, perhaps with RuleName() string beside it; errors.Join makes
+// several of one, and a *schema.Errors counts those that are left out.
 type Rules interface {
 	Check(old, new *Snapshot, changes []schema.Change) []error
 }

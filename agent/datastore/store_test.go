@@ -332,7 +332,7 @@ func TestLargeInvalidRequest(t *testing.T) {
 	const n = 2*parallelShare + 10
 	_, err := r.commit(replace(t, sids, manySIDs(n, "e9")))
 	var invalid *ValidationError
-	if !errors.As(err, &invalid) || len(invalid.Causes) != maxCauses || invalid.More == 0 {
+	if !errors.As(err, &invalid) || len(invalid.Causes) != maxCauses || invalid.More != n-maxCauses {
 		t.Fatalf("Commit: %v", err)
 	}
 	// Keys are in the order of their text.

@@ -1,9 +1,9 @@
 package datastore
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -13,33 +13,55 @@ import (
 
 const (
 	// maxCauses is how many causes one error lists.
-	maxCauses = 16
+	maxCauses = schema.MaxErrors
 	// maxReferrers is how many referrers a cause names.
 	maxReferrers = 3
 )
 
-func validationError(causes []*Cause) *ValidationError {
-	e := &ValidationError{Causes: causes}
-	if len(causes) > maxCauses {
-		e.Causes, e.More = causes[:maxCauses], len(causes)-maxCauses
+// causes are those that are found, and how many more there are.
+type causes struct {
+	list []*Cause
+	more int
+}
+
+func (c *causes) add(list ...*Cause) {
+	n := min(len(list), max(0, maxCauses-len(c.list)))
+	c.list = append(c.list, list[:n]...)
+	c.more += len(list) - n
+}
+
+// addError adds what an error of the schema or of Rules is made of.
+func (c *causes) addError(err error) {
+	if several, ok := errors.AsType[*schema.Errors](err); ok {
+		c.more += several.More
+		err = errors.Join(several.Errs...)
 	}
-	return e
+	c.add(causesOf(err)...)
+}
+
+// Mistakes makes one error of several, of the schema or others that each are a cause.
+func Mistakes(errs ...error) *ValidationError {
+	var c causes
+	for _, err := range errs {
+		c.addError(err)
+	}
+	return &ValidationError{Causes: c.list, More: c.more}
 }
 
 // validate checks what the changes touch: the changed entries, what they refer
 // to, and what refers to those that went.
 func (s *Store) validate(old, next *Snapshot, changes []schema.Change) error {
-	causes := s.checkEntries(next, changes)
+	c := s.checkEntries(next, changes)
 	// The rules may rely on types and references being right.
-	if len(causes) == 0 {
+	if len(c.list) == 0 {
 		for _, err := range s.rules.Check(old, next, changes) {
-			causes = append(causes, causesOf(err)...)
+			c.addError(err)
 		}
 	}
-	if len(causes) == 0 {
+	if len(c.list) == 0 {
 		return nil
 	}
-	return validationError(causes)
+	return &ValidationError{Causes: c.list, More: c.more}
 }
 
 // parallelShare is how many entries are worth a goroutine.
@@ -47,35 +69,36 @@ const parallelShare = 4096
 
 // checkEntries is the part of validate that looks at each change alone. Large
 // changes are spread over the processors.
-func (s *Store) checkEntries(next *Snapshot, changes []schema.Change) []*Cause {
+func (s *Store) checkEntries(next *Snapshot, changes []schema.Change) (all causes) {
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/parallelShare)
 	if workers < 2 {
 		return s.checkShare(next, changes, changes)
 	}
-	found := make([][]*Cause, workers)
+	found := make([]causes, workers)
 	var wg sync.WaitGroup
 	for i := range found {
 		share := changes[i*len(changes)/workers : (i+1)*len(changes)/workers]
 		wg.Go(func() { found[i] = s.checkShare(next, share, changes) })
 	}
 	wg.Wait()
-	return slices.Concat(found...)
+	for _, c := range found {
+		all.add(c.list...)
+		all.more += c.more
+	}
+	return all
 }
 
 // checkShare checks a share of all changes.
-func (s *Store) checkShare(next *Snapshot, share, all []schema.Change) (causes []*Cause) {
+func (s *Store) checkShare(next *Snapshot, share, all []schema.Change) (found causes) {
 	for _, c := range share {
 		if c.New == nil {
-			causes = append(causes, s.checkReferrers(next, c.Key, all)...)
-		} else {
-			causes = append(causes, causesOf(s.schema.Validate(c.Key, c.New))...)
-			causes = append(causes, s.checkRefs(next, c)...)
+			found.add(s.checkReferrers(next, c.Key, all)...)
+			continue
 		}
-		if len(causes) > maxCauses {
-			break
-		}
+		found.addError(s.schema.Validate(c.Key, c.New))
+		found.add(s.checkRefs(next, c)...)
 	}
-	return causes
+	return found
 }
 
 // checkRefs finds the references of an entry that lead nowhere.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -194,19 +195,40 @@ func pathCode(e *schema.PathError, c call) codes.Code {
 // that one gets further.
 func validationStatus(e *datastore.ValidationError, c call) error {
 	code := codes.InvalidArgument
+	var path *schema.PathError
+	if errors.As(e.Causes[0], &path) {
+		code = pathCode(path, c)
+	}
+	return causesStatus(code, e)
+}
+
+// causesStatus has as many causes in its text as there is room for, and how many more
+// there are.
+func causesStatus(code codes.Code, e *datastore.ValidationError) error {
 	bad := &errdetails.BadRequest{}
+	var text strings.Builder
+	shown := 0
 	for i, cause := range e.Causes {
-		var path *schema.PathError
-		if i == 0 && errors.As(cause, &path) {
-			code = pathCode(path, c)
-		}
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 			Field:       cause.Path,
 			Description: (&datastore.Cause{Value: cause.Value, Reason: cause.Reason, Remedy: cause.Remedy}).Error(),
 			Reason:      strings.ToUpper(strings.ReplaceAll(cause.Rule, "-", "_")),
 		})
+		line := cause.Error()
+		if i > 0 {
+			line = "\n" + clip(line, maxCause)
+		}
+		if shown == i && (i == 0 || text.Len()+len(line) <= maxMessage-len("\nand 1000000 more")) {
+			text.WriteString(line)
+			shown++
+		}
 	}
-	return withDetails(code, e, bad)
+	if more := len(e.Causes) + e.More - shown; more > 0 {
+		head := clip(text.String(), maxMessage-len(" ...\nand 1000000 more"))
+		text.Reset()
+		fmt.Fprintf(&text, "%s\nand %d more", head, more)
+	}
+	return withDetails(code, errors.New(text.String()), bad)
 }
 
 func persistStatus(e *datastore.PersistError) error {
@@ -261,8 +283,9 @@ func withDetails(code codes.Code, err error, details ...protoadapt.MessageV1) er
 // languages take 8 KiB, the details in base64.
 const (
 	maxMessage    = 2048 // octets
-	maxViolations = 4
-	maxViolation  = 256 // octets
+	maxCause      = 512  // octets, of a further one in the message
+	maxViolations = 2048 // octets, of all
+	maxViolation  = 256  // octets, of a field of one
 )
 
 // fit makes the status of an error one that every client can receive.
@@ -278,9 +301,13 @@ func fit(err error) error {
 		if any.UnmarshalTo(bad) != nil {
 			continue
 		}
-		bad.FieldViolations = bad.GetFieldViolations()[:min(len(bad.GetFieldViolations()), maxViolations)]
-		for _, v := range bad.GetFieldViolations() {
+		room := maxViolations
+		for i, v := range bad.GetFieldViolations() {
 			v.Field, v.Description = clip(v.GetField(), maxViolation), clip(v.GetDescription(), maxViolation)
+			if room -= proto.Size(v); room < 0 {
+				bad.FieldViolations = bad.GetFieldViolations()[:i] // the message says how many there are
+				break
+			}
 		}
 		if again, err := anypb.New(bad); err == nil {
 			p.Details[i] = again

@@ -92,7 +92,7 @@ func (s *Server) get(ctx context.Context, req *gpb.GetRequest) (*getAnswer, erro
 	var all []schema.Path
 	queries := make([][]schema.Path, len(req.GetPath()))
 	for i, p := range req.GetPath() {
-		q, err := s.queryPaths(req.GetPrefix(), p, query)
+		q, err := s.queryPaths(req.GetPrefix(), p)
 		if err != nil {
 			return nil, err
 		}

@@ -63,31 +63,27 @@ func join(prefix, path *gpb.Path) ([]schema.NameElem, error) {
 	return elems, nil
 }
 
-// queryPaths resolves the path of a query or a deletion, which may hold
-// wildcards.
-func (s *Server) queryPaths(prefix, path *gpb.Path, c call) ([]schema.Path, error) {
+// queryPaths resolves the path of a query, which may hold wildcards.
+func (s *Server) queryPaths(prefix, path *gpb.Path) ([]schema.Path, error) {
 	elems, err := join(prefix, path)
 	if err != nil {
 		return nil, err
 	}
 	paths, err := s.schema.ResolveQuery(elems)
 	if err != nil {
-		return nil, s.statusOf(err, c)
+		return nil, s.statusOf(err, query)
 	}
 	return paths, nil
 }
 
-// setPath resolves the path of a replace or update.
+// setPath resolves the path of a replace or update. Errors have a status, or are those
+// of the schema.
 func (s *Server) setPath(prefix, path *gpb.Path) (schema.Path, error) {
 	elems, err := join(prefix, path)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.schema.Resolve(elems)
-	if err != nil {
-		return nil, s.statusOf(err, set)
-	}
-	return p, nil
+	return s.schema.Resolve(elems)
 }
 
 // origin is what a client called the tree, to be echoed.

@@ -159,7 +159,7 @@ func (s *Server) Edits(req *gpb.SetRequest) ([]schema.Edit, error) {
 // answers with.
 func (s *Server) SetStatus(err error) error { return s.statusOf(err, set) }
 
-// edit makes an edit of any Update.
+// edit makes an edit of any Update. Errors have a status, or are those of the schema.
 func (s *Server) edit(prefix *gpb.Path, u *gpb.Update, op schema.Op) (schema.Edit, error) {
 	path, err := s.setPath(prefix, u.GetPath())
 	if err != nil {

@@ -189,7 +189,7 @@ func TestManyErrors(t *testing.T) {
 			}
 		}
 	}
-	if v := detail[*errdetails.BadRequest](err).GetFieldViolations(); len(v) != 4 {
+	if v := detail[*errdetails.BadRequest](err).GetFieldViolations(); len(v) != 6 {
 		t.Errorf("%d violations in the details", len(v))
 	}
 }

@@ -2,6 +2,7 @@ package gnmi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"heddle/agent/datastore"
 	"heddle/schema"
 )
 
@@ -33,40 +35,39 @@ func stockSet(s *Server, octets []byte) ([]schema.Edit, *gpb.SetResponse, error)
 		return nil, nil, err
 	}
 	var edits []schema.Edit
+	var wrong []error
 	resp := &gpb.SetResponse{Prefix: req.GetPrefix()}
 	for _, p := range req.GetDelete() {
-		paths, err := s.queryPaths(req.GetPrefix(), p, set)
+		var paths []schema.Path
+		elems, err := join(req.GetPrefix(), p)
+		if err == nil {
+			paths, err = s.schema.ResolveQuery(elems)
+		}
 		if err != nil {
-			return nil, nil, err
+			wrong = append(wrong, err)
+			continue
 		}
 		for _, at := range paths {
 			edits = append(edits, schema.Edit{Op: schema.Delete, Path: at})
 		}
 		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: p, Op: gpb.UpdateResult_DELETE})
 	}
-	for _, u := range req.GetReplace() {
-		e, err := s.edit(req.GetPrefix(), u, schema.Replace)
-		if err != nil {
-			return nil, nil, err
+	add := func(updates []*gpb.Update, op schema.Op, result gpb.UpdateResult_Operation) {
+		for _, u := range updates {
+			e, err := s.edit(req.GetPrefix(), u, op)
+			if err != nil {
+				wrong = append(wrong, err)
+				continue
+			}
+			edits = append(edits, e)
+			resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: result})
 		}
-		edits = append(edits, e)
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_REPLACE})
 	}
-	for _, u := range req.GetUpdate() {
-		e, err := s.edit(req.GetPrefix(), u, schema.Update)
-		if err != nil {
-			return nil, nil, err
-		}
-		edits = append(edits, e)
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UPDATE})
-	}
-	for _, u := range req.GetUnionReplace() {
-		e, err := s.edit(req.GetPrefix(), u, schema.Replace)
-		if err != nil {
-			return nil, nil, err
-		}
-		edits = append(edits, e)
-		resp.Response = append(resp.Response, &gpb.UpdateResult{Path: u.GetPath(), Op: gpb.UpdateResult_UNION_REPLACE})
+	add(req.GetReplace(), schema.Replace, gpb.UpdateResult_REPLACE)
+	add(req.GetUpdate(), schema.Update, gpb.UpdateResult_UPDATE)
+	add(req.GetUnionReplace(), schema.Replace, gpb.UpdateResult_UNION_REPLACE)
+	if len(wrong) > 0 {
+		return nil, nil, s.together(wrong, edits)
 	}
 	if len(req.GetUnionReplace()) > 0 {
 		var err error
@@ -75,6 +76,28 @@ func stockSet(s *Server, octets []byte) ([]schema.Edit, *gpb.SetResponse, error)
 		}
 	}
 	return edits, resp, nil
+}
+
+// together is the error that a Set with these mistakes is to have: the code of the first
+// one, its words if it is alone, else those of all, behind them what is wrong with the
+// values.
+func (s *Server) together(wrong []error, edits []schema.Edit) error {
+	_, values := s.schema.Apply(schema.Entries{}, edits)
+	first := s.statusOf(wrong[0], set)
+	if len(wrong) == 1 && values == nil {
+		return first
+	}
+	for i, err := range wrong {
+		if st, ok := status.FromError(err); ok {
+			wrong[i] = errors.New(st.Message())
+		}
+	}
+	more := max(0, len(wrong)-schema.MaxErrors)
+	all := []error{&schema.Errors{Errs: wrong[:len(wrong)-more], More: more}}
+	if values != nil {
+		all = append(all, values)
+	}
+	return causesStatus(status.Code(first), datastore.Mistakes(all...))
 }
 
 // tb is a test, a benchmark or a *rapid.T.

@@ -36,27 +36,27 @@ func (l *lastPath) shared(path []byte) int {
 
 // target resolves the path of a replace or update: to a leaf and the path of the
 // node above it, or to a path if leaf is nil. The error says that the octets are
-// no path. What else is wrong is noted.
-func (r *setReader) target(path []byte) (at schema.Path, leaf *schema.Node, err error) {
+// no path. What else is wrong is noted, and ok is false.
+func (r *setReader) target(path []byte) (at schema.Path, leaf *schema.Node, ok bool, err error) {
 	p, leaf, ok := r.targetLike(path)
 	if leaf != nil {
-		return p, leaf, nil
+		return p, leaf, true, nil
 	}
 	if !ok {
 		r.last.path = nil
-		elems, err := r.names(path)
-		if err != nil || r.refused != nil {
-			return nil, nil, err
+		elems, ok, err := r.names(path)
+		if err != nil || !ok {
+			return nil, nil, false, err
 		}
 		if p, err = r.server.schema.Resolve(elems); err != nil {
-			r.refuse(r.server.statusOf(err, set))
-			return nil, nil, nil
+			r.wrong.add(err)
+			return nil, nil, false, nil
 		}
 	}
 	if n := p.Last(); n != nil && n.IsLeaf() {
-		return p[:len(p)-1], n, nil
+		return p[:len(p)-1], n, true, nil
 	}
-	return p, nil, nil
+	return p, nil, true, nil
 }
 
 // targetLike is target for plain paths without mistakes. Of a path that begins
@@ -107,18 +107,19 @@ func child(n *schema.Node, elem []byte) *schema.Node {
 	return nil
 }
 
-// names reads the elements of any path and puts those of the prefix before them.
-func (r *setReader) names(path []byte) (elems []schema.NameElem, err error) {
-	var ok bool
+// names reads the elements of any path and puts those of the prefix before them. The
+// error says that the octets are no path. What else is wrong is noted, and ok is false.
+func (r *setReader) names(path []byte) (elems []schema.NameElem, ok bool, err error) {
 	if r.elems, _, ok = plainElems(r.elems[:0], nil, path); ok {
-		return slices.Concat(r.prefixElems, r.elems), nil
+		return slices.Concat(r.prefixElems, r.elems), true, nil
 	}
 	p := &gpb.Path{}
-	if err := unmarshal(path, p); err != nil || r.refused != nil {
-		return nil, err
+	if err := unmarshal(path, p); err != nil {
+		return nil, false, err
 	}
 	if elems, err = join(r.prefix, p); err != nil {
-		r.refuse(err)
+		r.wrong.add(err)
+		return nil, false, nil
 	}
-	return elems, nil
+	return elems, true, nil
 }

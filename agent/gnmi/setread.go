@@ -37,9 +37,11 @@ type setReader struct {
 	prefix      *gpb.Path // nil if there is none
 	prefixElems []schema.NameElem
 
-	// refused is the first reason not to carry the Set out. Reading goes on: that
-	// the octets are no SetRequest at all counts before it.
-	refused, malformed error
+	// wrong are reasons not to carry the Set out. Reading goes on: that the octets
+	// are no SetRequest at all counts before them, and who corrects one wants to know
+	// of the others.
+	wrong     mistakes
+	malformed error
 
 	last  lastPath
 	elems []schema.NameElem // scratch space
@@ -75,9 +77,10 @@ func (s *Server) readParts(data mem.BufferSlice, n int) (*setRead, error) {
 		answer.prefix(head.prefixOctets)
 	}
 	var edits []schema.Edit
+	var wrong mistakes
 	ext, refused := head.check()
 	if refused == nil && head.count[requestUnionReplace] > 0 {
-		edits, refused = s.readUnion(head, again, answer)
+		edits, refused = s.readUnion(head, again, answer, &wrong)
 	}
 	for _, field := range []protowire.Number{requestDelete, requestReplace, requestUpdate} {
 		if head.count[field] == 0 {
@@ -86,7 +89,7 @@ func (s *Server) readParts(data mem.BufferSlice, n int) (*setRead, error) {
 		readers := make([]*setReader, len(all.parts))
 		var wg sync.WaitGroup
 		for i, part := range all.parts {
-			readers[i] = head.reader(s, refused, part.left)
+			readers[i] = head.reader(s, part.left)
 			wg.Go(func() { readers[i].malformed = readers[i].readAll(field, part.again()) })
 		}
 		wg.Wait()
@@ -94,12 +97,13 @@ func (s *Server) readParts(data mem.BufferSlice, n int) (*setRead, error) {
 			if r.malformed != nil {
 				return nil, malformed(r.malformed)
 			}
-			if refused == nil {
-				refused = r.refused
-			}
+			wrong.join(r.wrong)
 			edits = append(edits, r.edits.List()...)
 			answer.add(r.answer)
 		}
+	}
+	if refused == nil {
+		refused = s.allMistakes(wrong, edits)
 	}
 	if refused != nil {
 		return nil, refused
@@ -190,10 +194,9 @@ func (h *setHead) check() (extensions, error) {
 	return ext, checkPrefix(h.prefix)
 }
 
-// reader makes a reader of a part of so many octets; refused is why the Set is not
-// carried out, if that is known already.
-func (h *setHead) reader(s *Server, refused error, octets int) *setReader {
-	r := &setReader{server: s, edits: s.schema.NewEdits(), answer: newSetAnswer(octets), prefix: h.prefix, refused: refused}
+// reader makes a reader of a part of so many octets.
+func (h *setHead) reader(s *Server, octets int) *setReader {
+	r := &setReader{server: s, edits: s.schema.NewEdits(), answer: newSetAnswer(octets), prefix: h.prefix}
 	for _, e := range h.prefix.GetElem() {
 		r.prefixElems = append(r.prefixElems, schema.NameElem{Name: e.GetName(), Keys: e.GetKey()})
 	}
@@ -205,21 +208,14 @@ func unmarshal(b []byte, m proto.Message) error {
 	return proto.UnmarshalOptions{RecursionLimit: protowire.DefaultRecursionLimit - 1}.Unmarshal(b, m)
 }
 
-// refuse notes why the Set is not carried out.
-func (r *setReader) refuse(err error) {
-	if r.refused == nil {
-		r.refused = err
-	}
-}
-
 func (r *setReader) readDelete(path []byte) error {
-	elems, err := r.names(path)
-	if err != nil || r.refused != nil {
+	elems, ok, err := r.names(path)
+	if err != nil || !ok {
 		return err
 	}
 	paths, err := r.server.schema.ResolveQuery(elems)
 	if err != nil {
-		r.refuse(r.server.statusOf(err, set))
+		r.wrong.add(err)
 		return nil
 	}
 	for _, at := range paths {
@@ -246,8 +242,8 @@ func (r *setReader) readUpdate(op schema.Op, octets []byte, keep bool) error {
 	if !ok {
 		return r.readAnyUpdate(op, octets)
 	}
-	at, leaf, err := r.target(path)
-	if err != nil || r.refused != nil {
+	at, leaf, ok, err := r.target(path)
+	if err != nil || !ok {
 		return err
 	}
 	r.answer.result(results[op], path)
@@ -268,12 +264,12 @@ func (r *setReader) readUpdate(op schema.Op, octets []byte, keep bool) error {
 // readAnyUpdate is readUpdate by protobuf's own means.
 func (r *setReader) readAnyUpdate(op schema.Op, octets []byte) error {
 	u := &gpb.Update{}
-	if err := unmarshal(octets, u); err != nil || r.refused != nil {
+	if err := unmarshal(octets, u); err != nil {
 		return err
 	}
 	e, err := r.server.edit(r.prefix, u, op)
 	if err != nil {
-		r.refuse(err)
+		r.wrong.add(err)
 		return nil
 	}
 	var path []byte

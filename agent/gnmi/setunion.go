@@ -10,8 +10,9 @@ import (
 
 // readUnion reads a Set that consists of union_replaces. Each path is replaced;
 // where several stand for the same place, or one is inside another, what they say
-// is put together, and has to agree (gnmi-union_replace.md §5.3).
-func (s *Server) readUnion(head *setHead, f *fields, answer *setAnswer) ([]schema.Edit, error) {
+// is put together, and has to agree (gnmi-union_replace.md §5.3). What is wrong with one
+// of them goes to wrong.
+func (s *Server) readUnion(head *setHead, f *fields, answer *setAnswer, wrong *mistakes) ([]schema.Edit, error) {
 	var all []schema.Edit
 	err := each(f, func(num protowire.Number, f *fields) error {
 		if num != requestUnionReplace {
@@ -24,7 +25,8 @@ func (s *Server) readUnion(head *setHead, f *fields, answer *setAnswer) ([]schem
 		}
 		e, err := s.edit(head.prefix, u, schema.Replace)
 		if err != nil {
-			return err
+			wrong.add(err)
+			return nil
 		}
 		path, err := proto.Marshal(u.GetPath())
 		if err != nil {
@@ -34,8 +36,8 @@ func (s *Server) readUnion(head *setHead, f *fields, answer *setAnswer) ([]schem
 		all = append(all, e)
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || len(wrong.Errs) > 0 {
+		return all, err
 	}
 	return s.union(all)
 }

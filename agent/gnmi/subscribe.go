@@ -178,7 +178,7 @@ var modes = map[gpb.SubscriptionMode]subscribe.Mode{
 func (s *Server) one(list *gpb.SubscriptionList, sub *gpb.Subscription) (subscribe.Subscription, error) {
 	one := subscribe.Subscription{SuppressRedundant: sub.GetSuppressRedundant()}
 	var err error
-	if one.Paths, err = s.queryPaths(list.GetPrefix(), sub.GetPath(), query); err != nil {
+	if one.Paths, err = s.queryPaths(list.GetPrefix(), sub.GetPath()); err != nil {
 		return one, err
 	}
 	if list.GetMode() != gpb.SubscriptionList_STREAM {

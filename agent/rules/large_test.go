@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,24 +43,35 @@ func TestLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rules.New(m)
-	list := func(before, after translators.Reader, changes []schema.Change) (found []string) {
+	list := func(before, after translators.Reader, changes []schema.Change) (found []string, more int) {
 		for _, err := range r.Check(before, after, changes) {
+			if rest, ok := errors.AsType[*schema.Errors](err); ok {
+				more = rest.More
+				continue
+			}
 			found = append(found, err.Error())
 		}
-		return found
+		return found, more
 	}
-	got := list(nothing, config, changes)
+	got, rest := list(nothing, config, changes)
 	var want []string
-	for rest := changes; len(rest) > 0; {
+	for left := changes; len(left) > 0; {
 		end := 1 // a prefix goes with its next hops
-		for end < len(rest) && rest[end].Key.List() == m.NextHop.ListID {
+		for end < len(left) && left[end].Key.List() == m.NextHop.ListID {
 			end++
 		}
-		want = append(want, list(nothing, config, rest[:end])...)
-		rest = rest[end:]
+		found, more := list(nothing, config, left[:end])
+		if more > 0 {
+			t.Fatalf("%d more errors of one", more)
+		}
+		want = append(want, found...)
+		left = left[end:]
 	}
 	if len(want) < schema.MaxErrors {
 		t.Fatalf("only %d errors", len(want))
+	}
+	if more := len(want) - schema.MaxErrors; rest != more {
+		t.Errorf("%d more, want %d", rest, more)
 	}
 	if want = want[:schema.MaxErrors]; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

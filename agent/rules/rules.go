@@ -90,8 +90,8 @@ func (r *Rules) Names() []string {
 }
 
 // Check finds what the changes from one snapshot to the next break: *Violation
-// each, at most schema.MaxErrors, in the order of the entries. The changes are in
-// the order of their keys.
+// each, at most schema.MaxErrors, in the order of the entries; the last may be a
+// *schema.Errors that counts the rest. The changes are in the order of their keys.
 func (r *Rules) Check(before, after translators.Reader, changes []schema.Change) []error {
 	was, is := translators.NewView(r.model, before), translators.NewView(r.model, after)
 	subjects := make([]subject, 0, len(changes))
@@ -126,30 +126,39 @@ func (r *Rules) Check(before, after translators.Reader, changes []schema.Change)
 	if len(subjects) > direct || !slices.IsSortedFunc(subjects, compareSubjects) {
 		subjects = unique(subjects)
 	}
-	found := r.checkAll(before, after, subjects)
-	return found[:min(len(found), schema.MaxErrors)]
+	found, more := r.checkAll(before, after, subjects)
+	if len(found) > schema.MaxErrors {
+		found, more = found[:schema.MaxErrors], more+len(found)-schema.MaxErrors
+	}
+	if more > 0 {
+		found = append(found, &schema.Errors{More: more})
+	}
+	return found
 }
 
 // parallelShare is how many subjects are worth a goroutine.
 const parallelShare = 4096
 
 // checkAll checks subjects; many are spread over the processors.
-func (r *Rules) checkAll(before, after translators.Reader, subjects []subject) []error {
+func (r *Rules) checkAll(before, after translators.Reader, subjects []subject) (found []error, more int) {
 	workers := min(runtime.GOMAXPROCS(0), len(subjects)/parallelShare)
 	if workers < 2 {
 		return r.checkShare(before, after, subjects)
 	}
-	found := make([][]error, workers)
+	shares, counts := make([][]error, workers), make([]int, workers)
 	var wg sync.WaitGroup
-	for i := range found {
+	for i := range shares {
 		share := subjects[i*len(subjects)/workers : (i+1)*len(subjects)/workers]
-		wg.Go(func() { found[i] = r.checkShare(before, after, share) })
+		wg.Go(func() { shares[i], counts[i] = r.checkShare(before, after, share) })
 	}
 	wg.Wait()
-	return slices.Concat(found...)
+	for _, n := range counts {
+		more += n
+	}
+	return slices.Concat(shares...), more
 }
 
-func (r *Rules) checkShare(before, after translators.Reader, subjects []subject) []error {
+func (r *Rules) checkShare(before, after translators.Reader, subjects []subject) (found []error, more int) {
 	c := &check{View: translators.NewView(r.model, after), before: translators.NewView(r.model, before),
 		wasReached: reached{}, isReached: reached{}, own: map[netip.Addr]bool{}}
 	for _, s := range subjects {
@@ -158,11 +167,8 @@ func (r *Rules) checkShare(before, after translators.Reader, subjects []subject)
 			c.rule = rule.name
 			rule.check(c, s.key, s.entry, s.was)
 		}
-		if len(c.found) >= schema.MaxErrors {
-			break
-		}
 	}
-	return c.found
+	return c.found, c.more
 }
 
 // subject is an entry to be checked.
@@ -196,6 +202,7 @@ type check struct {
 	before  translators.View // of the snapshot before
 	again   bool             // something that the entry at hand depends on changed
 	found   []error
+	more    int             // violations that are only counted
 	rule    string          // that is being checked
 	locator located         // that was found last, see locatorOf
 	small   map[string]bool // see tooSmallForIPv6
@@ -206,6 +213,10 @@ type check struct {
 
 // fail records a violation at a node below an entry, "" for the entry itself.
 func (c *check) fail(k schema.EntryKey, below, value, reason, remedy string) {
+	if len(c.found) >= schema.MaxErrors {
+		c.more++
+		return
+	}
 	path := c.Text(k)
 	if below != "" {
 		path += "/" + below
