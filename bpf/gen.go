@@ -7,4 +7,4 @@
 package bpf
 
 //go:generate go tool bpf2go -tags linux -target bpfel,bpfeb -type sid -type row -type counters SRProxy srproxy.c -- -O2 -Wall -ffile-prefix-map=$PWD=. -Werror -I/usr/include/x86_64-linux-gnu
-//go:generate sh -c "sha256sum masquerade.h srproxy.c srproxy.h > sources.sum"
+//go:generate sh -c "sha256sum ethernet.h masquerade.h srproxy.c srproxy.h > sources.sum"

@@ -3,9 +3,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 //
 // SR proxies: End.AS, End.AD and End.AM of draft-ietf-spring-sr-service-programming,
-// the first two for IPv4 and IPv6 inside.
+// the first two for IPv4, IPv6 and Ethernet inside.
 //
-// End.AS and End.AD: the kernel's own End.DX4 or End.DX6 on the SID opens the packet and sends it to
+// End.AS and End.AD: the kernel's own End.DX4, End.DX6 or End.DX2 on the SID opens the packet and sends it to
 // the NF: it clears the marks of encapsulation that bpf_skb_adjust_room leaves, so
 // that packets of several segments (GSO, GRO) survive. What the kernel lacks is
 // done around it:
@@ -15,7 +15,7 @@
 //               the kernel would not open the packet.
 //   nf_ingress  on the link that they come back on. It puts headers in front again.
 //
-// End.AM is in masquerade.h.
+// Ethernet frames get them in ethernet.h. End.AM is in masquerade.h.
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -36,6 +36,7 @@
 #define NEXTHDR_IPV4 4
 #define NEXTHDR_IPV6 41
 #define NEXTHDR_ROUTING 43
+#define NEXTHDR_ETHERNET 143
 #define ROUTING_TYPE_SRH 4
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
@@ -396,15 +397,41 @@ static __always_inline int leave6(struct __sk_buff *skb, const struct sid *sid, 
 	return bpf_skb_store_bytes(skb, L3 + offsetof(struct ipv6hdr, hop_limit), &ip.hop_limit, 1, BPF_F_RECOMPUTE_CSUM);
 }
 
+// headers_of copies the headers of a row, none of them torn. It returns their length,
+// 0: there are none.
+static __always_inline __u64 headers_of(struct row *r, struct scratch *s)
+{
+	__u64 length;
+
+	bpf_spin_lock(&r->lock);
+	length = r->length;
+	for (__u32 i = 0; i < HEADER_WORDS; i++)
+		s->headers[i] = r->headers[i];
+	bpf_spin_unlock(&r->lock);
+	return length;
+}
+
+// outer_header fills in what is a packet's own of the headers. The flow label follows the
+// flow inside, so that paths of equal cost are used (RFC 6437 §2).
+static __always_inline void outer_header(struct __sk_buff *skb, struct scratch *s, __u8 class, __u32 payload)
+{
+	struct ipv6hdr *outer = (struct ipv6hdr *)s->headers;
+	__u32 label = bpf_get_hash_recalc(skb) & 0xfffff;
+
+	*(__be32 *)outer = bpf_htonl(6u << 28 | (__u32)class << 20 | label);
+	outer->payload_len = bpf_htons(payload);
+}
+
+#include "ethernet.h"
+
 SEC("tc")
 int nf_ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex, label, octets = skb->len - L3;
+	__u32 ifindex = skb->ifindex, octets = skb->len - L3;
 	__u64 length;
 	__be16 protocol = bpf_htons(ETH_P_IPV6);
 	struct counters *c;
 	struct scratch *s;
-	struct ipv6hdr *outer;
 	struct sid *sid;
 	struct row *r;
 	__u8 class = 0;
@@ -414,6 +441,8 @@ int nf_ingress(struct __sk_buff *skb)
 	sid = r ? bpf_map_lookup_elem(&sids, &r->sid) : NULL;
 	if (!sid)
 		return NEXT;
+	if (sid->inner == NEXTHDR_ETHERNET)
+		return frame(skb, r);
 	// The headers say what is behind them: of the other family nothing can be.
 	if (sid->inner == NEXTHDR_IPV4 && on_wire(skb, bpf_htons(ETH_P_IP)))
 		left = leave4(skb, sid, &class);
@@ -430,11 +459,7 @@ int nf_ingress(struct __sk_buff *skb)
 	if (!s)
 		return DROP;
 
-	bpf_spin_lock(&r->lock);
-	length = r->length;
-	for (__u32 i = 0; i < HEADER_WORDS; i++)
-		s->headers[i] = r->headers[i];
-	bpf_spin_unlock(&r->lock);
+	length = headers_of(r, s);
 	if (length == 0) {
 		COUNT(c, no_cache);
 		return DROP;
@@ -444,12 +469,8 @@ int nf_ingress(struct __sk_buff *skb)
 		return DROP;
 	}
 
-	// The flow label follows the flow inside, so that paths of equal cost are used
-	// (RFC 6437 §2). The class is that of what is carried, as from H.Encaps.
-	label = bpf_get_hash_recalc(skb) & 0xfffff;
-	outer = (struct ipv6hdr *)s->headers;
-	*(__be32 *)outer = bpf_htonl(6u << 28 | (__u32)class << 20 | label);
-	outer->payload_len = bpf_htons(octets + length - IPV6_LEN);
+	// The class is that of what is carried, as from H.Encaps.
+	outer_header(skb, s, class, octets + length - IPV6_LEN);
 	if (bpf_skb_adjust_room(skb, length, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | BPF_F_ADJ_ROOM_FIXED_GSO) < 0 || !fits(&length) ||
 	    bpf_skb_store_bytes(skb, L3, s->headers, length, 0) < 0 ||
 	    bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol), 0) < 0) {

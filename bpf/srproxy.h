@@ -37,7 +37,7 @@ struct sid {
 	__u32 iface_standby; // the same of the other NF
 	__u32 iface_out;     // ifindex: where End.AM sends it to the NF
 	__u8 behavior;       // enum behavior
-	__u8 inner;          // next header of what is carried: 4 IPv4, 41 IPv6; 0 for End.AM
+	__u8 inner;          // next header of what is carried: 4 IPv4, 41 IPv6, 143 Ethernet; 0 for End.AM
 	__u8 mode;           // enum mode
 	__u8 flags;
 	struct in6_addr nf[2]; // whose echo replies are for the node, of IPv4 the last 4 octets; 0: nobody's
@@ -72,7 +72,7 @@ struct counters {
 	__u64 bad_srh;            // dropped: TLVs, too many segments or lengths that do not fit
 	__u64 wrong_inner_type;   // dropped: carries something else than configured
 	__u64 no_cache;           // dropped: came back before anything was sent
-	__u64 too_big;            // dropped: no room for the headers
+	__u64 too_big;            // dropped: no room for the headers, or a frame of several segments
 	__u64 chain_conflict;     // headers that are again those from before the last change
 	__u64 cache_updates;      // headers written
 	__u64 bypassed;           // sent on past an NF that is down

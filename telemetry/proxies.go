@@ -23,8 +23,9 @@ var (
 		object.EndAM: state.HeddleSrv6_SRV6_ENDPOINT_BEHAVIOR_END_AM,
 	}
 	innerTypes = map[object.InnerType]state.E_Proxy_InnerType{
-		object.InnerIPv4: state.Proxy_InnerType_IPV4,
-		object.InnerIPv6: state.Proxy_InnerType_IPV6,
+		object.InnerIPv4:     state.Proxy_InnerType_IPV4,
+		object.InnerIPv6:     state.Proxy_InnerType_IPV6,
+		object.InnerEthernet: state.Proxy_InnerType_ETHERNET,
 	}
 )
 
@@ -35,6 +36,9 @@ func (t *Telemetry) showProxy(k schema.EntryKey, s *state.NetworkInstance_Segmen
 	shown := &proxyState{InnerType: innerTypes[p.Inner], IncomingInterface: &p.In, NextHop: s.NextHop}
 	if e.Proxy != nil { // the kernel finds it by the route to the next hop
 		shown.OutgoingInterface = e.Proxy.OutgoingInterface
+	}
+	if s.Interface != nil {
+		shown.OutgoingInterface, s.Interface = s.Interface, nil
 	}
 	if p.Encap != nil {
 		shown.SegmentList, shown.SourceAddress = addressTexts(p.Encap.Segments), addressText(p.Encap.Source, nil)

@@ -57,6 +57,7 @@ const (
 	InnerUnset = config.Proxy_InnerType_UNSET
 	InnerIPv4  = config.Proxy_InnerType_IPV4
 	InnerIPv6  = config.Proxy_InnerType_IPV6
+	InnerEther = config.Proxy_InnerType_ETHERNET
 
 	FlavorPSP      = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP
 	FlavorNextCSID = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID

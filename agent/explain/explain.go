@@ -76,8 +76,11 @@ func opening(p *object.Proxy, s *object.LocalSID) []string {
 		last   = "one without a segment routing header, or without segments left, is dropped"
 		onward = "as its NF is down it goes on to its next segment, past the NF"
 	)
-	inside := map[object.InnerType]string{object.InnerIPv4: "IPv4", object.InnerIPv6: "IPv6"}[p.Inner]
-	sent := fmt.Sprintf("the %s packet in it is sent to the NF, %s", inside, s.NextHop)
+	inside, nf := map[object.InnerType]string{object.InnerIPv4: "IPv4 packet", object.InnerIPv6: "IPv6 packet"}[p.Inner], s.NextHop.String()
+	if p.Inner == object.InnerEthernet {
+		inside, nf = "Ethernet frame", "by "+s.OutLink
+	}
+	sent := fmt.Sprintf("the %s in it is sent to the NF, %s", inside, nf)
 	links := p.In
 	if p.Standby != "" && p.Standby != p.In {
 		links += " or " + p.Standby
@@ -88,20 +91,20 @@ func opening(p *object.Proxy, s *object.LocalSID) []string {
 	case object.ProxyBypass:
 		return []string{onward, last}
 	case object.ProxyToStandby:
-		sent = fmt.Sprintf("as its NF is down, the %s packet in it is sent to the standby NF, %s", inside, s.NextHop)
+		sent = fmt.Sprintf("as its NF is down, the %s in it is sent to the standby NF, %s", inside, nf)
 	}
 	var words []string
 	switch p.Behavior {
 	case object.EndAD:
 		words = []string{
-			"it must have a segment routing header with segments left, and an " + inside + " packet in it; otherwise it is dropped",
+			"it must have a segment routing header with segments left, and an " + inside + " in it; otherwise it is dropped",
 			"its headers, with one of its segments left less, are kept in place of those before",
 			sent,
 			"what comes back by " + links + " gets the headers that are kept, and goes on to their next segment",
 		}
 	case object.EndAS:
 		words = []string{
-			"it must have an " + inside + " packet in it, whatever segments are left; otherwise it is dropped",
+			"it must have an " + inside + " in it, whatever segments are left; otherwise it is dropped",
 			sent,
 			fmt.Sprintf("what comes back by %s gets a header from %s with a hop limit of %d, and goes by %s", links, p.Encap.Source, p.HopLimit, inOrder(p.Encap.Segments)),
 		}

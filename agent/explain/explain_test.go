@@ -102,14 +102,19 @@ func TestProxy(t *testing.T) {
 		"End.AS": {object.Proxy{Behavior: object.EndAS, Inner: object.InnerIPv4, In: "e7", HopLimit: 63,
 			Encap: &object.Encap{Source: netip.MustParseAddr("fc00::9"), Segments: []netip.Addr{netip.MustParseAddr("fc00::1"), netip.MustParseAddr("fc00::2")}}},
 			[]string{"whatever segments are left", "from fc00::9 with a hop limit of 63, and goes by fc00::1, then fc00::2"}},
+		"Ethernet": {object.Proxy{Behavior: object.EndAD, Inner: object.InnerEthernet, In: "e5"},
+			[]string{"with segments left, and an Ethernet frame", "the Ethernet frame in it is sent to the NF, by e4"}},
 		"End.AM": {object.Proxy{Behavior: object.EndAM, In: "e7", Out: "e6"},
 			[]string{"sent to the NF to fd00:12::2 by e6", "with its last segment as destination", "no segments left, it is dropped", "comes back by e7", "another destination it is dropped"}},
 		"End.AM with NAT": {object.Proxy{Behavior: object.EndAM, In: "e7", Out: "e6", DestinationNAT: true},
 			[]string{"its destination, which may be another one, as its last segment"}},
 	} {
 		var way object.Object = local
-		if c.proxy.Behavior == object.EndAM {
+		switch {
+		case c.proxy.Behavior == object.EndAM:
 			way = route
+		case c.proxy.Inner == object.InnerEthernet:
+			way = &object.LocalSID{Behavior: object.EndDX2, OutLink: "e4"}
 		}
 		got := strings.Join(explain.Proxy(&c.proxy, way), "; ")
 		for _, says := range c.says {

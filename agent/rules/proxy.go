@@ -49,7 +49,11 @@ func proxyFields(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 		}
 	}
 	leaf("inner-type", p.InnerType != translators.InnerUnset, has.inner, translators.EnumName(p.InnerType), " opens no packet: it sends the NF the one for the SID", "END_AS or END_AD")
-	leaf("next-hop", p.NextHop != nil, required, "", "", "")
+	hop := required
+	if p.InnerType == translators.InnerEther {
+		hop = refused
+	}
+	leaf("next-hop", p.NextHop != nil, hop, translators.Str(p.NextHop), " sends an NF Ethernet frames as they are, by outgoing-interface", "another inner-type")
 	leaf("outgoing-interface", p.OutgoingInterface != nil, required, "", "", "")
 	leaf("segment-list", len(p.SegmentList) > 0, has.segments, strings.Join(p.SegmentList, " "), " has the segments from the packets", "END_AS")
 	leaf("source-address", p.SourceAddress != nil, has.source, translators.Str(p.SourceAddress), " has the source from the packets", "END_AS")
@@ -107,7 +111,7 @@ func proxyLinks(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 				"use an interface that is in no VRF")
 		}
 	}
-	if p.NextHop != nil && (p.InnerType != translators.InnerUnset || s.Behavior == translators.BehaviorEndAM) {
+	if p.NextHop != nil && (p.InnerType == translators.InnerIPv4 || p.InnerType == translators.InnerIPv6 || s.Behavior == translators.BehaviorEndAM) {
 		proxyNextHop(c, k, s)
 	}
 	in := translators.ProxyIn(p)

@@ -221,6 +221,7 @@ var (
 	bridge0  = object.Link{Name: "bridge0", Type: object.LinkBridge}
 	segments = []netip.Addr{netip.MustParseAddr("fc00:1::"), netip.MustParseAddr("fc00:2:0:f:1::")}
 	proxyAD  = &object.Proxy{SID: netip.MustParseAddr("fc00:9::ad"), Behavior: object.EndAD, Inner: object.InnerIPv4, In: "ext0"}
+	proxyL2  = &object.Proxy{SID: proxyAD.SID, Behavior: object.EndAD, Inner: object.InnerEthernet, In: "ext0"}
 	proxyAM  = &object.Proxy{SID: netip.MustParseAddr("fc00:9::a3"), Behavior: object.EndAM, In: "ext0", Out: "ext1"}
 	proxyNAT = &object.Proxy{SID: proxyAM.SID, Behavior: object.EndAM, In: "ext0", Out: "ext1", DestinationNAT: true}
 	proxyAS  = &object.Proxy{SID: proxyAD.SID, Behavior: object.EndAS, Inner: object.InnerIPv6, In: "ext0", HopLimit: 64,

@@ -143,6 +143,7 @@ func lifeCases() []lifeCase {
 		{"proxyport/out", nil, object.ProxyPort{Link: "ext1", Role: object.PortMasquerade}, nil},
 		{"proxyport/back", nil, object.ProxyPort{Link: "ext1", Role: object.PortUnmask}, nil},
 		{"proxy/end.am", []object.Object{proxyAM.Ports()[0], proxyAM.Ports()[1]}, proxyAM, proxyNAT},
+		{"proxy/ethernet", nil, proxyL2, proxyAD},
 		{"proxy/end.ad", nil, proxyAD, proxyAS},
 		{"proxy/end.as", nil, proxyAS, proxyAD},
 		{"proxy/bypass", nil, proxyAD, isDown(proxyAD, object.ProxyBypass)},

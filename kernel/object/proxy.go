@@ -37,6 +37,8 @@ type InnerType uint8
 const (
 	InnerIPv4 InnerType = 4
 	InnerIPv6 InnerType = 41
+
+	InnerEthernet InnerType = 143
 )
 
 func (t InnerType) String() string {
@@ -45,6 +47,8 @@ func (t InnerType) String() string {
 		return "ipv4"
 	case InnerIPv6:
 		return "ipv6"
+	case InnerEthernet:
+		return "ethernet"
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
@@ -75,7 +79,7 @@ func (m ProxyMode) String() string {
 }
 
 // Proxy is what goes on around the route of a SID that makes it a proxy for an NF that
-// knows nothing of segment routing: a LocalSID with End.DX4 or End.DX6, for End.AM a
+// knows nothing of segment routing: a LocalSID with End.DX4, End.DX6 or End.DX2, for End.AM a
 // Route with the NF as gateway. The pointer is the object.
 type Proxy struct {
 	SID      netip.Addr

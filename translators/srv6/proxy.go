@@ -18,8 +18,8 @@ var proxies = map[translators.Behavior]object.ProxyBehavior{
 	translators.BehaviorEndAM: object.EndAM,
 }
 
-// proxy asks for what makes a SID a proxy: the kernel's own End.DX4 or End.DX6, which
-// opens the packets and sends them to the NF, and our programs around it. End.AM opens
+// proxy asks for what makes a SID a proxy: the kernel's own End.DX4, End.DX6 or
+// End.DX2, which opens the packets and sends them to the NF, and our programs around it. End.AM opens
 // nothing.
 func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object.ProxyBehavior, out *translators.Result) error {
 	p := s.Proxy
@@ -33,8 +33,11 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 	sid, nf, in := translators.Addr(s.Address), translators.Addr(p.NextHop), translators.ProxyIn(p)
 	local := &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndDX4, NextHop: nf}
 	around := &object.Proxy{SID: sid, Behavior: b, Inner: object.InnerIPv4, In: in}
-	if p.InnerType == translators.InnerIPv6 {
+	switch p.InnerType {
+	case translators.InnerIPv6:
 		local.Behavior, around.Inner = object.EndDX6, object.InnerIPv6
+	case translators.InnerEther:
+		local.Behavior, local.OutLink, around.Inner = object.EndDX2, *p.OutgoingInterface, object.InnerEthernet
 	}
 	if b == object.EndAS {
 		source := translators.Addr(p.SourceAddress)
@@ -57,10 +60,12 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 		out.Withhold(key, down)
 		return nil
 	}
-	// The kernel sends by the route to the next hop, and where that has no gateway to
-	// the destination of the packet itself (rt_nexthop in include/net/route.h): the NF
-	// is its own gateway.
-	out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf, nf.BitLen()), NextHops: []object.NextHop{{Gateway: nf, Link: *p.OutgoingInterface}}})
+	if nf.IsValid() {
+		// The kernel sends by the route to the next hop, and where that has no gateway
+		// to the destination of the packet itself (rt_nexthop in include/net/route.h):
+		// the NF is its own gateway.
+		out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf, nf.BitLen()), NextHops: []object.NextHop{{Gateway: nf, Link: *p.OutgoingInterface}}})
+	}
 	out.ShareForwarding()
 	// What comes back may go on to the next NF of the chain, opened as on the ports.
 	out.Own(local, around, object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
