@@ -23,10 +23,14 @@ const (
 	wayKernel            // a static proxy of what the kernel has: End.DX, a rule, H.Encaps
 	wayAD                // END_AD of the agent
 	wayAS                // END_AS of the agent
+	wayAM                // END_AM of the agent: the NF gets the packet with its headers
 	ways
 )
 
-func (w way) String() string { return [...]string{"plain", "chain", "kernel", "ad", "as"}[w] }
+func (w way) String() string { return [...]string{"plain", "chain", "kernel", "ad", "as", "am"}[w] }
+
+// carries reports whether a way is for a family.
+func (w way) carries(f family) bool { return w != wayAM || f.six }
 
 // MTUs in octets: room for the headers of two segments (40+8+16*2) is left in the core.
 const (
@@ -138,7 +142,7 @@ func (p *proxyPath) hosts() {
 // Those of the agent are in its locator.
 func sid(w way, toward int, f family) string {
 	locator := 2
-	if w == wayAD || w == wayAS {
+	if w == wayAD || w == wayAS || w == wayAM {
 		locator = 1
 	}
 	return fmt.Sprintf("2001:db8:%d:%d:%d:%s::1", locator, 10+w, toward, f.name)
@@ -164,6 +168,9 @@ func (p *proxyPath) edge(n *namespace, net string, own, far int) {
 		}
 		n.mustIP("-6 route add " + last(own, f) + " encap seg6local action " + any + " dev e0")
 		for w := range ways {
+			if !w.carries(f) {
+				continue
+			}
 			to := f.ip + " route add " + host(w, far, f.six).String()
 			switch w {
 			case wayPlain:
@@ -285,9 +292,25 @@ func (p *proxyPath) agentWays() {
 			p.proxySID(wayAS, "END_AS", side, f, to, fmt.Sprintf(`, "segment-list": [%q]`, last(side, f)))
 		}
 	}
+	p.masquerading()
 	p.agent = start(p.node, p.t.TempDir(), false)
 	p.t.Cleanup(func() { p.agent.remove("/") })
 	p.configure()
+}
+
+// masquerading makes the proxies of END_AM. The packets that the NF sees are for the SID
+// of the edge.
+func (p *proxyPath) masquerading() {
+	p.t.Helper()
+	six := families[1]
+	am := p.attach(wayAM, wayAM.nfLinks(six), six)
+	for side, to := range map[int][2]leg{atDst: {am.near, am.far}, atSrc: {am.far, am.near}} {
+		p.configureLeg(to[0], six)
+		p.nf.mustIP("-6 route add " + last(side, six) + " via " + to[1].address(false, true))
+		p.sids = append(p.sids, fmt.Sprintf(`{"address": %q, "config": {"address": %[1]q, "behavior": "END_AM"}, "proxy": {"config": {
+			"next-hop": %q, "outgoing-interface": %q, "incoming-interface": %q}}}`,
+			sid(wayAM, side, six), to[0].address(true, true), to[0].name, to[1].name))
+	}
 }
 
 func (p *proxyPath) configureLeg(l leg, f family) {

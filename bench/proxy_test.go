@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,8 +34,13 @@ func BenchmarkProxy(b *testing.B) {
 			for _, traffic := range proxyTraffic {
 				for turn := range ways {
 					w := (turn + way(round)) % ways // nobody is always the first
+					if !w.carries(familyOf(traffic)) {
+						continue
+					}
 					name := proxyResult(w.String(), traffic, o == offloadsOn)
-					samples[name] = append(samples[name], p.rate(b, w, traffic))
+					rate, busy := p.rate(b, w, traffic)
+					samples[name] = append(samples[name], rate)
+					samples[proxyWork(name)] = append(samples[proxyWork(name)], rate/busy)
 				}
 			}
 		}
@@ -45,7 +53,11 @@ func BenchmarkProxy(b *testing.B) {
 			}
 			for w := range ways {
 				name := proxyResult(w.String(), traffic, o)
+				if !w.carries(familyOf(traffic)) {
+					continue
+				}
 				keep(Result{Name: name, Unit: unit, Samples: samples[name]})
+				keep(Result{Name: proxyWork(name), Unit: unit, Samples: samples[proxyWork(name)]})
 			}
 		}
 	}
@@ -56,14 +68,11 @@ func BenchmarkProxy(b *testing.B) {
 // window is how long each way is looked at in a round.
 const window = 400 * time.Millisecond
 
-// rate is what arrives by a way: Mb/s of TCP, packets a second of UDP.
-func (p *proxyPath) rate(b *testing.B, w way, traffic string) float64 {
+// rate is what arrives by a way, Mb/s of TCP, packets a second of UDP, and how many
+// processors have worked for it, on all hosts and routers.
+func (p *proxyPath) rate(b *testing.B, w way, traffic string) (rate, busy float64) {
 	b.Helper()
-	kind := strings.Fields(traffic)
-	f := families[0]
-	if kind[1] == "IPv6" {
-		f = families[1]
-	}
+	kind, f := strings.Fields(traffic), familyOf(traffic)
 	if kind[0] == "TCP" {
 		return p.stream(b, w, f)
 	}
@@ -74,8 +83,15 @@ func (p *proxyPath) rate(b *testing.B, w way, traffic string) float64 {
 	return p.flood(b, w, f, size)
 }
 
+func familyOf(traffic string) family {
+	if strings.Contains(traffic, "IPv6") {
+		return families[1]
+	}
+	return families[0]
+}
+
 // stream sends over one connection as fast as it goes.
-func (p *proxyPath) stream(b *testing.B, w way, f family) float64 {
+func (p *proxyPath) stream(b *testing.B, w way, f family) (rate, busy float64) {
 	b.Helper()
 	from, to := p.connect(b, w, f)
 	var arrived atomic.Int64
@@ -99,9 +115,9 @@ func (p *proxyPath) stream(b *testing.B, w way, f family) float64 {
 		}
 	}()
 	<-time.After(window / 4) // until it is up to speed
-	begun, before := time.Now(), arrived.Load()
+	begun, before, work := time.Now(), arrived.Load(), worked(b)
 	<-time.After(window)
-	octets, took := arrived.Load()-before, time.Since(begun)
+	octets, took, work := arrived.Load()-before, time.Since(begun), worked(b)-work
 	to.Close()
 	from.Close()
 	for range 2 {
@@ -109,12 +125,46 @@ func (p *proxyPath) stream(b *testing.B, w way, f family) float64 {
 			b.Error(err)
 		}
 	}
-	return float64(octets) * 8 / 1e6 / took.Seconds()
+	return float64(octets) * 8 / 1e6 / took.Seconds(), work.Seconds() / took.Seconds()
 }
+
+// worked is the processor time that this process has had, and the kernel's threads for
+// packets that a process has left to them.
+func worked(b *testing.B) time.Duration {
+	b.Helper()
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	all := time.Duration(t.Nano())
+	for _, thread := range softirqThreads() {
+		text, err := os.ReadFile("/proc/" + thread + "/schedstat")
+		if err != nil {
+			b.Fatal(err)
+		}
+		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all += time.Duration(ns)
+	}
+	return all
+}
+
+// softirqThreads are the numbers of the threads of that name, one for each processor.
+var softirqThreads = sync.OnceValue(func() (numbers []string) {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm") // the pattern is good
+	for _, file := range names {
+		if name, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(name), "ksoftirqd/") {
+			numbers = append(numbers, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return numbers
+})
 
 // flood sends datagrams as fast as one processor takes them along the whole way, and
 // counts where they arrive, on the far host's link. Nobody reads them.
-func (p *proxyPath) flood(b *testing.B, w way, f family, size int) float64 {
+func (p *proxyPath) flood(b *testing.B, w way, f family, size int) (rate, busy float64) {
 	b.Helper()
 	from, _ := p.datagrams(b, w, f)
 	raw, err := from.SyscallConn()
@@ -123,7 +173,7 @@ func (p *proxyPath) flood(b *testing.B, w way, f family, size int) float64 {
 	}
 	_, before := p.dst.received("e0")
 	octets := make([]byte, size)
-	begun := time.Now()
+	begun, work := time.Now(), worked(b)
 	err = raw.Write(func(fd uintptr) bool {
 		for time.Since(begun) < window {
 			for range 64 {
@@ -135,9 +185,9 @@ func (p *proxyPath) flood(b *testing.B, w way, f family, size int) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	took := time.Since(begun)
+	took, work := time.Since(begun), worked(b)-work
 	_, after := p.dst.received("e0")
-	return float64(after-before) / took.Seconds()
+	return float64(after-before) / took.Seconds(), work.Seconds() / took.Seconds()
 }
 
 // costs is the processor time of our programs per packet, as the kernel counts it
@@ -150,23 +200,31 @@ func (p *proxyPath) costs(b *testing.B, keep func(Result)) {
 		return
 	}
 	defer counting.Close()
-	toNF, back := p.program(b, "e3"), p.program(b, wayAD.nfLinks(families[0])+"a")
 	p.set(offloadsOn)
-	for _, w := range []way{wayAD, wayAS} {
+	for _, w := range []way{wayAD, wayAS, wayAM} {
 		for _, traffic := range proxyTraffic {
-			before := [2]*ebpf.ProgramStats{stats(b, toNF), stats(b, back)}
+			f := familyOf(traffic)
+			if !w.carries(f) {
+				continue
+			}
+			before := p.program(b, "e3", ebpf.AttachTCXIngress)
+			if w == wayAM {
+				before = p.program(b, w.nfLinks(f)+"a", ebpf.AttachTCXEgress)
+			}
+			behind := p.program(b, w.nfLinks(f)+"b", ebpf.AttachTCXIngress)
+			was := [2]*ebpf.ProgramStats{stats(b, before), stats(b, behind)}
 			p.rate(b, w, traffic)
-			for i, program := range []*ebpf.Program{toNF, back} {
+			for i, program := range []*ebpf.Program{before, behind} {
 				now := stats(b, program)
 				keep(Result{Name: proxyCost(i, w.String(), traffic), Unit: "ns",
-					Samples: []float64{float64(now.Runtime-before[i].Runtime) / float64(max(now.RunCount-before[i].RunCount, 1))}})
+					Samples: []float64{float64(now.Runtime-was[i].Runtime) / float64(max(now.RunCount-was[i].RunCount, 1))}})
 			}
 		}
 	}
 }
 
 // program is what the agent has attached to a link of the node.
-func (p *proxyPath) program(b *testing.B, on string) *ebpf.Program {
+func (p *proxyPath) program(b *testing.B, on string, at ebpf.AttachType) *ebpf.Program {
 	b.Helper()
 	var program *ebpf.Program
 	p.node.in(func() error {
@@ -174,9 +232,12 @@ func (p *proxyPath) program(b *testing.B, on string) *ebpf.Program {
 		if err != nil {
 			return err
 		}
-		attached, err := link.QueryPrograms(link.QueryOptions{Target: l.Index, Attach: ebpf.AttachTCXIngress})
+		attached, err := link.QueryPrograms(link.QueryOptions{Target: l.Index, Attach: at})
 		if err != nil {
 			return err
+		}
+		if len(attached.Programs) == 0 {
+			return errors.New("no program on " + on)
 		}
 		program, err = ebpf.NewProgramFromID(attached.Programs[0].ID)
 		return err
