@@ -10,14 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestProxyTooBig narrows the way behind the node. With the MTU of the links to the NF
-// lowered by the headers, as docs/model.md says, the node tells who sends too long a
-// packet, and nothing vanishes.
-func TestProxyTooBig(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short: starts an agent and six namespaces")
-	}
-	p := newProxyPath(t)
+// tooBig narrows the way behind the node. With the MTU of the links to the NF lowered by
+// the headers, as docs/model.md says, the node tells who sends too long a packet, and
+// nothing vanishes.
+func (p *proxyPath) tooBig(t *testing.T) {
 	const narrow, headers = 1440, 40 + 8 + 2*16
 	if narrow-headers >= edgeMTU {
 		t.Fatal("everything fits")
@@ -37,16 +33,16 @@ func TestProxyTooBig(t *testing.T) {
 	for _, w := range []way{wayAD, wayAS} {
 		for _, f := range families {
 			t.Run(fmt.Sprintf("%s/ipv%s", w, f.name), func(t *testing.T) {
-				p.tooBig(t, w, f, narrow-headers)
+				p.told(t, w, f, narrow-headers)
 				p.tcp(t, w, f)
 			})
 		}
 	}
 }
 
-// tooBig sends a datagram that may not be fragmented and as long as the sender's own
+// told sends a datagram that may not be fragmented and as long as the sender's own
 // link takes, and wants to be told what is the longest.
-func (p *proxyPath) tooBig(t *testing.T, w way, f family, longest int) {
+func (p *proxyPath) told(t *testing.T, w way, f family, longest int) {
 	t.Helper()
 	a, _ := p.datagrams(t, w, f)
 	level, discover, mtu, headers := unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_MTU, 20+8
