@@ -37,7 +37,7 @@ func TestFilesThatAreWrongCloseTheDoor(t *testing.T) {
 		}},
 		{"passwords", line + "\n", func(f string) (func() bool, func() bool) {
 			p := NewPasswords(f, log)
-			return func() bool { return p.look(false) }, func() bool { return p.Check(context.Background(), "alice", "wonderland") == nil }
+			return func() bool { return p.look(false) }, func() bool { return p.Check(context.Background(), "here", "alice", "wonderland") == nil }
 		}},
 		{"authz.json", `{"version":"1","policy":"{\"name\":\"p\",\"allow_rules\":[{\"name\":\"all\"}]}"}`, func(f string) (func() bool, func() bool) {
 			p := NewRPCPolicies(f, log)

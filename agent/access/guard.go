@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,8 +45,9 @@ type Guard struct {
 	lastID  atomic.Uint64 // of a session
 	now     func() time.Time
 
-	mu    sync.Mutex // guards all below
-	tcp   int        // connections
+	mu    sync.Mutex           // guards all below
+	tcp   int                  // connections
+	from  map[netip.Prefix]int // of them, by source
 	users map[string]*usage
 	calls map[*call]struct{}
 }
@@ -58,7 +60,7 @@ func New(c Config) *Guard {
 	limits := c.Limits.withDefaults()
 	return &Guard{
 		cfg: c, limits: limits, log: c.Log, refusal: refusals{log: c.Log}, records: newRecords(), now: time.Now,
-		gets: make(chan struct{}, 4*limits.Gets), users: map[string]*usage{}, calls: map[*call]struct{}{},
+		gets: make(chan struct{}, 4*limits.Gets), users: map[string]*usage{}, from: map[netip.Prefix]int{}, calls: map[*call]struct{}{},
 	}
 }
 
@@ -237,7 +239,7 @@ func (g *Guard) byPassword(ctx context.Context, c *call, name, password string) 
 	c.who = Identity{Name: name, Method: ByPassword}
 	err := errors.New("this target has no passwords")
 	if g.cfg.Passwords != nil {
-		err = g.cfg.Passwords.Check(ctx, name, password)
+		err = g.cfg.Passwords.Check(ctx, c.session.whence(), name, password)
 	}
 	switch {
 	case errors.Is(err, errBusy):
@@ -272,6 +274,30 @@ func (s *Session) check(now time.Time) error {
 	}
 	s.good, s.until = m, s.shown[0].NotAfter
 	return nil
+}
+
+// whence is source as text, of a unix socket the account at the other end.
+func (s *Session) whence() string {
+	if s.kind == "unix" {
+		return s.local.Name
+	}
+	return s.source().String()
+}
+
+// source is where a connection comes from, so that one of many addresses counts as one:
+// the /64 of an IPv6 address (RFC 4291 §2.5.4), an IPv4 address itself; of a unix socket
+// it is nothing.
+func (s *Session) source() netip.Prefix {
+	at, err := netip.ParseAddrPort(s.Conn.RemoteAddr().String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	a, bits := at.Addr().Unmap().WithZone(""), 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // it has so many
+	return p
 }
 
 func (s *Session) remote() string {
@@ -458,7 +484,11 @@ func (g *Guard) open(s *Session) error {
 		if g.tcp >= g.limits.Connections {
 			return fmt.Errorf("accept connection: there are %d already", g.tcp)
 		}
+		if n := g.from[s.source()]; n >= g.limits.SourceConnections {
+			return fmt.Errorf("accept connection: there are %d from %s already", n, s.source())
+		}
 		g.tcp++
+		g.from[s.source()]++
 	}
 	s.idle = time.AfterFunc(g.limits.Unused, func() { _ = s.Close() })
 	return nil
@@ -477,9 +507,14 @@ func (s *Session) Close() error {
 
 func (g *Guard) closed(s *Session) {
 	g.mu.Lock()
+	places := s.giveUp()
+	defer places()
 	defer g.mu.Unlock()
 	if s.kind != "unix" {
 		g.tcp--
+		if g.from[s.source()]--; g.from[s.source()] == 0 {
+			delete(g.from, s.source())
+		}
 	}
 	s.mu.Lock()
 	names := s.users

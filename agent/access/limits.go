@@ -10,16 +10,19 @@ import (
 // Limits are what a client may take of the agent. Zero stands for the default of
 // DefaultLimits.
 type Limits struct {
-	// Connections over TCP at a time; those of the unix socket do not count.
-	Connections int
+	// Connections over TCP at a time, and of those from one source (an IPv4 address, or
+	// the /64 of an IPv6 one); those of the unix socket do not count.
+	Connections, SourceConnections int
 	// Sessions (connections), Calls, Subscriptions and Sets are those of one user at
 	// a time, SetRate its Sets in a second, of which twice as many may come at once.
 	Sessions, Calls, Subscriptions, Sets int
 	SetRate                              float64
-	// Gets are the Gets of one user that are being answered; further ones wait. Four
-	// times as many are for all users. gRPC queues an answer whole and ends the call: one
-	// that is not read is in memory until the connection ends.
+	// Gets are the Gets of one user that are being answered, up to where the answer is
+	// sent; further ones wait. Four times as many are for all users.
 	Gets int
+	// Answers are octets of answers of one user that are not sent yet: who has so many is
+	// given no other one.
+	Answers int64
 	// Message is the largest request and Requests all that are in memory, in octets.
 	Message, Requests int64
 	// Subscribe is the largest message of a Subscribe, in octets: what it asks for is
@@ -29,6 +32,8 @@ type Limits struct {
 	// Call a unary call, Unused a connection on which no call was admitted yet, Idle
 	// one on which none is under way.
 	Handshake, Request, Call, Unused, Idle time.Duration
+	// Answer is how long a client may leave an answer unread before its connection ends.
+	Answer time.Duration
 	// Confirm is how long a commit may wait to be confirmed, Lock how long a lock may
 	// last: meanwhile others do not write. The store goes by them.
 	Confirm, Lock time.Duration
@@ -37,9 +42,9 @@ type Limits struct {
 // DefaultLimits are the limits that apply where nothing else is said.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections: 4096, Sessions: 2048, Calls: 4096, Subscriptions: 2048, Sets: 1024, SetRate: 1000, Gets: 8,
-		Message: 256 << 20, Requests: 1 << 30, Subscribe: 4 << 20,
-		Handshake: 10 * time.Second, Request: time.Minute, Call: 10 * time.Minute, Unused: time.Minute, Idle: 15 * time.Minute,
+		Connections: 4096, SourceConnections: 2048, Sessions: 2048, Calls: 4096, Subscriptions: 2048, Sets: 1024, SetRate: 1000, Gets: 8,
+		Message: 256 << 20, Requests: 1 << 30, Subscribe: 4 << 20, Answers: 1 << 30,
+		Handshake: 10 * time.Second, Request: time.Minute, Call: 10 * time.Minute, Unused: time.Minute, Idle: 15 * time.Minute, Answer: time.Minute,
 		Confirm: 24 * time.Hour, Lock: 24 * time.Hour,
 	}
 }
@@ -47,21 +52,21 @@ func DefaultLimits() Limits {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ at, or *int }{
-		{&l.Connections, &d.Connections}, {&l.Sessions, &d.Sessions}, {&l.Calls, &d.Calls},
+		{&l.Connections, &d.Connections}, {&l.SourceConnections, &d.SourceConnections}, {&l.Sessions, &d.Sessions}, {&l.Calls, &d.Calls},
 		{&l.Subscriptions, &d.Subscriptions}, {&l.Sets, &d.Sets}, {&l.Gets, &d.Gets},
 	} {
 		if *f.at == 0 {
 			*f.at = *f.or
 		}
 	}
-	for _, f := range []struct{ at, or *int64 }{{&l.Message, &d.Message}, {&l.Requests, &d.Requests}, {&l.Subscribe, &d.Subscribe}} {
+	for _, f := range []struct{ at, or *int64 }{{&l.Message, &d.Message}, {&l.Requests, &d.Requests}, {&l.Subscribe, &d.Subscribe}, {&l.Answers, &d.Answers}} {
 		if *f.at == 0 {
 			*f.at = *f.or
 		}
 	}
 	for _, f := range []struct{ at, or *time.Duration }{
 		{&l.Handshake, &d.Handshake}, {&l.Request, &d.Request}, {&l.Call, &d.Call}, {&l.Unused, &d.Unused}, {&l.Idle, &d.Idle},
-		{&l.Confirm, &d.Confirm}, {&l.Lock, &d.Lock},
+		{&l.Answer, &d.Answer}, {&l.Confirm, &d.Confirm}, {&l.Lock, &d.Lock},
 	} {
 		if *f.at == 0 {
 			*f.at = *f.or
@@ -77,11 +82,12 @@ func (l Limits) withDefaults() Limits {
 func (l *Limits) Set(text string) error {
 	name, value, _ := strings.Cut(text, "=")
 	counts := map[string]*int{
-		"connections": &l.Connections, "sessions": &l.Sessions, "calls": &l.Calls, "subscriptions": &l.Subscriptions, "sets": &l.Sets, "gets": &l.Gets,
+		"connections": &l.Connections, "source-connections": &l.SourceConnections, "sessions": &l.Sessions, "calls": &l.Calls, "subscriptions": &l.Subscriptions, "sets": &l.Sets, "gets": &l.Gets,
 	}
-	octets := map[string]*int64{"message": &l.Message, "requests": &l.Requests}
+	octets := map[string]*int64{"message": &l.Message, "requests": &l.Requests, "answers": &l.Answers}
 	times := map[string]*time.Duration{
-		"request-time": &l.Request, "call-time": &l.Call, "idle-time": &l.Idle, "confirm-time": &l.Confirm, "lock-time": &l.Lock,
+		"request-time": &l.Request, "call-time": &l.Call, "idle-time": &l.Idle, "answer-time": &l.Answer,
+		"confirm-time": &l.Confirm, "lock-time": &l.Lock,
 	}
 	n, err := strconv.Atoi(value)
 	switch {
@@ -100,7 +106,7 @@ func (l *Limits) Set(text string) error {
 	case counts[name] != nil || octets[name] != nil || name == "sets-per-second":
 		return fmt.Errorf("limit %s: %q is no number above 0", name, value)
 	default:
-		return fmt.Errorf("there is no limit %q: use connections, sessions, calls, subscriptions, sets, sets-per-second, gets, message, requests (octets), request-time, call-time, idle-time, confirm-time or lock-time", name)
+		return fmt.Errorf("there is no limit %q: use connections, source-connections, sessions, calls, subscriptions, sets, sets-per-second, gets, message, requests, answers (octets), request-time, call-time, idle-time, answer-time, confirm-time or lock-time", name)
 	}
 	return nil
 }
@@ -108,6 +114,7 @@ func (l *Limits) Set(text string) error {
 // usage is what a user takes at present.
 type usage struct {
 	sessions, calls, subscriptions, sets int
+	answers                              int64         // octets that are not sent
 	gets                                 chan struct{} // a token for each Get that is being answered
 
 	tokens float64 // Sets that may come at once

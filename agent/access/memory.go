@@ -131,13 +131,22 @@ func (g *Guard) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, han
 	}
 	c.arrived(g.limits.Call)
 	g.records.add(c.recordOf(g.now(), req))
+	places := func() {}
 	if large(c.method) {
-		if err := g.waitForGet(ctx, c); err != nil {
+		if places, err = g.waitForGet(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	resp, err := handle(ctx, req)
-	return resp, because(ctx, err)
+	err = g.mayAnswer(c)
+	var resp any
+	if err == nil {
+		resp, err = handle(ctx, req)
+	}
+	if err != nil {
+		places()
+		return nil, because(ctx, err)
+	}
+	return c.answer(resp, places), nil
 }
 
 // arrived says that the request of a unary call has come; the call has so much
@@ -176,31 +185,40 @@ func (g *Guard) WaitLikeGet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := g.waitForGet(ctx, c); err != nil {
+	places, err := g.waitForGet(ctx, c)
+	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, places)
 	t := time.AfterFunc(g.limits.Call, func() { c.end(g.late(c)) })
 	context.AfterFunc(ctx, func() { t.Stop() })
 	return nil
 }
 
-// waitForGet takes places among the Gets that are being answered, until the call ends.
-func (g *Guard) waitForGet(ctx context.Context, c *call) error {
+// waitForGet takes places among the Gets that are being answered. It waits for them
+// until the call ends; give gives them back.
+func (g *Guard) waitForGet(ctx context.Context, c *call) (give func(), err error) {
 	g.mu.Lock()
 	u := g.users[c.who.Name]
 	g.mu.Unlock()
 	if u == nil {
-		return context.Cause(ctx) // it has ended
+		return nil, context.Cause(ctx) // it has ended
 	}
-	for _, places := range []chan struct{}{u.gets, g.gets} {
-		select {
-		case places <- struct{}{}:
-			context.AfterFunc(ctx, func() { <-places })
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+	select {
+	case u.gets <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
-	return nil
+	select {
+	case g.gets <- struct{}{}:
+	case <-ctx.Done():
+		<-u.gets
+		return nil, context.Cause(ctx)
+	}
+	return func() {
+		<-g.gets
+		<-u.gets
+	}, nil
 }
 
 func (g *Guard) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {

@@ -26,6 +26,7 @@ import (
 type Passwords struct {
 	file watched
 	log  *slog.Logger
+	read func(path string) (map[string][]byte, error)
 
 	// turn bounds how many hashes are computed at once: each is meant to be slow.
 	turn chan struct{}
@@ -37,6 +38,15 @@ type Passwords struct {
 	hashes map[string][]byte
 	broken error
 	known  map[[32]byte]struct{} // pairs of user and password that were right
+	lines  map[string]*line      // by source
+	turned int                   // counts rotations
+}
+
+// line is where those from one source wait: one of them at a time is among those of all
+// sources, who take turns.
+type line struct {
+	first chan struct{}
+	in    int // those who wait, and the first
 }
 
 const (
@@ -54,7 +64,7 @@ var errPassword = errors.New("wrong username or password")
 // NewPasswords reads the file. A mistake in it is in the log, and is what every
 // attempt to get in by password fails for.
 func NewPasswords(path string, log *slog.Logger) *Passwords {
-	p := &Passwords{file: watched{paths: []string{path}}, log: log, turn: make(chan struct{}, 1)}
+	p := &Passwords{file: watched{paths: []string{path}}, log: log, read: readPasswords, turn: make(chan struct{}, 1), lines: map[string]*line{}}
 	_, _ = rand.Read(p.salt[:]) // it never fails: see crypto/rand
 	p.look(true)
 	return p
@@ -66,17 +76,22 @@ func (p *Passwords) Path() string { return p.file.paths[0] }
 // look implements source.
 func (p *Passwords) look(force bool) bool {
 	p.mu.Lock()
-	skip := p.busy || !p.file.changed() && !force
+	skip, turned := p.busy || !p.file.changed() && !force, p.turned
 	p.mu.Unlock()
 	if skip {
 		return false
 	}
-	hashes, err := readPasswords(p.Path())
+	hashes, err := p.read(p.Path())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy || p.turned != turned {
+		// What was read may be from before the rotation that has begun meanwhile.
+		p.file.last = nil // to be looked at again
+		return false
+	}
 	if err != nil {
 		p.log.Error("nobody gets in by password until the file is right", "error", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	same := maps.EqualFunc(p.hashes, hashes, bytes.Equal) && (p.broken == nil) == (err == nil)
 	p.hashes, p.broken, p.known = hashes, err, map[[32]byte]struct{}{}
 	return !same
@@ -143,8 +158,9 @@ func checkName(name string) error {
 }
 
 // Check says whether the password is that user's. It takes as long for a user
-// that does not exist. Right ones are remembered until the file changes.
-func (p *Passwords) Check(ctx context.Context, user, password string) error {
+// that does not exist. Right ones are remembered until the file changes. Those who come
+// from one source, whatever names it, wait for each other and not for all of another.
+func (p *Passwords) Check(ctx context.Context, source, user, password string) error {
 	key := p.key(user, password)
 	if known, err := p.knows(key); known || err != nil {
 		return err
@@ -152,16 +168,13 @@ func (p *Passwords) Check(ctx context.Context, user, password string) error {
 	if len(password) > maxPassword {
 		return errPassword
 	}
-	wait := time.NewTimer(hashWait)
-	defer wait.Stop()
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-wait.C:
-		return errBusy
-	case <-ctx.Done():
-		return ctx.Err()
+	ctx, cancel := context.WithTimeoutCause(ctx, hashWait, errBusy)
+	defer cancel()
+	leave, err := p.enter(ctx, source)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	// The same user may have come many times at once.
 	if known, err := p.knows(key); known || err != nil {
 		return err
@@ -182,6 +195,39 @@ func (p *Passwords) Check(ctx context.Context, user, password string) error {
 	}
 	p.known[key] = struct{}{}
 	return nil
+}
+
+// enter waits for a turn.
+func (p *Passwords) enter(ctx context.Context, source string) (leave func(), err error) {
+	p.mu.Lock()
+	l := p.lines[source]
+	if l == nil {
+		l = &line{first: make(chan struct{}, 1)}
+		p.lines[source] = l
+	}
+	l.in++
+	p.mu.Unlock()
+	leave = func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if l.in--; l.in == 0 {
+			delete(p.lines, source)
+		}
+	}
+	for _, next := range []chan struct{}{l.first, p.turn} {
+		select {
+		case next <- struct{}{}:
+			before := leave
+			leave = func() {
+				<-next
+				before()
+			}
+		case <-ctx.Done():
+			leave()
+			return nil, context.Cause(ctx)
+		}
+	}
+	return leave, nil
 }
 
 func (p *Passwords) key(user, password string) [32]byte {

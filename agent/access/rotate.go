@@ -195,6 +195,7 @@ func (p *Passwords) Rotate() (*PasswordRotation, error) {
 		return nil, status.Errorf(codes.FailedPrecondition, "the file of passwords has to be put right first: %v", p.broken)
 	}
 	p.busy = true
+	p.turned++
 	return &PasswordRotation{of: p, was: p.hashes}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,14 @@ type Session struct {
 	arrivals arrivals // of the one who reads
 
 	closing sync.Once
-	idle    *time.Timer // runs out if no call is admitted
+	idle    *time.Timer  // runs out if no call is admitted
+	written atomic.Int64 // octets
+
+	// Guarded by the guard's mu.
+	gone    bool
+	answers map[*Answer]struct{} // that are not sent
+	unread  *time.Timer          // looks at them
+	seen    int64                // of written, when it looked last
 
 	mu       sync.Mutex // guards all below
 	good     *material  // by which shown was last found right

@@ -199,11 +199,13 @@ func (s *Store) Diff(from, to uint64) ([]schema.Change, error) {
 // At is the configuration as it was at a time; before the first commit it was empty.
 // Errors are *HistoryError.
 func (s *Store) At(ctx context.Context, t time.Time) (*Snapshot, error) {
+	// A commit that is under way may have been before that time. Nobody waits for what
+	// comes after it, which may be a lot.
 	if err := s.acquire(ctx); err != nil {
 		return nil, fmt.Errorf("look back: %w", err)
 	}
-	defer s.release()
 	now := s.Snapshot()
+	s.release()
 	if !t.Before(now.time) {
 		return now, nil
 	}

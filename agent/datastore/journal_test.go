@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -433,4 +434,24 @@ func FuzzReadJournal(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// Who looks back keeps nobody from committing while the past is read.
+func TestLookingBackHoldsNobody(t *testing.T) {
+	r := start(t, newMemFS(), &kernel{})
+	first := r.must(link(t, "e3", "one"))
+	r.must(link(t, "e3", "two"))
+	reads := 0
+	r.fs.plan = func(_ int, what string) fault {
+		if strings.HasPrefix(what, "open "+journalName) {
+			if reads++; len(r.writer) > 0 {
+				t.Error("the writer's place is taken")
+			}
+		}
+		return fault{}
+	}
+	s, err := r.At(t.Context(), first.Time)
+	if err != nil || s.Revision() != first.Revision || reads == 0 {
+		t.Errorf("%v, %v after %d reads", s, err, reads)
+	}
 }

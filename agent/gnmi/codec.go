@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"heddle/agent/access"
 	"heddle/schema"
 )
 
@@ -51,6 +52,14 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if a, ok := v.(*access.Answer); ok {
+		octets, err := c.Marshal(a.Message)
+		if err != nil {
+			a.Drop()
+			return nil, err
+		}
+		return a.Mark(octets), nil
+	}
 	if m, ok := v.(wire); ok {
 		return m.octets(), nil
 	}

@@ -189,6 +189,9 @@ func (s *Server) Ping(ctx context.Context, req *hpb.PingRequest) (*hpb.PingRespo
 			return nil, s.statusOf(&operation.InvalidError{What: "source " + text + ": it is not an IP address"})
 		}
 	}
+	if !s.seesInstance(s.sets.View(ctx), ask.Instance) {
+		return nil, s.statusOf(unseen())
+	}
 	answer, err := s.agent.Ping(ctx, ask)
 	if err != nil {
 		return nil, s.statusOf(err)

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"cmp"
+
 	"heddle/agent/operation"
 	hpb "heddle/gen/rpc"
 	"heddle/schema"
@@ -17,6 +19,25 @@ func (s *Server) sees(v schema.View, path string) bool {
 		return true
 	}
 	at, err := s.schema.ParsePath(path)
+	if err != nil {
+		return false
+	}
+	extent, _ := v.Entry(at.Entry())
+	return extent == schema.Everything
+}
+
+// defaultInstance is the network instance where none is named.
+const defaultInstance = "DEFAULT"
+
+// seesInstance reports whether all of a network instance itself may be seen: its answers
+// to a ping tell of its addresses and routes.
+func (s *Server) seesInstance(v schema.View, name string) bool {
+	if v == nil {
+		return true
+	}
+	at, err := s.schema.Resolve([]schema.NameElem{
+		{Name: "network-instances"}, {Name: "network-instance", Keys: map[string]string{"name": cmp.Or(name, defaultInstance)}},
+	})
 	if err != nil {
 		return false
 	}

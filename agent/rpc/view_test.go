@@ -113,10 +113,10 @@ func (c caller) Authority(context.Context) datastore.Authority { return c.author
 func (c caller) Administrator(context.Context) bool            { return false }
 func (c caller) View(context.Context) schema.View              { return c.view }
 
-type onlyShown struct{ key schema.EntryKey }
+type onlyShown struct{ key, instance schema.EntryKey }
 
 func (v onlyShown) Entry(k schema.EntryKey) (schema.Extent, func(*schema.Node) bool) {
-	if k == v.key {
+	if k == v.key || k == v.instance {
 		return schema.Everything, nil
 	}
 	return schema.Nothing, nil
@@ -129,9 +129,13 @@ func TestViewsOfAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := sc.ParsePath(shown)
-	if err != nil {
-		t.Fatal(err)
+	var keys []schema.EntryKey
+	for _, p := range []string{shown, "/network-instances/network-instance[name=blue]"} {
+		at, err := sc.ParsePath(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, at.Entry())
 	}
 	mine := &authority{}
 	for _, tc := range []struct {
@@ -142,7 +146,7 @@ func TestViewsOfAnswers(t *testing.T) {
 		words string
 	}{
 		{"sees all", nil, 3, codes.OK, "update " + hidden},
-		{"sees one", onlyShown{at.Entry()}, 1, codes.NotFound, ""},
+		{"sees one", onlyShown{keys[0], keys[1]}, 1, codes.NotFound, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := rpc.New(agent{want: mine}, caller{mine, tc.view}, sc)
@@ -189,6 +193,11 @@ func TestViewsOfAnswers(t *testing.T) {
 			}
 			if (waits.GetId() != "") != (tc.view == nil) || (waits.GetUser() != "") != (tc.view == nil) || waits.GetBefore() != 1 {
 				t.Errorf("what waits: %v", waits)
+			}
+			for instance, code := range map[string]codes.Code{"blue": codes.OK, "": tc.code, "red": tc.code, "]x[": tc.code} {
+				if _, err := s.Ping(t.Context(), &hpb.PingRequest{NetworkInstance: instance}); status.Code(err) != code {
+					t.Errorf("ping in %q: %v, want %v", instance, err, code)
+				}
 			}
 			if _, err := s.Lock(t.Context(), &hpb.LockRequest{}); err != nil {
 				t.Error(err)

@@ -344,8 +344,8 @@ func TestPasswordIsOneThatATargetTakes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "passwords")
 	must(t, os.WriteFile(file, []byte(line), 0o600))
 	passwords := access.NewPasswords(file, slog.New(slog.DiscardHandler))
-	must(t, passwords.Check(t.Context(), "alice", "s3cret"))
-	if err := passwords.Check(t.Context(), "alice", "not this"); err == nil {
+	must(t, passwords.Check(t.Context(), "here", "alice", "s3cret"))
+	if err := passwords.Check(t.Context(), "here", "alice", "not this"); err == nil {
 		t.Error("another password is right too")
 	}
 }

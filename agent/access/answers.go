@@ -1,0 +1,177 @@
+package access
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/mem"
+)
+
+// gRPC queues the answer of a unary call whole, ends the call, and sends as much as the
+// client has room for: an answer that nobody reads is in memory although no call is
+// under way. So each is followed until it is sent.
+
+// Answer is the answer of a unary call. The codec encodes what is in it, and has Mark
+// say when gRPC has sent that.
+type Answer struct {
+	Message any
+
+	session *Session
+	user    string
+	places  func() // gives back what the call has of the places for Gets
+
+	// Guarded by the guard's mu, as long as the session has the answer.
+	octets int64
+	began  time.Time
+}
+
+// marked is the capacity of a buffer of which gRPC tells the end (mem.NewBuffer).
+const marked = 4 << 10
+
+// Mark adds to the octets of an answer what tells that they are sent.
+func (a *Answer) Mark(octets mem.BufferSlice) mem.BufferSlice {
+	if !a.session.sends(a, int64(octets.Len())) {
+		a.places()
+		return octets // the connection has ended
+	}
+	end := make([]byte, 0, marked)
+	return append(octets, mem.NewBuffer(&end, sentPool{a}))
+}
+
+// Drop is for an answer that cannot be encoded.
+func (a *Answer) Drop() { a.places() }
+
+// sentPool is where the buffer behind an answer goes when gRPC has sent it, or gives it
+// up.
+type sentPool struct{ answer *Answer }
+
+// Get implements mem.BufferPool.
+func (sentPool) Get(n int) *[]byte {
+	b := make([]byte, n)
+	return &b
+}
+
+// Put implements mem.BufferPool.
+func (p sentPool) Put(*[]byte) {
+	p.answer.session.sent(p.answer)
+	p.answer.places()
+}
+
+// answer is one of a call; places is called when it is sent, or never will be.
+func (c *call) answer(message any, places func()) *Answer {
+	return &Answer{Message: message, session: c.session, user: c.who.Name, places: sync.OnceFunc(places)}
+}
+
+// mayAnswer refuses who has left too much unread. A Set is not refused: its answer is
+// small, and it is what people wait for.
+func (g *Guard) mayAnswer(c *call) error {
+	if c.method == methodSet {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if u := g.users[c.who.Name]; u != nil && u.answers >= g.limits.Answers {
+		return exhausted("user %s leaves answers of %d octets unread, and may leave %d: read them first", c.who.Name, u.answers, g.limits.Answers)
+	}
+	return nil
+}
+
+// sends counts an answer that is about to be sent; false: the session has ended.
+func (s *Session) sends(a *Answer, octets int64) bool {
+	g := s.guard
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.gone {
+		return false
+	}
+	now := g.now()
+	u := g.of(a.user, now)
+	u.answers += octets
+	a.octets, a.began = octets, now
+	if s.answers == nil {
+		s.answers = map[*Answer]struct{}{}
+	}
+	s.answers[a] = struct{}{}
+	if len(s.answers) == 1 {
+		s.seen = s.written.Load()
+		if s.unread == nil {
+			s.unread = time.AfterFunc(g.limits.Answer, s.lookAtAnswers)
+		} else {
+			s.unread.Reset(g.limits.Answer)
+		}
+	}
+	return true
+}
+
+// sent counts an answer out.
+func (s *Session) sent(a *Answer) {
+	s.guard.mu.Lock()
+	defer s.guard.mu.Unlock()
+	if _, there := s.answers[a]; !there {
+		return // the session has ended
+	}
+	delete(s.answers, a)
+	s.guard.users[a.user].answers -= a.octets
+	if len(s.answers) == 0 {
+		s.unread.Stop()
+	}
+}
+
+// progress is how many octets a client that reads takes, at least, in the time that it
+// may leave an answer unread: more than what a connection says without being read.
+const progress = 16 << 10
+
+// lookAtAnswers ends a session whose client does not read its answers, or not in the
+// time that a call may take.
+func (s *Session) lookAtAnswers() {
+	g := s.guard
+	g.mu.Lock()
+	now, left := g.now(), int64(0)
+	var age time.Duration
+	for a := range s.answers {
+		age = max(age, now.Sub(a.began))
+		left += a.octets
+	}
+	written := s.written.Load()
+	read := written - s.seen
+	s.seen = written
+	if len(s.answers) == 0 {
+		g.mu.Unlock()
+		return
+	}
+	stands := age >= g.limits.Answer && read < progress || age >= g.limits.Call
+	if !stands {
+		s.unread.Reset(g.limits.Answer)
+	}
+	g.mu.Unlock()
+	if stands {
+		g.log.Warn("connection ended: its client does not read", "from", s.remote(), "answers of octets", left, "since", age)
+		_ = s.Close()
+	}
+}
+
+// giveUp forgets the answers of a session that has ended; it needs g.mu. What it returns
+// gives back their places, without g.mu.
+func (s *Session) giveUp() (places func()) {
+	s.gone = true
+	if s.unread != nil {
+		s.unread.Stop()
+	}
+	answers := s.answers
+	s.answers = nil
+	for a := range answers {
+		s.guard.users[a.user].answers -= a.octets
+	}
+	return func() {
+		for a := range answers {
+			a.places()
+		}
+	}
+}
+
+// Write implements net.Conn.
+func (s *Session) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	s.written.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,144 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func passwordFile(t *testing.T, user string) string {
+	t.Helper()
+	line, err := HashPassword(user, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "passwords")
+	if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Who guesses passwords by the hundred keeps others from another source waiting for one
+// check, not for all of its own.
+func TestPasswordChecksTakeTurnsBySource(t *testing.T) {
+	p := NewPasswords(passwordFile(t, "alice"), slog.New(slog.DiscardHandler))
+	const guesses = 40
+	var guessed atomic.Int32
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range guesses {
+		wg.Go(func() {
+			if err := p.Check(ctx, "evil", "alice", fmt.Sprint(i)); err == nil {
+				t.Error("it was guessed")
+			}
+			guessed.Add(1)
+		})
+	}
+	waiting := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if l := p.lines["evil"]; l != nil {
+			return l.in
+		}
+		return 0
+	}
+	for waiting()+int(guessed.Load()) < guesses {
+	}
+	before := guessed.Load()
+	if err := p.Check(t.Context(), "good", "alice", "alice"); err != nil {
+		t.Error(err)
+	}
+	if n := guessed.Load() - before; n > 4 {
+		t.Errorf("%d others were checked before", n)
+	}
+	cancel()
+	wg.Wait()
+	if len(p.lines) != 0 || len(p.turn) != 0 {
+		t.Errorf("%d lines are left, %d turns taken", len(p.lines), len(p.turn))
+	}
+}
+
+// What a look at the file has read before a rotation does not count after it.
+func TestLookWhilePasswordsRotate(t *testing.T) {
+	p := NewPasswords(passwordFile(t, "alice"), slog.New(slog.DiscardHandler))
+	p.read = func(path string) (map[string][]byte, error) {
+		hashes, err := readPasswords(path)
+		r, rerr := p.Rotate()
+		if rerr != nil {
+			t.Fatal(rerr)
+		}
+		if err := r.Upload("alice", "new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Finalize(); err != nil {
+			t.Fatal(err)
+		}
+		r.End()
+		return hashes, err
+	}
+	p.look(true)
+	p.read = readPasswords
+	if err := p.Check(t.Context(), "here", "alice", "new"); err != nil {
+		t.Error("the password that was rotated in does not count:", err)
+	}
+	if err := p.Check(t.Context(), "here", "alice", "alice"); err == nil {
+		t.Error("the one before it does")
+	}
+	p.look(false)
+	if err := p.Check(t.Context(), "here", "alice", "new"); err != nil {
+		t.Error(err)
+	}
+}
+
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	addr string
+}
+
+func (c from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.addr)) }
+func (c from) Close() error         { return nil }
+
+// One source has a share of the connections, whatever the addresses of its network.
+func TestConnectionsOfASource(t *testing.T) {
+	g := New(Config{Limits: Limits{Connections: 5, SourceConnections: 2}})
+	open := func(addr string) (*Session, error) {
+		s := &Session{Conn: from{addr: addr}, guard: g, kind: "tls", users: map[string]bool{}}
+		return s, g.open(s)
+	}
+	var all []*Session
+	for _, tc := range []struct {
+		addr string
+		ok   bool
+	}{
+		{"192.0.2.1:1", true}, {"192.0.2.1:2", true}, {"192.0.2.1:3", false}, {"[::ffff:192.0.2.1]:4", false}, {"192.0.2.2:1", true},
+		{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8:0:0:1::1]:1", false}, {"[2001:db8:0:1::1]:1", false}, // five in all
+	} {
+		s, err := open(tc.addr)
+		if (err == nil) != tc.ok {
+			t.Errorf("%s: %v", tc.addr, err)
+		}
+		if err == nil {
+			all = append(all, s)
+		}
+	}
+	for _, s := range all {
+		_ = s.Close()
+	}
+	if len(g.from) != 0 || g.tcp != 0 {
+		t.Errorf("%d sources and %d connections are left", len(g.from), g.tcp)
+	}
+	s, err := open("192.0.2.1:5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+}
