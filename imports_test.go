@@ -53,6 +53,11 @@ var importRules = []importRule{
 		why:   "a probe is a packet: what is configured, here or elsewhere, is for those who ask",
 	},
 	{
+		room:  "kernel/nfprobe",
+		never: []string{"heddle/kernel/rtnl", "heddle/kernel/object", "heddle/reconcile", ebpfLib},
+		why:   "a probe is a packet: who is probed, and what silence means, is for those who ask",
+	},
+	{
 		room:  "translators",
 		never: []string{"heddle/agent", "heddle/telemetry", "heddle/kernel/rtnl", "heddle/kernel/sysctl", "heddle/kernel/prior", "heddle/kernel/probe", "heddle/kernel/drivers", "heddle/reconcile", netlinkLib, ebpfLib, grpcLib, gnmiLib, sshLib},
 		why:   "translators are pure functions from configuration to objects",

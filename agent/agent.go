@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,6 +22,8 @@ import (
 	"heddle/agent/rules"
 	"heddle/kernel/drivers"
 	"heddle/kernel/iproute"
+	"heddle/kernel/nfprobe"
+	"heddle/kernel/object"
 	"heddle/kernel/prior"
 	"heddle/kernel/probe"
 	"heddle/kernel/rtnl"
@@ -151,6 +154,9 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.prober, err = sidprobe.Open(); err != nil {
 		return nil, err
 	}
+	if a.reach.nfs.prober, err = nfprobe.Open(a.reach.nfs.reply); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -214,6 +220,12 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	}
 	a.applier = &applier{schema: a.schema, engine: all.Engine(model.For(kernel)), kernel: a.rec, dirty: a.dirty, withheld: a.drift.withheld, looked: a.reach.look}
 	a.reach.kernel = view
+	a.reach.nfs.attach(view, a.log, func(sid netip.Addr, matters bool) {
+		a.dirty.add([]object.Key{object.ProxyKey(sid)})
+		if matters {
+			a.reach.look()
+		}
+	})
 	a.applier.engine.Look(a.reach)
 	check := rules.New(model)
 	a.store, err = datastore.Open(datastore.Config{
@@ -232,7 +244,7 @@ func (a *Agent) wire(driver reconcile.Driver, view telemetry.Kernel, kernel tran
 	}
 	a.tel, err = telemetry.New(telemetry.Config{
 		Schema: a.schema, Kernel: view, Intent: a.applier, Actual: a.applier, Log: a.log,
-		Counters: a.counters, Drift: a.drift.counts, Lock: a.lockState, Commits: a.commits,
+		Counters: a.counters, Drift: a.drift.counts, Lock: a.lockState, Commits: a.commits, NF: a.reach.nfs.state,
 		System: telemetry.System{
 			Hostname: hostname(), Version: revision, KernelRelease: kernelRelease(),
 			Boot: bootTime(a.started), AgentStart: a.started, Capabilities: a.capabilities,
@@ -284,6 +296,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	background("state", a.followKernel)
 	background("paths", a.followReach)
+	background("probes of NFs", a.reach.nfs.run)
 	background("repair", func(ctx context.Context) error {
 		a.rec.Run(ctx, a.drift.report)
 		return nil
@@ -389,6 +402,9 @@ func (a *Agent) Close() error {
 	}
 	if a.prober != nil {
 		a.prober.Close()
+	}
+	if p := a.reach.nfs.prober; p != nil {
+		p.Close()
 	}
 	if a.kernel != nil {
 		a.kernel.Close()

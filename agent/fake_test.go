@@ -86,7 +86,13 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	return l, addresses, true, err
 }
 
-func (v fakeView) Proxies(context.Context) ([]object.ProxyReading, error) { return nil, nil }
+func (v fakeView) Proxies(ctx context.Context) (read []object.ProxyReading, err error) {
+	all, err := v.Dump(ctx, object.KindProxy)
+	for _, o := range all {
+		read = append(read, object.ProxyReading{SID: o.(*object.Proxy).SID, Mode: o.(*object.Proxy).Mode})
+	}
+	return read, err
+}
 
 func (v fakeView) SIDCounters(ctx context.Context, _ []netip.Addr, fn func([]object.SIDReading)) error {
 	all, err := v.Dump(ctx, object.KindLocalSID)

@@ -21,14 +21,16 @@ const reachRetry = 100 * time.Millisecond
 const reachPeriod = 5 * time.Second
 
 // reach follows how the kernel is as far as it decides which paths of policies are
-// valid: the links that first segments are reached by, and routes that are not ours.
+// valid, and which way packets for NFs go: the links that first segments are reached
+// by, routes that are not ours, and the NFs.
 type reach struct {
 	kernel telemetry.Kernel
-	slots  slots // nil: everything is reached
+	nfs    *liveness // which way packets for SIDs of NFs go
+	slots  slots     // nil: everything is reached
 	wake   chan struct{}
 }
 
-func newReach() *reach { return &reach{wake: make(chan struct{}, 1)} }
+func newReach() *reach { return &reach{nfs: newLiveness(), wake: make(chan struct{}, 1)} }
 
 // look has it looked again.
 func (r *reach) look() {
@@ -40,6 +42,7 @@ func (r *reach) look() {
 
 // event has it looked again if an event is about whether a link carries packets.
 func (r *reach) event(e rtnl.Event) {
+	r.nfs.event(e)
 	switch e.Kind {
 	case rtnl.EventResync, rtnl.EventAddress: // which is in use, or not any more
 		r.look()
@@ -69,6 +72,12 @@ func (r *reach) Link(name string) translators.LinkFact {
 	return translators.LinkUp
 }
 
+// NF implements translators.Source.
+func (r *reach) NF(p translators.NFProbe) translators.NFFact { return r.nfs.fact(p) }
+
+// Follow implements translators.Source.
+func (r *reach) Follow(probes []translators.NFProbe) { r.nfs.follow(probes) }
+
 // Reaches implements translators.Source. What is ours does not count: the configuration
 // says whether it stays.
 func (r *reach) Reaches(a netip.Addr) bool {
@@ -91,7 +100,7 @@ func (r *reach) Reaches(a netip.Addr) bool {
 	return len(route.NextHops) == 0
 }
 
-// followReach has the paths of policies follow how the kernel is.
+// followReach has the paths of policies, and of packets for NFs, follow how the kernel is.
 func (a *Agent) followReach(ctx context.Context) error {
 	again := time.NewTicker(reachPeriod)
 	defer again.Stop()
@@ -110,7 +119,7 @@ func (a *Agent) followReach(ctx context.Context) error {
 			return nil
 		case a.turn <- struct{}{}:
 			if err := a.refreshPaths(ctx); err != nil && ctx.Err() == nil {
-				a.log.Error("policies do not follow the kernel: it is tried again", "error", err)
+				a.log.Error("policies and SR proxies do not follow the kernel: it is tried again", "error", err)
 				again.Reset(reachRetry)
 			} else {
 				again.Reset(reachPeriod)

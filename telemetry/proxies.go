@@ -33,9 +33,15 @@ var (
 // programmed gives the route first. What programs have kept and counted
 // stays as it was read last, until somebody asks.
 func (t *Telemetry) showProxy(k schema.EntryKey, s *state.NetworkInstance_SegmentRouting_Srv6_Sid, p *object.Proxy, e *config.NetworkInstance_SegmentRouting_Srv6_Sid) {
-	shown := &proxyState{InnerType: innerTypes[p.Inner], IncomingInterface: &p.In, NextHop: s.NextHop}
+	shown := &proxyState{InnerType: innerTypes[p.Inner], NextHop: s.NextHop, Liveness: t.livenessEntry(p, e.Proxy)}
+	if p.In != "" {
+		shown.IncomingInterface = &p.In
+	}
 	if e.Proxy != nil { // the kernel finds it by the route to the next hop
 		shown.OutgoingInterface = e.Proxy.OutgoingInterface
+		if p.Mode == object.ProxyToStandby { // the kernel has the other one's
+			shown.NextHop = e.Proxy.NextHop
+		}
 	}
 	if s.Interface != nil {
 		shown.OutgoingInterface, s.Interface = s.Interface, nil

@@ -123,6 +123,9 @@ type Config struct {
 	// Lock is asked for each time that state is made; nil: there are no locks.
 	Lock func() Lock
 
+	// NF tells what the probes of the NF of a SID have found; nil: there are none.
+	NF func(sid netip.Addr) NFState
+
 	// Commits keeps links as they are in the middle of a commit from being shown;
 	// nil: there are no commits.
 	Commits Commits
@@ -141,6 +144,7 @@ type Telemetry struct {
 	counters *Counters
 	drift    func() Drift
 	lock     func() Lock
+	nf       func(sid netip.Addr) NFState
 	commits  Commits
 
 	// Of links and of counters, one reading at a time: what is read later is
@@ -165,7 +169,7 @@ func New(c Config) (*Telemetry, error) {
 	t := &Telemetry{
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
 		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
-		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, lock: c.Lock, commits: c.Commits,
+		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, nf: c.NF, lock: c.Lock, commits: c.Commits,
 	}
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})

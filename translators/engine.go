@@ -111,14 +111,22 @@ func (e *Engine) Refresh(r Reader) (*Delta, error) {
 	}
 	v := NewView(e.model, r)
 	paths := func(a netip.Addr, fn func(schema.EntryKey)) { v.FirstsWithin(netip.PrefixFrom(a, a.BitLen()), fn) }
-	next, changed := e.facts.renewed(func(a netip.Addr) (used bool) {
+	next, changed, sids := e.facts.renewed(func(a netip.Addr) (used bool) {
 		paths(a, func(schema.EntryKey) { used = true })
 		return used
+	}, func(p NFProbe) bool {
+		is, _, ok := v.probeAt(p.SID)
+		return ok && is == p
 	})
-	if len(changed) == 0 {
+	if len(changed) == 0 && len(sids) == 0 {
 		return nil, nil
 	}
 	var units []schema.EntryKey
+	for _, a := range sids {
+		if _, k, ok := v.probeAt(a); ok {
+			units = append(units, k)
+		}
+	}
 	for _, a := range changed {
 		paths(a, func(k schema.EntryKey) {
 			if u, ok := e.unit(k); ok {

@@ -32,6 +32,12 @@ type Source interface {
 
 	// Reaches reports whether a route that is not ours leads to an address.
 	Reaches(a netip.Addr) bool
+
+	// NF is what the probes of an NF have found so far.
+	NF(p NFProbe) NFFact
+
+	// Follow has these NFs probed, and no others.
+	Follow(all []NFProbe)
 }
 
 // facts are what translation has seen of the kernel. They stay as they are until the
@@ -46,6 +52,7 @@ type facts struct {
 	mu      sync.Mutex // guards the rest
 	links   map[string]*linkFact
 	reached map[netip.Addr]bool
+	nfs     map[NFProbe]NFFact
 	unsure  bool // something has been asked for the first time
 }
 
@@ -57,7 +64,7 @@ type linkFact struct {
 }
 
 func newFacts(s Source) *facts {
-	return &facts{source: s, links: map[string]*linkFact{}, reached: map[netip.Addr]bool{}}
+	return &facts{source: s, links: map[string]*linkFact{}, reached: map[netip.Addr]bool{}, nfs: map[NFProbe]NFFact{}}
 }
 
 // link is how a link is that the way to a first segment may leave by.
@@ -91,6 +98,21 @@ func (f *facts) reaches(segment netip.Addr) bool {
 	return known
 }
 
+// nf is what the probes of an NF have found.
+func (f *facts) nf(p NFProbe) NFFact {
+	if f == nil {
+		return NFFact{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known, ok := f.nfs[p]
+	if !ok {
+		known = f.source.NF(p)
+		f.nfs[p], f.unsure = known, true
+	}
+	return known
+}
+
 // none reports whether nothing was asked.
 func (f *facts) none() bool {
 	if f == nil {
@@ -98,7 +120,7 @@ func (f *facts) none() bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.links) == 0 && len(f.reached) == 0
+	return len(f.links) == 0 && len(f.reached) == 0 && len(f.nfs) == 0
 }
 
 // isUnsure reports whether something has been asked for the first time since the last
@@ -112,9 +134,9 @@ func (f *facts) isUnsure() bool {
 	return f.unsure
 }
 
-// renewed asks again what was asked so far for segments that are in use, and returns
-// the segments for which an answer has changed.
-func (f *facts) renewed(inUse func(netip.Addr) bool) (next *facts, changed []netip.Addr) {
+// renewed asks again what was asked so far for segments and NFs that are in use, and
+// returns the segments, and the SIDs of NFs, for which an answer has changed.
+func (f *facts) renewed(inUse func(netip.Addr) bool, probed func(NFProbe) bool) (next *facts, changed, sids []netip.Addr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unsure = false
@@ -139,5 +161,25 @@ func (f *facts) renewed(inUse func(netip.Addr) bool) (next *facts, changed []net
 			differ[a] = struct{}{}
 		}
 	}
-	return next, slices.SortedFunc(maps.Keys(differ), netip.Addr.Compare)
+	return next, slices.SortedFunc(maps.Keys(differ), netip.Addr.Compare), f.renewNFs(next, probed)
+}
+
+// renewNFs is renewed for NFs. It needs f.mu.
+func (f *facts) renewNFs(next *facts, probed func(NFProbe) bool) (sids []netip.Addr) {
+	if len(f.nfs) == 0 {
+		return nil
+	}
+	all := make([]NFProbe, 0, len(f.nfs))
+	for p := range f.nfs {
+		if probed(p) {
+			all = append(all, p)
+		}
+	}
+	f.source.Follow(all)
+	for _, p := range all {
+		if next.nfs[p] = f.source.NF(p); next.nfs[p] != f.nfs[p] {
+			sids = append(sids, p.SID)
+		}
+	}
+	return sids
 }

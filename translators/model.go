@@ -59,6 +59,17 @@ const (
 	InnerIPv6  = config.Proxy_InnerType_IPV6
 	InnerEther = config.Proxy_InnerType_ETHERNET
 
+	ProbeUnset    = config.Liveness_Probe_UNSET
+	ProbeNone     = config.Liveness_Probe_NONE
+	ProbeLink     = config.Liveness_Probe_LINK
+	ProbeNeighbor = config.Liveness_Probe_NEIGHBOR
+	ProbeICMP     = config.Liveness_Probe_ICMP
+
+	DownUnset   = config.Liveness_WhenDown_UNSET
+	DownDrop    = config.Liveness_WhenDown_DROP
+	DownBypass  = config.Liveness_WhenDown_BYPASS
+	DownStandby = config.Liveness_WhenDown_STANDBY
+
 	FlavorPSP      = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_PSP
 	FlavorNextCSID = config.HeddleSrv6_SRV6_ENDPOINT_FLAVOR_NEXT_CSID
 
@@ -92,6 +103,8 @@ type (
 	SRv6Interface = config.NetworkInstance_SegmentRouting_Srv6_Interface
 	Locator       = config.NetworkInstance_SegmentRouting_Srv6_Locator
 	SID           = config.NetworkInstance_SegmentRouting_Srv6_Sid
+	InnerType     = config.E_Proxy_InnerType
+	Liveness      = config.NetworkInstance_SegmentRouting_Srv6_Sid_Proxy_Liveness
 	Proxy         = config.NetworkInstance_SegmentRouting_Srv6_Sid_Proxy
 	DynamicSID    = config.NetworkInstance_SegmentRouting_Srv6_DynamicSid
 	HMACKey       = config.NetworkInstance_SegmentRouting_Srv6_HmacKey

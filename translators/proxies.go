@@ -14,8 +14,8 @@ func ProxyIn(p *Proxy) string {
 	return Str(p.OutgoingInterface)
 }
 
-// ProxiesWith calls fn for the SIDs that are proxies with this incoming interface,
-// until it returns false.
+// ProxiesWith calls fn for the SIDs that are proxies whose NF, or standby NF, has this
+// incoming interface, until it returns false.
 func (v View) ProxiesWith(in string, fn func(schema.EntryKey) bool) {
 	term := namedTerm(termProxyIn, in)
 	v.Terms(term, term+behind, fn)

@@ -67,7 +67,7 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 		return policyTerms(terms, e)
 	case *SID:
 		if e.Proxy != nil {
-			terms = sidHopTerms(append(terms, namedTerm(termProxyIn, ProxyIn(e.Proxy))), e.Proxy.NextHop)
+			terms = proxyTerms(terms, e.Proxy)
 		}
 		return sidHopTerms(terms, e.NextHop)
 	case *SegmentList:
@@ -97,6 +97,22 @@ func Terms(k schema.EntryKey, e schema.GoStruct, terms []string) []string {
 				return append(terms, prefixTerm(termLeak, Prefix(&static.Values()[0])))
 			}
 		}
+	}
+	return terms
+}
+
+// proxyTerms are those of the NFs of a proxy.
+func proxyTerms(terms []string, p *Proxy) []string {
+	terms = sidHopTerms(append(terms, namedTerm(termProxyIn, ProxyIn(p))), p.NextHop)
+	standby := StandbyOf(p)
+	if standby.Out == "" {
+		return terms
+	}
+	if standby.In != ProxyIn(p) {
+		terms = append(terms, namedTerm(termProxyIn, standby.In))
+	}
+	if standby.Hop != Addr(p.NextHop) {
+		terms = sidHopTerms(terms, p.Liveness.StandbyNextHop)
 	}
 	return terms
 }

@@ -101,29 +101,55 @@ func proxyLinks(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
 	if !isProxy(s.Behavior) || p == nil || p.OutgoingInterface == nil {
 		return
 	}
-	for _, l := range []struct {
-		leaf string
-		name *string
-	}{{"outgoing-interface", p.OutgoingInterface}, {"incoming-interface", p.IncomingInterface}} {
+	links := []proxyLink{{"proxy/config/outgoing-interface", p.OutgoingInterface}, {"proxy/config/incoming-interface", p.IncomingInterface}}
+	standby := translators.StandbyOf(p)
+	if l := p.Liveness; standby.Out != "" {
+		links = append(links, proxyLink{"proxy/liveness/config/standby-outgoing-interface", l.StandbyOutgoingInterface},
+			proxyLink{"proxy/liveness/config/standby-incoming-interface", l.StandbyIncomingInterface})
+	}
+	for _, l := range links {
 		iface, ok := c.InterfaceKey(translators.Str(l.name))
 		if l.name != nil && ok && c.InstanceOfLink(iface) != c.DefaultKey() {
-			c.fail(k, "proxy/config/"+l.leaf, *l.name, "it is in network instance "+c.InstanceOfLink(iface).Values()[0]+", and SIDs are in the default one",
+			c.fail(k, l.leaf, *l.name, "it is in network instance "+c.InstanceOfLink(iface).Values()[0]+", and SIDs are in the default one",
 				"use an interface that is in no VRF")
 		}
 	}
-	if p.NextHop != nil && (p.InnerType == translators.InnerIPv4 || p.InnerType == translators.InnerIPv6 || s.Behavior == translators.BehaviorEndAM) {
-		proxyNextHop(c, k, s)
+	sends := p.InnerType == translators.InnerIPv4 || p.InnerType == translators.InnerIPv6 || s.Behavior == translators.BehaviorEndAM
+	if p.NextHop != nil && sends {
+		proxyNextHop(c, k, s, "proxy/config/next-hop", p.NextHop, *p.OutgoingInterface)
 	}
-	in := translators.ProxyIn(p)
+	proxyIn(c, k, s, "proxy/config/incoming-interface", translators.ProxyIn(p))
+	if standby.Out == "" {
+		return
+	}
+	if p.Liveness.StandbyNextHop != nil && sends {
+		proxyNextHop(c, k, s, "proxy/liveness/config/standby-next-hop", p.Liveness.StandbyNextHop, standby.Out)
+	}
+	if standby.In != translators.ProxyIn(p) {
+		proxyIn(c, k, s, "proxy/liveness/config/standby-incoming-interface", standby.In)
+	}
+	if nf := translators.NFOf(p); nf.Hop == standby.Hop && nf.Out == standby.Out {
+		c.fail(k, "proxy/liveness/config/standby-next-hop", standby.Hop.String(), "it is the NF that it is to stand in for", "use another one")
+	}
+}
+
+// proxyLink is an interface of a proxy.
+type proxyLink struct {
+	leaf string
+	name *string
+}
+
+// proxyIn: an interface on which an NF gives packets back is for that alone.
+func proxyIn(c *check, k schema.EntryKey, s *translators.SID, leaf, in string) {
 	if c.isPort(in) {
-		c.fail(k, "proxy/config/incoming-interface", in, "it is one of srv6/interfaces, and what comes in by it would get the headers instead of its way",
+		c.fail(k, leaf, in, "it is one of srv6/interfaces, and what comes in by it would get the headers instead of its way",
 			"give the NF an interface of its own, such as a VLAN, or take it out of srv6/interfaces")
 	}
 	c.ProxiesWith(in, func(other schema.EntryKey) bool {
 		if other == k || shareIn(c, s, other) {
 			return true
 		}
-		c.fail(k, "proxy/config/incoming-interface", in, "what comes back on it gets the headers of "+c.Text(other),
+		c.fail(k, leaf, in, "what comes back on it gets the headers of "+c.Text(other),
 			"give each proxy an interface of its own, such as a VLAN")
 		return false
 	})
@@ -137,26 +163,65 @@ func shareIn(c *check, s *translators.SID, other schema.EntryKey) bool {
 	return ok && s.Behavior == translators.BehaviorEndAM && o.Behavior == translators.BehaviorEndAM
 }
 
-func proxyNextHop(c *check, k schema.EntryKey, s *translators.SID) {
-	const leaf = "proxy/config/next-hop"
-	p, sent := s.Proxy, translators.EnumName(s.Proxy.InnerType)
-	hop := translators.Addr(p.NextHop)
+// proxyLiveness: what is to be done about an NF that is down is for those that are
+// probed, and a standby NF for who switches to it.
+func proxyLiveness(c *check, k schema.EntryKey, entry, _ schema.GoStruct) {
+	s := entry.(*translators.SID)
+	if s.Proxy == nil || s.Proxy.Liveness == nil {
+		return
+	}
+	const config = "proxy/liveness/config/"
+	l := s.Proxy.Liveness
+	if s.Behavior == translators.BehaviorEndAM && l.Probe != translators.ProbeUnset && l.Probe != translators.ProbeNone {
+		c.fail(k, config+"probe", translators.EnumName(l.Probe), "packets of END_AM go to the NF by a route of the kernel, which knows nothing of the probe", "delete it, or choose END_AS or END_AD")
+	}
+	if s.Proxy.InnerType == translators.InnerEther {
+		if l.Probe == translators.ProbeNeighbor || l.Probe == translators.ProbeICMP {
+			c.fail(k, config+"probe", translators.EnumName(l.Probe), "an NF that is sent Ethernet frames has no address to ask", "set it to LINK")
+		}
+		if l.WhenDown == translators.DownStandby {
+			c.fail(k, config+"when-down", "STANDBY", "frames go by one interface", "choose BYPASS or DROP")
+			return
+		}
+	}
+	if l.WhenDown != translators.DownUnset && (l.Probe == translators.ProbeUnset || l.Probe == translators.ProbeNone) {
+		c.fail(k, config+"when-down", translators.EnumName(l.WhenDown), "without a probe nobody finds out that the NF is down", "set probe to LINK, NEIGHBOR or ICMP, or delete it")
+	}
+	for _, f := range []struct {
+		leaf   string
+		value  *string
+		needed bool
+	}{{"standby-next-hop", l.StandbyNextHop, true}, {"standby-outgoing-interface", l.StandbyOutgoingInterface, true},
+		{"standby-incoming-interface", l.StandbyIncomingInterface, false}} {
+		switch standby := l.WhenDown == translators.DownStandby; {
+		case standby && f.needed && f.value == nil:
+			c.fail(k, config+f.leaf, "", "STANDBY needs it", "set "+config+f.leaf)
+		case !standby && f.value != nil:
+			c.fail(k, config+f.leaf, *f.value, "nothing goes to a standby NF", "set when-down to STANDBY, or delete it")
+		}
+	}
+}
+
+// proxyNextHop: an NF that is sent what a proxy carries by an interface.
+func proxyNextHop(c *check, k schema.EntryKey, s *translators.SID, leaf string, nextHop *string, out string) {
+	sent := translators.EnumName(s.Proxy.InnerType)
+	hop := translators.Addr(nextHop)
 	remedy := "use an address of that family, or change inner-type"
 	if s.Behavior == translators.BehaviorEndAM {
 		sent, remedy = "IPV6", "use an address of that family"
 	}
 	switch {
 	case (sent == "IPV4") != hop.Is4():
-		c.fail(k, leaf, *p.NextHop, "the NF is sent "+sent+" packets", remedy)
+		c.fail(k, leaf, *nextHop, "the NF is sent "+sent+" packets", remedy)
 	case hop.Is6() && (!unicast6(hop) || hop.IsLinkLocalUnicast()),
 		hop.Is4() && (hop.IsUnspecified() || hop.IsMulticast() || hop.IsLoopback() || hop == limitedBroadcast):
-		c.fail(k, leaf, *p.NextHop, "it is no address of an NF that a route can lead to", "use a unicast address that is not link-local")
+		c.fail(k, leaf, *nextHop, "it is no address of an NF that a route can lead to", "use a unicast address that is not link-local")
 	case c.isOwn(hop):
-		c.fail(k, leaf, *p.NextHop, "it is an address of this node", "use that of the NF")
-	case namesSubnet(c.View, *p.OutgoingInterface, hop):
-		c.fail(k, leaf, *p.NextHop, "it stands for a subnet of interface "+*p.OutgoingInterface+", not for a node there", "use the address of the NF")
-	case !reaches(c.View, *p.OutgoingInterface, hop):
-		c.fail(k, leaf, *p.NextHop, "no address of interface "+*p.OutgoingInterface+" has it in its subnet", "configure one there, or correct the address")
+		c.fail(k, leaf, *nextHop, "it is an address of this node", "use that of the NF")
+	case namesSubnet(c.View, out, hop):
+		c.fail(k, leaf, *nextHop, "it stands for a subnet of interface "+out+", not for a node there", "use the address of the NF")
+	case !reaches(c.View, out, hop):
+		c.fail(k, leaf, *nextHop, "no address of interface "+out+" has it in its subnet", "configure one there, or correct the address")
 	}
 }
 

@@ -31,6 +31,7 @@ func srv6Rules(m *translators.Model) []rule {
 		{"sid-lengths", m.SID, sidLengths},
 		{"proxy-fields", m.SID, proxyFields},
 		{"proxy-links", m.SID, proxyLinks},
+		{"proxy-liveness", m.SID, proxyLiveness},
 
 		{"srv6-default-only", m.DynamicSID, srv6Place},
 		{"dynamic-sid-locator", m.DynamicSID, dynamicLocator},

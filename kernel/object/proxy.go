@@ -223,7 +223,8 @@ func (p ProxyPort) String() string         { return "proxy port " + p.Role.Strin
 
 // ProxyReading is what the programs of a proxy have kept and counted.
 type ProxyReading struct {
-	SID netip.Addr
+	SID  netip.Addr
+	Mode ProxyMode
 
 	// The headers that go on what comes back; no segments: none are kept yet.
 	Source   netip.Addr

@@ -114,6 +114,47 @@ func TestStandby(t *testing.T) {
 	checkReturned(t, out, in, 4, 55, []netip.Addr{ad4, as4}, 0)
 }
 
+// TestHandOver: the other NF's packets get the headers that were kept for the first one
+// from the moment on that it is switched to.
+func TestHandOver(t *testing.T) {
+	const elsewhere = loopback + 1
+	ad := dynamic(ad4, object.InnerIPv4)
+	b := newBench(t)
+	ad.In, ad.Standby = "nf", "standby"
+	if err := b.code.write(ad, elsewhere, loopback); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.code.toNF, outer(ad4, 44, srh(4, 1, inner4(9), ad4, next)))
+	in := append(ethernet(unix.ETH_P_IP), inner4(9)...)
+	if ret, _ := b.run(b.code.back, in); ret != dropped {
+		t.Fatalf("what the standby NF sends before it is used meets %d", int32(ret))
+	}
+	ad.Mode = object.ProxyToStandby
+	if err := b.code.write(ad, elsewhere, loopback); err != nil {
+		t.Fatal(err)
+	}
+	ret, out := b.run(b.code.back, in)
+	if ret != passed {
+		t.Fatalf("what the standby NF sends meets %d", int32(ret))
+	}
+	checkReturned(t, out, in, 4, 44, []netip.Addr{ad4, next}, 0)
+	if got := b.reading(ad4); got.Changes != 1 || !slices.Equal(got.Segments, []netip.Addr{ad4, next}) {
+		t.Errorf("shown: %+v", got)
+	}
+}
+
+// BenchmarkSwitch is what it takes to have packets go past an NF, and back.
+func BenchmarkSwitch(b *testing.B) {
+	ad := dynamic(ad4, object.InnerIPv4)
+	w := newBench(b).add(ad)
+	for i := range b.N {
+		ad.Mode = object.ProxyMode(2 * (i % 2))
+		if err := w.code.write(ad, loopback, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // TestBypassedToNext: past an NF that is down packets go to the next one of this node.
 func TestBypassedToNext(t *testing.T) {
 	const elsewhere = loopback + 1

@@ -111,6 +111,11 @@ func (c *programs) write(o *object.Proxy, in, standby int) error {
 	}
 	entry := bpf.SRProxySid{IfaceIn: uint32(in), IfaceStandby: uint32(standby), Behavior: uint8(o.Behavior), Inner: uint8(o.Inner), Mode: uint8(o.Mode)}
 	entry.Nf[0].In6U.U6Addr8, entry.Nf[1].In6U.U6Addr8 = echo(o.Echo), echo(o.StandbyEcho)
+	if known && o.Behavior == object.EndAD && was.Inner == entry.Inner {
+		if err := c.handOver(sid, inUse(was), inUse(entry)); err != nil {
+			return err
+		}
+	}
 	if entry != was {
 		if err := c.Sids.Update(sid, entry, ebpf.UpdateAny); err != nil {
 			return fmt.Errorf("write SID: %w", err)
@@ -125,6 +130,32 @@ func (c *programs) write(o *object.Proxy, in, standby int) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// inUse is the link on which the NF gives packets back that they are sent to.
+func inUse(s bpf.SRProxySid) uint32 {
+	if object.ProxyMode(s.Mode) == object.ProxyToStandby {
+		return s.IfaceStandby
+	}
+	return s.IfaceIn
+}
+
+// handOver has the headers that are kept for one link put on what comes back on
+// another, where the other NF gives back from now on: so none of it is without headers,
+// whichever packets come first.
+func (c *programs) handOver(sid bpf.SRProxyIn6Addr, from, to uint32) error {
+	if from == to || from == 0 || to == 0 {
+		return nil
+	}
+	var row bpf.SRProxyRow
+	there, err := found(c.Rows.LookupWithFlags(from, &row, ebpf.LookupLock))
+	if err == nil && there && row.Sid == sid && row.Length > 0 {
+		err = c.Rows.Update(to, row, ebpf.UpdateAny|ebpf.UpdateLock)
+	}
+	if err != nil {
+		return fmt.Errorf("hand headers over: %w", err)
 	}
 	return nil
 }
@@ -417,19 +448,12 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 	if err != nil || !ok {
 		return r, false, readError(sid, err)
 	}
-	link := s.IfaceIn
-	if object.ProxyBehavior(s.Behavior) == object.EndAM {
-		link = 0
-	}
-	if object.ProxyMode(s.Mode) == object.ProxyToStandby {
-		link = s.IfaceStandby
-	}
-	if link != 0 {
+	if link := inUse(s); link != 0 {
 		if _, err = found(c.Rows.LookupWithFlags(link, &row, ebpf.LookupLock)); err != nil {
 			return r, false, readError(sid, err)
 		}
 	}
-	r = object.ProxyReading{SID: sid, Changes: row.Changes}
+	r = object.ProxyReading{SID: sid, Mode: object.ProxyMode(s.Mode), Changes: row.Changes}
 	if row.Changed != 0 {
 		r.Changed = c.boot + int64(row.Changed)
 	}

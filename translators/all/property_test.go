@@ -70,16 +70,29 @@ type world struct {
 type kernelNow struct {
 	links map[string]translators.LinkFact
 	leads bool
+	nf    translators.NFFact // of NFs that are probed
 }
 
 func (k *kernelNow) Link(name string) translators.LinkFact { return k.links[name] }
 func (k *kernelNow) Reaches(netip.Addr) bool               { return k.leads }
+func (k *kernelNow) Follow([]translators.NFProbe)          {}
+
+// NF says that packets go where the configuration has them go while an NF is down.
+func (k *kernelNow) NF(p translators.NFProbe) translators.NFFact {
+	f := k.nf
+	if f.Mode != object.ProxyToNF {
+		f.Mode = p.WhenDown
+	}
+	return f
+}
 
 // happen changes the kernel.
 func (w *world) happen() {
 	fact := rapid.SampledFrom([]translators.LinkFact{translators.LinkUp, translators.LinkDead, translators.LinkAbsent})
 	w.kernel.links[w.pick("link", links)] = fact.Draw(w.t, "fact")
 	w.kernel.leads = rapid.Bool().Draw(w.t, "leads")
+	w.kernel.nf = translators.NFFact{Mode: rapid.SampledFrom([]object.ProxyMode{object.ProxyToNF, object.ProxyDrop}).Draw(w.t, "NF"),
+		Gone: rapid.Bool().Draw(w.t, "gone"), StandbyGone: rapid.Bool().Draw(w.t, "standby gone")}
 }
 
 // settle has an engine find out how the kernel is, until there is nothing new: what it
@@ -228,7 +241,7 @@ func (w *world) edit() schema.Edit {
 	kinds := map[string]func() (path, json string){
 		"interface": w.interfaceEdit, "vlan": w.vlanEdit, "bridge": w.bridgeEdit, "address": w.addressEdit, "instance": w.instanceEdit,
 		"member": w.memberEdit, "static": w.staticEdit, "protocol": w.protocolEdit,
-		"srv6": w.srv6Edit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit, "hmac": w.hmacEdit, "dynamic": w.dynamicEdit, "dynamic2": w.dynamicEdit,
+		"srv6": w.srv6Edit, "proxy": w.proxyEdit, "sid": w.sidEdit, "sid2": w.sidEdit, "locator": w.locatorEdit, "hmac": w.hmacEdit, "dynamic": w.dynamicEdit, "dynamic2": w.dynamicEdit,
 		"segments": w.segmentsEdit, "policy": w.policyEdit, "path": w.pathEdit, "path2": w.pathEdit,
 	}
 	path, json := kinds[w.pick("kind", slices.Sorted(maps.Keys(kinds)))]()
@@ -401,6 +414,24 @@ func (w *world) sidEdit() (string, string) {
 		policy = `, "policy": {"config": {"segment-list": ["2001:db8:3::` + w.pick("segment", []string{"1", "2"}) + `"]}}`
 	}
 	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, ` + body + `}` + policy + `}`
+}
+
+func (w *world) proxyEdit() (string, string) {
+	link := func(label string) string { return w.pick(label, []string{"a", "b", "c"}) }
+	what := w.pick("behavior", []string{`END_AD"}`, `END_AD"}`, `END_AS"}`})
+	nf := `"inner-type": "IPV4", "next-hop": "192.0.2.9", "outgoing-interface": "` + link("out") + `"`
+	if rapid.Bool().Draw(w.t, "two arms") {
+		nf += `, "incoming-interface": "` + link("in") + `"`
+	}
+	if strings.HasPrefix(what, "END_AS") {
+		nf += `, "segment-list": ["2001:db8:3::1"]`
+	}
+	live := w.pick("liveness", []string{``, `"probe": "LINK"`, `"probe": "ICMP", "when-down": "BYPASS"`,
+		`"probe": "NEIGHBOR", "when-down": "STANDBY", "standby-next-hop": "192.0.2.10", "standby-outgoing-interface": "` + link("standby") + `"`})
+	if live != "" {
+		live = `, "liveness": {"config": {` + live + `}}`
+	}
+	return srv6 + "/sids/sid[address=" + w.pick("sid", sids) + "]", `{"config": {"standalone": true, "behavior": "` + what + `, "proxy": {"config": {` + nf + `}` + live + `}}`
 }
 
 func (w *world) hmacEdit() (string, string) {

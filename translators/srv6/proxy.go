@@ -30,9 +30,9 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 		masquerade(v, key, s, out)
 		return nil
 	}
-	sid, nf, in := translators.Addr(s.Address), translators.Addr(p.NextHop), translators.ProxyIn(p)
-	local := &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndDX4, NextHop: nf}
-	around := &object.Proxy{SID: sid, Behavior: b, Inner: object.InnerIPv4, In: in}
+	sid := translators.Addr(s.Address)
+	local := &object.LocalSID{SID: sid, Table: object.TableMain, Behavior: object.EndDX4}
+	around := &object.Proxy{SID: sid, Behavior: b, Inner: object.InnerIPv4}
 	switch p.InnerType {
 	case translators.InnerIPv6:
 		local.Behavior, around.Inner = object.EndDX6, object.InnerIPv6
@@ -51,33 +51,41 @@ func proxy(v translators.View, key schema.EntryKey, s *translators.SID, b object
 			around.HopLimit = *p.HopLimit
 		}
 	}
-	down := proxyDown(v, p)
-	if down != "" {
-		out.Withhold(key, down)
+	way := choose(v, s, around)
+	if way.wrong != "" {
+		out.Withhold(key, way.wrong)
+		if len(around.Links()) == 0 { // nobody puts its headers on anything
+			around.Encap, around.HopLimit = nil, 0
+		}
+	}
+	if way.down {
 		return nil
 	}
+	down := ""
 	if local.Dev, down = v.ShareSIDLink(out); down != "" {
 		out.Withhold(key, down)
 		return nil
 	}
-	if nf.IsValid() {
-		// The kernel sends by the route to the next hop, and where that has no gateway
-		// to the destination of the packet itself (rt_nexthop in include/net/route.h):
-		// the NF is its own gateway.
-		out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf, nf.BitLen()), NextHops: []object.NextHop{{Gateway: nf, Link: *p.OutgoingInterface}}})
+	for _, link := range around.Links() {
+		// What comes back may go on to the next NF of the chain, opened as on the ports.
+		out.Own(object.Sysctl{Name: object.SysctlLinkRPFilter(link), Value: "0", Link: link})
+	}
+	for _, nf := range way.there {
+		if !nf.Hop.IsValid() { // frames need no route
+			continue
+		}
+		// The kernel sends by the route to the next hop, and where that has no gateway to
+		// the destination of the packet itself (rt_nexthop in include/net/route.h): the NF
+		// is its own gateway.
+		out.Share(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(nf.Hop, nf.Hop.BitLen()), NextHops: []object.NextHop{{Gateway: nf.Hop, Link: nf.Out}}})
 	}
 	out.ShareForwarding()
-	// What comes back may go on to the next NF of the chain, opened as on the ports.
-	out.Own(local, around, object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
-	return nil
-}
-
-// proxyDown is why an NF gets nothing, by its links; empty: they are enabled.
-func proxyDown(v translators.View, p *translators.Proxy) string {
-	if down := v.InterfaceDown(*p.OutgoingInterface); down != "" {
-		return down
+	if way.wrong == "" { // else the programs do without what would open the packets
+		local.NextHop = way.hop
+		out.Own(local)
 	}
-	return v.InterfaceDown(translators.ProxyIn(p))
+	out.Own(around)
+	return nil
 }
 
 // masquerade asks for End.AM: a route of the SID to the NF, so that the kernel sends
@@ -85,7 +93,7 @@ func proxyDown(v translators.View, p *translators.Proxy) string {
 // of the NF.
 func masquerade(v translators.View, key schema.EntryKey, s *translators.SID, out *translators.Result) {
 	p, sid := s.Proxy, translators.Addr(s.Address)
-	if down := proxyDown(v, p); down != "" {
+	if down := disabled(v, translators.NFOf(p)); down != "" {
 		out.Withhold(key, down)
 		return
 	}

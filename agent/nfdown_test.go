@@ -1,0 +1,246 @@
+package agent
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	vnetns "github.com/vishvananda/netns"
+
+	"heddle/kernel/kerneltest"
+	"heddle/kernel/object"
+	"heddle/kernel/rtnl"
+)
+
+const (
+	nfSID  = srv6 + "/sids/sid[address=2001:db8:1:ad01::]"
+	nfLive = nfSID + "/proxy/liveness/state"
+)
+
+// nfNode is base with an NF behind a link, in a namespace of its own, which sends back
+// what it gets.
+func nfNode(t *testing.T) (r *router, nf *netlink.Handle) {
+	r = newRouter(t)
+	here, err := vnetns.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, err := vnetns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"all", "default"} {
+		r.sysctl("net/ipv4/conf/"+name+"/rp_filter", "0")
+	}
+	r.sysctl("net/ipv4/ip_forward", "1")
+	if err := vnetns.Set(here); err != nil {
+		t.Fatal(err)
+	}
+	if nf, err = netlink.NewHandleAt(there); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		nf.Close()
+		_, _ = here.Close(), there.Close()
+	})
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "nf"}, PeerName: "n1", PeerNamespace: netlink.NsFd(there)}); err != nil {
+		t.Fatal(err)
+	}
+	n1, err := nf.LinkByName("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := netlink.ParseAddr("192.168.1.2/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nf.AddrAdd(n1, addr); err != nil {
+		t.Fatal(err)
+	}
+	setNFLink(t, nf, true)
+	return r, nf
+}
+
+// setNFLink sets the NF's end of its link up or down. With it goes the carrier.
+func setNFLink(t *testing.T, nf *netlink.Handle, up bool) {
+	t.Helper()
+	n1, err := nf.LinkByName("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !up {
+		err = nf.LinkSetDown(n1)
+	} else if err = nf.LinkSetUp(n1); err == nil {
+		gateway := &netlink.Route{LinkIndex: n1.Attrs().Index, Gw: []byte{192, 168, 1, 1}}
+		err = nf.RouteReplace(gateway)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nfPacket is an IPv4 packet for the NF, whose next segment is behind e1.
+func nfPacket() []byte {
+	p := srhPacket(netip.MustParseAddr("2001:db8:1:ad01::"), netip.MustParseAddr("2001:db8:4::7"))
+	p[40] = 4
+	inner := make([]byte, 20)
+	inner[0], inner[8], inner[9] = 0x45, 64, 17
+	binary.BigEndian.PutUint16(inner[2:], 20)
+	copy(inner[12:], []byte{192, 168, 3, 5, 192, 168, 4, 6})
+	sum := uint32(0)
+	for i := 0; i < 20; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(inner[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(inner[10:], ^uint16(sum+sum>>16))
+	p = append(p, inner...)
+	binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
+	return p
+}
+
+func (r *router) count(counter string) string {
+	r.t.Helper()
+	return strings.Trim(r.state(nfSID+"/proxy/state/counters/"+counter), `"`)
+}
+
+// goes sends a packet and waits until it is counted.
+func (r *router) goes(counter string) {
+	r.t.Helper()
+	before := r.count(counter)
+	r.within(10*time.Second, "a packet is counted as "+counter, func() bool {
+		r.send(nfPacket())
+		return r.count(counter) != before
+	})
+}
+
+func (r *router) nfIs(reachability, active string) {
+	r.t.Helper()
+	r.within(20*time.Second, "the NF is "+reachability+" and "+active+" active", func() bool {
+		return r.state(nfLive+"/reachability") == `"`+reachability+`"` && r.state(nfLive+"/active") == `"`+active+`"`
+	})
+}
+
+// TestNFDownAndUp: an NF goes down and comes back, with its link and without, a hundred
+// times in a row, under an agent that is restarted, and beside somebody who changes what
+// the kernel does; nothing is left of all that.
+func TestNFDownAndUp(t *testing.T) {
+	r, nf := nfNode(t)
+	r.start()
+	defer func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
+		t.Skip(err)
+	}
+	before := kerneltest.OpenFiles(t)
+	if err := r.set(append(base,
+		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
+		[2]string{nfSID, `{"config": {"behavior": "END_AD"}, "proxy": {"config": {"inner-type": "IPV4", "next-hop": "192.168.1.2", "outgoing-interface": "nf"},
+			"liveness": {"config": {"probe": "ICMP", "interval": 50, "down-multiplier": 2, "up-multiplier": 2, "when-down": "BYPASS"}}}}`})...); err != nil {
+		t.Fatal(err)
+	}
+	r.nfIs("REACHABLE", "PRIMARY")
+	r.goes("returned")
+	files := kerneltest.OpenFiles(t)
+
+	for range 100 {
+		setNFLink(t, nf, false)
+		setNFLink(t, nf, true)
+	}
+	r.nfIs("REACHABLE", "PRIMARY")
+	r.goes("returned")
+	if now := kerneltest.OpenFiles(t); now > files {
+		t.Errorf("%d files are open, %d were", now, files)
+	}
+	if l := r.agent.reach.nfs; len(l.queue) != 1 {
+		t.Errorf("%d NFs are probed", len(l.queue))
+	}
+
+	setNFLink(t, nf, false)
+	r.nfIs("UNREACHABLE", "BYPASS")
+	r.goes("bypassed")
+	r.expectState(nfLive+"/last-reason", `"interface nf is down or has no carrier"`)
+	setNFLink(t, nf, true)
+	r.nfIs("REACHABLE", "PRIMARY")
+
+	// It stays silent, with its link up.
+	n1, err := nf.LinkByName("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, err := netlink.ParseAddr("192.168.1.2/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nf.AddrDel(n1, addr); err != nil {
+		t.Fatal(err)
+	}
+	r.nfIs("UNREACHABLE", "BYPASS")
+	r.expectState(nfLive+"/last-reason", `"192.168.1.2 has not answered 2 ICMP echo requests by nf"`)
+	r.goes("bypassed")
+
+	// The next agent goes on with that, and knows by itself why soon after.
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.expectState(nfLive+"/active", `"BYPASS"`)
+	r.nfIs("UNREACHABLE", "BYPASS")
+	r.expectState(nfLive+"/transitions", `"0"`)
+
+	// Somebody else has packets go to the NF.
+	r.otherMode(t, object.ProxyToNF)
+	r.within(20*time.Second, "it is noticed", func() bool { return strings.Contains(r.state("/system/drift/state/last-object"), "ad01") })
+	r.goes("bypassed")
+
+	if err := nf.AddrAdd(n1, addr); err != nil {
+		t.Fatal(err)
+	}
+	setNFLink(t, nf, true)
+	r.nfIs("REACHABLE", "PRIMARY")
+	r.goes("returned")
+	if err := r.set([2]string{"/network-instances", ""}, [2]string{"/interfaces", ""}); err != nil {
+		t.Fatal(err)
+	}
+	r.within(10*time.Second, "nobody is probed", func() bool {
+		l := r.agent.reach.nfs
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.all) == 0
+	})
+	if now := kerneltest.OpenFiles(t); now > before+4 { // the sockets of probes stay
+		t.Errorf("%d files are open, %d were before", now, before)
+	}
+}
+
+// otherMode has somebody else change what the kernel does with packets for the NF.
+func (r *router) otherMode(t *testing.T, m object.ProxyMode) {
+	t.Helper()
+	all, err := filepath.Glob("/sys/fs/bpf/heddle/*/srproxy/sids")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range all {
+		sids, err := ebpf.LoadPinnedMap(file, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := netip.MustParseAddr("2001:db8:1:ad01::").As16()
+		value, err := sids.LookupBytes(key)
+		if err == nil && value != nil {
+			value[10] = uint8(m) // struct sid of bpf/srproxy.h
+			err = sids.Put(key, value)
+		}
+		if err = errors.Join(err, sids.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
