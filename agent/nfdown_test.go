@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	vnetns "github.com/vishvananda/netns"
 
+	"heddle/bpf"
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
 	"heddle/kernel/rtnl"
@@ -234,10 +235,13 @@ func (r *router) otherMode(t *testing.T, m object.ProxyMode) {
 			t.Fatal(err)
 		}
 		key := netip.MustParseAddr("2001:db8:1:ad01::").As16()
-		value, err := sids.LookupBytes(key)
-		if err == nil && value != nil {
-			value[10] = uint8(m) // struct sid of bpf/srproxy.h
-			err = sids.Put(key, value)
+		var sid bpf.SRProxySid
+		if err = sids.Lookup(key, &sid); err == nil {
+			sid.Mode = uint8(m)
+			err = sids.Put(key, sid)
+		}
+		if errors.Is(err, ebpf.ErrKeyNotExist) { // another test's
+			err = nil
 		}
 		if err = errors.Join(err, sids.Close()); err != nil {
 			t.Fatal(err)
