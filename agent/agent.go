@@ -87,6 +87,7 @@ type Agent struct {
 	tel     *telemetry.Telemetry
 	drift   *drift
 	reach   *reach
+	headers *telemetry.Headers
 
 	capabilities []telemetry.Capability // of the kernel
 
@@ -115,7 +116,7 @@ func Run(ctx context.Context, cfg Config) error {
 }
 
 func newAgent(cfg Config) *Agent {
-	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), reach: newReach(), turn: make(chan struct{}, 1), commits: new(commits)}
+	return &Agent{cfg: cfg, log: cfg.Log, started: time.Now(), dirty: newDirty(), reach: newReach(), headers: telemetry.NewHeaders(), turn: make(chan struct{}, 1), commits: new(commits)}
 }
 
 // New takes the network namespace and the state directory, and reads what the
@@ -137,7 +138,7 @@ func New(cfg Config) (_ *Agent, err error) {
 	if a.scope, err = prior.Scope(); err != nil {
 		return nil, fmt.Errorf("name this life of the network namespace: %w", err)
 	}
-	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir}); err != nil {
+	if a.kernel, err = drivers.Open(drivers.Config{StateDir: cfg.StateDir, ProxyTold: a.headers.Changed}); err != nil {
 		return nil, err
 	}
 	known := a.knowKernel()
@@ -296,6 +297,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	background("state", a.followKernel)
 	background("paths", a.followReach)
+	background("headers of SR proxies", func(ctx context.Context) error { return a.tel.FollowHeaders(ctx, a.headers) })
 	background("probes of NFs", a.reach.nfs.run)
 	background("repair", func(ctx context.Context) error {
 		a.rec.Run(ctx, a.drift.report)

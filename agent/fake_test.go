@@ -86,7 +86,7 @@ func (v fakeView) Link(ctx context.Context, name string) (object.LinkState, []ob
 	return l, addresses, true, err
 }
 
-func (v fakeView) Proxies(ctx context.Context) (read []object.ProxyReading, err error) {
+func (v fakeView) Proxies(ctx context.Context, _ []netip.Addr) (read []object.ProxyReading, err error) {
 	all, err := v.Dump(ctx, object.KindProxy)
 	for _, o := range all {
 		read = append(read, object.ProxyReading{SID: o.(*object.Proxy).SID, Mode: o.(*object.Proxy).Mode})

@@ -56,8 +56,8 @@ func (v kernelView) SIDCounters(ctx context.Context, sids []netip.Addr, fn func(
 }
 
 // Proxies implements telemetry.Kernel.
-func (v kernelView) Proxies(context.Context) ([]object.ProxyReading, error) {
-	return v.drivers.Proxies()
+func (v kernelView) Proxies(_ context.Context, sids []netip.Addr) ([]object.ProxyReading, error) {
+	return v.drivers.Proxies(sids)
 }
 
 // Watch implements telemetry.Kernel.

@@ -79,7 +79,7 @@ func (l *liveness) fact(p translators.NFProbe) translators.NFFact {
 func (l *liveness) begin(p translators.NFProbe) *watched {
 	if !l.started && l.held == nil {
 		l.held = map[netip.Addr]object.ProxyMode{}
-		read, err := l.kernel.Proxies(context.Background())
+		read, err := l.kernel.Proxies(context.Background(), nil)
 		if err != nil {
 			l.log.Warn("what became of packets for NFs that were down is not known: they are taken to be there", "error", err)
 		}

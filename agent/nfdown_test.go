@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	vnetns "github.com/vishvananda/netns"
 
 	"heddle/bpf"
+	"heddle/gen/state"
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
 	"heddle/kernel/rtnl"
@@ -220,6 +222,45 @@ func TestNFDownAndUp(t *testing.T) {
 	if now := kerneltest.OpenFiles(t); now > before+4 { // the sockets of probes stay
 		t.Errorf("%d files are open, %d were before", now, before)
 	}
+}
+
+// TestHeadersAreTold: who subscribes to the headers that are kept hears of others by an
+// event of the programs, the last ones too of many in a row.
+func TestHeadersAreTold(t *testing.T) {
+	r, _ := nfNode(t)
+	r.start()
+	defer func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
+		t.Skip(err)
+	}
+	if err := r.set(append(base,
+		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
+		[2]string{nfSID, `{"config": {"behavior": "END_AD"}, "proxy": {"config": {"inner-type": "IPV4", "next-hop": "192.168.1.2", "outgoing-interface": "nf"}}}`})...); err != nil {
+		t.Fatal(err)
+	}
+	at, err := r.agent.schema.ParsePath(nfSID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 200
+	for i := range n {
+		p := nfPacket()
+		p[7] = uint8(1 + 30*(i%8) + 5) // a hop limit that is another chain's
+		r.send(p)
+	}
+	last := fmt.Sprint(n)
+	r.within(10*time.Second, "the last headers are shown", func() bool {
+		s, ok := r.agent.tel.Snapshot().Get(at.Entry())
+		if !ok {
+			return false
+		}
+		sid := s.(*state.NetworkInstance_SegmentRouting_Srv6_Sid)
+		return sid.Proxy != nil && sid.Proxy.Cache != nil && fmt.Sprint(*sid.Proxy.Cache.Changes) == last
+	})
 }
 
 // otherMode has somebody else change what the kernel does with packets for the NF.

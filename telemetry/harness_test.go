@@ -112,7 +112,7 @@ func (k *kernel) Link(_ context.Context, name string) (object.LinkState, []objec
 	return r.links[0], r.addresses, true, nil
 }
 
-func (k *kernel) Proxies(context.Context) ([]object.ProxyReading, error) {
+func (k *kernel) Proxies(context.Context, []netip.Addr) ([]object.ProxyReading, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.proxies), nil

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"heddle/gen/config"
 	"heddle/gen/state"
@@ -60,15 +61,25 @@ func (t *Telemetry) showProxy(k schema.EntryKey, s *state.NetworkInstance_Segmen
 	}
 }
 
-// refreshProxies reads what the proxies have kept and counted, and publishes what
-// has changed.
-func (t *Telemetry) refreshProxies(ctx context.Context) error {
-	read, err := t.kernel.Proxies(ctx)
+// refreshProxies reads what the proxies of these SIDs have kept and counted, of all for
+// nil, and publishes what has changed.
+func (t *Telemetry) refreshProxies(ctx context.Context, sids []netip.Addr) error {
+	_, err := t.readProxies(ctx, sids)
+	return err
+}
+
+func (t *Telemetry) readProxies(ctx context.Context, sids []netip.Addr) ([]object.ProxyReading, error) {
+	read, err := t.kernel.Proxies(ctx, sids)
 	if err != nil {
-		return fmt.Errorf("read SR proxies: %w", err)
+		return nil, fmt.Errorf("read SR proxies: %w", err)
 	}
+	t.publishProxies(read)
+	return read, nil
+}
+
+func (t *Telemetry) publishProxies(read []object.ProxyReading) {
 	if len(read) == 0 {
-		return nil
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +98,6 @@ func (t *Telemetry) refreshProxies(ctx context.Context) error {
 		updates = append(updates, update{key: k, entry: &after})
 	}
 	t.store.apply(updates)
-	return nil
 }
 
 func cacheEntry(r *object.ProxyReading) *proxyCache {

@@ -27,8 +27,9 @@ type Kernel interface {
 	// is not among them; one that comes twice is newer the second time.
 	SIDCounters(ctx context.Context, sids []netip.Addr, fn func([]object.SIDReading)) error
 
-	// Proxies lists what the SR proxies have kept and counted.
-	Proxies(ctx context.Context) ([]object.ProxyReading, error)
+	// Proxies lists what the SR proxies of these SIDs have kept and counted, of all for
+	// nil.
+	Proxies(ctx context.Context, sids []netip.Addr) ([]object.ProxyReading, error)
 
 	// Watch delivers what happens to links and addresses from now on until the
 	// context ends, and then closes the channel; earlier if it cannot go on.
@@ -204,7 +205,7 @@ func (t *Telemetry) Refresh(ctx context.Context, paths []schema.Path) error {
 			}
 		}
 		if overlaps(p, t.nodes.proxies) {
-			if err := t.refreshProxies(ctx); err != nil {
+			if err := t.refreshProxies(ctx, nil); err != nil {
 				return err
 			}
 		}

@@ -101,7 +101,7 @@ func (k *links) Link(_ context.Context, name string) (object.LinkState, []object
 	return l, nil, ok, nil
 }
 
-func (*links) Proxies(context.Context) ([]object.ProxyReading, error) { return nil, nil }
+func (*links) Proxies(context.Context, []netip.Addr) ([]object.ProxyReading, error) { return nil, nil }
 
 func (k *links) SIDCounters(context.Context, []netip.Addr, func([]object.SIDReading)) error {
 	return nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,10 @@ type Config struct {
 	// StateDir holds the record of prior values. It must exist. Empty keeps the
 	// record in memory, so that nothing can be given back after a restart.
 	StateDir string
+
+	// ProxyTold is called with each SID of an SR proxy whose kept headers have changed,
+	// as srproxy.Config has it. Nil: nobody wants to know.
+	ProxyTold func(sid netip.Addr)
 }
 
 // Drivers is the kernel side of one network namespace.
@@ -89,7 +94,7 @@ func (d *Drivers) open(cfg Config) error {
 	if d.sysctl, err = sysctl.Open(record); err != nil {
 		return err
 	}
-	d.proxy, err = srproxy.Open(srproxy.Config{Scope: folder(scope), Prior: record, Support: d.Probe})
+	d.proxy, err = srproxy.Open(srproxy.Config{Scope: folder(scope), Prior: record, Support: d.Probe, Told: cfg.ProxyTold})
 	return err
 }
 
@@ -164,8 +169,10 @@ func (d *Drivers) of(k object.Kind) reconcile.Driver {
 	return d.Net
 }
 
-// Proxies lists what the SR proxies have kept and counted.
-func (d *Drivers) Proxies() ([]object.ProxyReading, error) { return d.proxy.Readings() }
+// Proxies lists what the SR proxies of these SIDs have kept and counted, of all for nil.
+func (d *Drivers) Proxies(sids []netip.Addr) ([]object.ProxyReading, error) {
+	return d.proxy.Readings(sids)
+}
 
 func (d *Drivers) all() []reconcile.Driver { return []reconcile.Driver{d.Net, d.sysctl, d.proxy} }
 

@@ -39,6 +39,11 @@ type Config struct {
 	// Support knows what the kernel can do; nil: everything is tried.
 	Support rtnl.Support
 
+	// Told is called with each SID whose kept headers have changed, and with an invalid
+	// address when those of any may have. It must not wait for the driver. Nil: nobody
+	// wants to know.
+	Told func(sid netip.Addr)
+
 	// Clsact attaches by clsact also where the kernel has tcx (Linux 6.6).
 	Clsact bool
 }
@@ -52,10 +57,12 @@ type Driver struct {
 	record  *prior.Store
 	pins    pins
 	clsact  bool
+	told    func(netip.Addr)
 
-	mu   sync.Mutex // guards what follows
-	code *programs  // nil: not loaded
-	hook hook
+	mu      sync.Mutex // guards what follows
+	code    *programs  // nil: not loaded
+	changes *changes   // of code, if somebody is told
+	hook    hook
 }
 
 var _ reconcile.Driver = (*Driver)(nil)
@@ -79,7 +86,7 @@ func Open(cfg Config) (*Driver, error) {
 		ns.Close()
 		return nil, fmt.Errorf("open netlink for SR proxies: %w", err)
 	}
-	return &Driver{ns: ns, links: links, support: cfg.Support, record: record, pins: pins{scope: cfg.Scope}, clsact: cfg.Clsact}, nil
+	return &Driver{ns: ns, links: links, support: cfg.Support, record: record, pins: pins{scope: cfg.Scope}, clsact: cfg.Clsact, told: cfg.Told}, nil
 }
 
 // Close lets go of the namespace. Programs and maps stay.
@@ -93,6 +100,10 @@ func (d *Driver) Close() {
 
 // unload drops the agent's own references.
 func (d *Driver) unload() {
+	if d.changes != nil {
+		d.changes.close()
+		d.changes = nil
+	}
 	if d.code != nil {
 		d.code.close()
 		d.code = nil
@@ -115,6 +126,12 @@ func (d *Driver) load() error {
 	code, err := load(&d.pins)
 	if err != nil {
 		return err
+	}
+	if d.told != nil {
+		if d.changes, err = follow(code.Changes, d.told); err != nil {
+			code.close()
+			return err
+		}
 	}
 	d.code, d.hook = code, tcx{d.pins.dir}
 	if d.clsact || !hasTCX(code.by[roleBack]) {
@@ -500,8 +517,8 @@ func (d *Driver) proxies(net *network, held map[role][]int) (objects []object.Ob
 	return objects, nil
 }
 
-// Readings lists what the proxies have kept and counted, of all.
-func (d *Driver) Readings() (all []object.ProxyReading, err error) {
+// Readings lists what the proxies of these SIDs have kept and counted, of all for nil.
+func (d *Driver) Readings(sids []netip.Addr) (all []object.ProxyReading, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	there, err := d.pins.there()
@@ -511,9 +528,10 @@ func (d *Driver) Readings() (all []object.ProxyReading, err error) {
 	if err := d.load(); err != nil {
 		return nil, err
 	}
-	sids, err := d.code.allSIDs()
-	if err != nil {
-		return nil, err
+	if sids == nil {
+		if sids, err = d.code.allSIDs(); err != nil {
+			return nil, err
+		}
 	}
 	for _, sid := range sids {
 		r, ok, err := d.code.reading(sid)
