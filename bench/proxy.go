@@ -15,6 +15,7 @@ var (
 	proxyColumns = []struct{ way, title string }{
 		{proxyPlain, "plain, through the NF"}, {"chain", "H.Encaps, End, End.DX, no NF"}, {proxyKernel, "End.DX, rule, H.Encaps through the NF"},
 		{"ad", "`END_AD`"}, {"as", "`END_AS`"}, {"am", "`END_AM`"},
+		{"l2", "`END_AD`, Ethernet inside"},
 	}
 	proxyOurs = []string{"ad", "as", "am"}
 )

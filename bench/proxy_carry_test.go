@@ -34,7 +34,7 @@ func TestProxy(t *testing.T) {
 func (p *proxyPath) carries(t *testing.T, o offloads) {
 	for w := range ways {
 		for _, f := range families {
-			if !w.carries(f) {
+			if !w.carries(f, o) {
 				continue
 			}
 			name := fmt.Sprintf("%s/ipv%s", w, f.name)

@@ -24,13 +24,19 @@ const (
 	wayAD                // END_AD of the agent
 	wayAS                // END_AS of the agent
 	wayAM                // END_AM of the agent: the NF gets the packet with its headers
+	wayL2                // END_AD of the agent with Ethernet inside; the NF is a bridge
 	ways
 )
 
-func (w way) String() string { return [...]string{"plain", "chain", "kernel", "ad", "as", "am"}[w] }
+func (w way) String() string {
+	return [...]string{"plain", "chain", "kernel", "ad", "as", "am", "l2"}[w]
+}
 
-// carries reports whether a way is for a family.
-func (w way) carries(f family) bool { return w != wayAM || f.six }
+// carries reports whether a way is for a family, and for links with these offloads: End.DX2
+// drops packets of several segments.
+func (w way) carries(f family, o offloads) bool {
+	return w < wayAM || w == wayAM && f.six || w == wayL2 && o == offloadsOff
+}
 
 // MTUs in octets: room for the headers of two segments (40+8+16*2) is left in the core.
 const (
@@ -76,6 +82,9 @@ type family struct {
 
 var families = []family{{"-4", "4", "IPV4", false}, {"-6", "6", "IPV6", true}}
 
+// frames is what is carried whole, whatever is in them.
+var frames = family{name: "2", inner: "ETHERNET"}
+
 // nfLinks is how the names of the links to the NF begin that packets of a way go by;
 // none by wayChain.
 func (w way) nfLinks(f family) string {
@@ -86,6 +95,8 @@ func (w way) nfLinks(f family) string {
 		return "k"
 	case wayChain:
 		return ""
+	case wayL2:
+		return w.String()
 	}
 	return w.String() + f.name
 }
@@ -126,6 +137,7 @@ func (p *proxyPath) wire(a, b end, mtu int) {
 func (p *proxyPath) hosts() {
 	p.t.Helper()
 	for side, n := range map[int]*namespace{atSrc: p.src, atDst: p.dst} {
+		n.mustIP("link set e0 address " + mac(side))
 		n.mustIP(fmt.Sprintf("addr add 10.%d.0.2/16 dev e0", side))
 		n.mustIP(fmt.Sprintf("addr add fd00:%d::2/64 dev e0", side))
 		for w := range ways {
@@ -142,7 +154,7 @@ func (p *proxyPath) hosts() {
 // Those of the agent are in its locator.
 func sid(w way, toward int, f family) string {
 	locator := 2
-	if w == wayAD || w == wayAS || w == wayAM {
+	if w >= wayAD {
 		locator = 1
 	}
 	return fmt.Sprintf("2001:db8:%d:%d:%d:%s::1", locator, 10+w, toward, f.name)
@@ -151,16 +163,22 @@ func sid(w way, toward int, f family) string {
 // last is the SID of the edge where packets for a side are opened.
 func last(side int, f family) string { return fmt.Sprintf("2001:db8:%d:d%s::1", side, f.name) }
 
+// mac is the address of the host of a side, and of the far side's edge on its link to its
+// own host: frames that are carried from link to link are for who gets them.
+func mac(side int) string { return fmt.Sprintf("02:00:00:00:00:%02x", side) }
+
 // edge configures the head, and the tail like it: what comes from its host goes its
 // way, what comes for its host is opened.
 func (p *proxyPath) edge(n *namespace, net string, own, far int) {
 	p.t.Helper()
+	n.mustIP("link set e0 address " + mac(far))
 	n.mustIP(fmt.Sprintf("addr add 10.%d.0.1/16 dev e0", own))
 	n.mustIP(fmt.Sprintf("addr add fd00:%d::1/64 dev e0", own))
 	n.mustIP(fmt.Sprintf("addr add 10.%s.0.2/24 dev e1", net))
 	n.mustIP(fmt.Sprintf("addr add fd00:%s::2/64 dev e1", net))
 	n.mustIP(fmt.Sprintf("sr tunsrc set fd00:%s::2", net))
 	n.mustIP(fmt.Sprintf("-6 route add 2001:db8::/32 via fd00:%s::1", net))
+	n.mustIP("-6 route add " + last(own, frames) + " encap seg6local action End.DX2 oif e0 dev e1")
 	for _, f := range families {
 		gateway, any := "10."+net+".0.1", "End.DX4 nh4 0.0.0.0"
 		if f.six {
@@ -168,7 +186,7 @@ func (p *proxyPath) edge(n *namespace, net string, own, far int) {
 		}
 		n.mustIP("-6 route add " + last(own, f) + " encap seg6local action " + any + " dev e0")
 		for w := range ways {
-			if !w.carries(f) {
+			if w == wayAM && !f.six {
 				continue
 			}
 			to := f.ip + " route add " + host(w, far, f.six).String()
@@ -177,6 +195,8 @@ func (p *proxyPath) edge(n *namespace, net string, own, far int) {
 				n.mustIP(to + " via " + gateway)
 			case wayKernel: // opened where no segment is left
 				n.mustIP(to + " encap seg6 mode encap segs " + sid(w, far, f) + " dev e1")
+			case wayL2:
+				n.mustIP(to + " encap seg6 mode l2encap segs " + sid(w, far, frames) + "," + last(far, frames) + " dev e1")
 			default:
 				n.mustIP(to + " encap seg6 mode encap segs " + sid(w, far, f) + "," + last(far, f) + " dev e1")
 			}
@@ -293,6 +313,7 @@ func (p *proxyPath) agentWays() {
 		}
 	}
 	p.masquerading()
+	p.bridged()
 	p.agent = start(p.node, p.t.TempDir(), false)
 	p.t.Cleanup(func() { p.agent.remove("/") })
 	p.configure()
@@ -310,6 +331,23 @@ func (p *proxyPath) masquerading() {
 		p.sids = append(p.sids, fmt.Sprintf(`{"address": %q, "config": {"address": %[1]q, "behavior": "END_AM"}, "proxy": {"config": {
 			"next-hop": %q, "outgoing-interface": %q, "incoming-interface": %q}}}`,
 			sid(wayAM, side, six), to[0].address(true, true), to[0].name, to[1].name))
+	}
+}
+
+// bridged makes the proxies of frames, and the NF a bridge for them.
+func (p *proxyPath) bridged() {
+	p.t.Helper()
+	near, far := wayL2.nfLinks(frames)+"a", wayL2.nfLinks(frames)+"b"
+	p.nf.mustIP("link add br0 type bridge")
+	p.nf.mustIP("link set br0 up")
+	for _, name := range []string{near, far} {
+		p.wire(end{p.node, name}, end{p.nf, name}, coreMTU)
+		p.nf.mustIP("link set " + name + " master br0")
+		p.interfaces = append(p.interfaces, fmt.Sprintf(`{"name": %q, "config": {"name": %[1]q}}`, name))
+	}
+	for side, to := range map[int][2]string{atDst: {near, far}, atSrc: {far, near}} {
+		p.sids = append(p.sids, fmt.Sprintf(`{"address": %q, "config": {"address": %[1]q, "behavior": "END_AD"}, "proxy": {"config": {
+			"inner-type": "ETHERNET", "outgoing-interface": %q, "incoming-interface": %q}}}`, sid(wayL2, side, frames), to[0], to[1]))
 	}
 }
 

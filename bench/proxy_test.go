@@ -34,7 +34,7 @@ func BenchmarkProxy(b *testing.B) {
 			for _, traffic := range proxyTraffic {
 				for turn := range ways {
 					w := (turn + way(round)) % ways // nobody is always the first
-					if !w.carries(familyOf(traffic)) {
+					if !w.carries(familyOf(traffic), o) {
 						continue
 					}
 					name := proxyResult(w.String(), traffic, o == offloadsOn)
@@ -45,15 +45,15 @@ func BenchmarkProxy(b *testing.B) {
 			}
 		}
 	}
-	for _, o := range []bool{true, false} {
+	for _, o := range []offloads{offloadsOn, offloadsOff} {
 		for _, traffic := range proxyTraffic {
 			unit := "packets/s"
 			if strings.HasPrefix(traffic, "TCP") {
 				unit = "Mb/s"
 			}
 			for w := range ways {
-				name := proxyResult(w.String(), traffic, o)
-				if !w.carries(familyOf(traffic)) {
+				name := proxyResult(w.String(), traffic, o == offloadsOn)
+				if !w.carries(familyOf(traffic), o) {
 					continue
 				}
 				keep(Result{Name: name, Unit: unit, Samples: samples[name]})
@@ -66,7 +66,7 @@ func BenchmarkProxy(b *testing.B) {
 }
 
 // window is how long each way is looked at in a round.
-const window = 400 * time.Millisecond
+const window = 300 * time.Millisecond
 
 // rate is what arrives by a way, Mb/s of TCP, packets a second of UDP, and how many
 // processors have worked for it, on all hosts and routers.
@@ -204,7 +204,7 @@ func (p *proxyPath) costs(b *testing.B, keep func(Result)) {
 	for _, w := range []way{wayAD, wayAS, wayAM} {
 		for _, traffic := range proxyTraffic {
 			f := familyOf(traffic)
-			if !w.carries(f) {
+			if !w.carries(f, offloadsOn) {
 				continue
 			}
 			before := p.program(b, "e3", ebpf.AttachTCXIngress)
