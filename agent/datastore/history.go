@@ -77,8 +77,8 @@ type overlay map[string]entryBefore
 
 // overlays are those of two revisions, from being the earlier one.
 func (s *Store) overlays(now *Snapshot, from, to uint64) (a, b overlay, err error) {
-	if to > now.revision {
-		return nil, nil, &HistoryError{Revision: to, Reason: fmt.Sprintf("there is none yet: the last one is %d", now.revision), Never: true}
+	if last := max(from, to); last > now.revision {
+		return nil, nil, &HistoryError{Revision: last, Reason: fmt.Sprintf("there is none yet: the last one is %d", now.revision), Never: true}
 	}
 	a, b = overlay{}, overlay{}
 	if from == now.revision {

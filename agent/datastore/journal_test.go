@@ -436,6 +436,18 @@ func FuzzReadJournal(f *testing.F) {
 	})
 }
 
+// A revision that is still to come is none that was lost.
+func TestRollbackToWhatIsToCome(t *testing.T) {
+	r := start(t, newMemFS(), &kernel{})
+	r.must(link(t, "e3", "one"))
+	_, err := r.Diff(0, 9)
+	for what, err := range map[string]error{"rollback": r.rollback(9), "difference": err} {
+		if h := wantErr[*HistoryError](t, err); !h.Never || h.Revision != 9 || !strings.Contains(h.Reason, "the last one is 1") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // Who looks back keeps nobody from committing while the past is read.
 func TestLookingBackHoldsNobody(t *testing.T) {
 	r := start(t, newMemFS(), &kernel{})
