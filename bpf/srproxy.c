@@ -177,16 +177,25 @@ static __always_inline void keep(struct row *r, const struct scratch *s, __u32 l
 
 // expired leaves a packet whose hop limit is used up to the kernel: it goes on to
 // its next segment like any other, and is answered instead of forwarded (RFC 8986
-// §4.1).
-static __always_inline int expired(struct __sk_buff *skb, __u32 left, struct counters *c)
+// §4.1). One for End.AS that has no segment left goes where it would go from the NF.
+static __always_inline int expired(struct __sk_buff *skb, const struct sid *sid, __u32 left, struct counters *c)
 {
+	__u32 iface_in = sid->iface_in ? sid->iface_in : sid->iface_standby;
 	struct in6_addr next;
+	struct row *r;
 
 	COUNT(c, expired);
-	if (left == 0 || left > MAX_SEGMENTS)
+	if (left > MAX_SEGMENTS)
 		return DROP;
-	if (bpf_skb_load_bytes(skb, SRH_AT + SRH_FIXED + 16 * (left - 1), &next, sizeof(next)) < 0 ||
-	    bpf_skb_store_bytes(skb, L3 + offsetof(struct ipv6hdr, daddr), &next, sizeof(next), BPF_F_RECOMPUTE_CSUM) < 0)
+	if (left == 0) {
+		r = bpf_map_lookup_elem(&rows, &iface_in);
+		if (sid->behavior != END_AS || !r)
+			return DROP;
+		next = ((struct ipv6hdr *)r->headers)->daddr;
+	} else if (bpf_skb_load_bytes(skb, SRH_AT + SRH_FIXED + 16 * (left - 1), &next, sizeof(next)) < 0) {
+		return DROP;
+	}
+	if (bpf_skb_store_bytes(skb, L3 + offsetof(struct ipv6hdr, daddr), &next, sizeof(next), BPF_F_RECOMPUTE_CSUM) < 0)
 		return DROP;
 	return NEXT;
 }
@@ -214,7 +223,7 @@ static __always_inline int bypass(struct __sk_buff *skb, __u32 left, struct coun
 }
 
 // plain sees a packet for a SID that has no SRH. Only End.AS takes it.
-static __always_inline int plain(const struct sid *sid, __u8 mode, const struct ipv6hdr *ip, struct counters *c)
+static __always_inline int plain(struct __sk_buff *skb, const struct sid *sid, __u8 mode, const struct ipv6hdr *ip, struct counters *c)
 {
 	if (sid->behavior != END_AS || mode == MODE_BYPASS) {
 		COUNT(c, no_srh);
@@ -224,10 +233,8 @@ static __always_inline int plain(const struct sid *sid, __u8 mode, const struct 
 		COUNT(c, wrong_inner_type);
 		return DROP;
 	}
-	if (ip->hop_limit <= 1) {
-		COUNT(c, expired);
-		return DROP;
-	}
+	if (ip->hop_limit <= 1)
+		return expired(skb, sid, 0, c);
 	if (mode == MODE_DROP) {
 		COUNT(c, nf_down);
 		return DROP;
@@ -246,7 +253,7 @@ static __always_inline int to_nf(struct __sk_buff *skb, const struct sid *sid, c
 	struct row *r;
 
 	if (ip->nexthdr != NEXTHDR_ROUTING)
-		return plain(sid, mode, ip, c);
+		return plain(skb, sid, mode, ip, c);
 	if (bpf_skb_load_bytes(skb, SRH_AT, &srh, sizeof(srh)) < 0 || srh.type != ROUTING_TYPE_SRH ||
 	    srh.last >= MAX_SEGMENTS || srh.hdrlen != 2 * (srh.last + 1) || srh.left > srh.last) {
 		COUNT(c, bad_srh);
@@ -261,7 +268,7 @@ static __always_inline int to_nf(struct __sk_buff *skb, const struct sid *sid, c
 		return DROP;
 	}
 	if (ip->hop_limit <= 1)
-		return expired(skb, srh.left, c);
+		return expired(skb, sid, srh.left, c);
 	if (mode == MODE_BYPASS)
 		return bypass(skb, srh.left, c);
 	if (mode == MODE_DROP) {

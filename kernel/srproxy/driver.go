@@ -68,7 +68,7 @@ type Driver struct {
 var _ reconcile.Driver = (*Driver)(nil)
 
 // Open binds a driver to the network namespace of the calling thread. It loads
-// nothing yet.
+// nothing yet, and removes what is pinned for namespaces that are gone.
 func Open(cfg Config) (*Driver, error) {
 	record := cfg.Prior
 	if record == nil {
@@ -86,6 +86,8 @@ func Open(cfg Config) (*Driver, error) {
 		ns.Close()
 		return nil, fmt.Errorf("open netlink for SR proxies: %w", err)
 	}
+	// What cannot be removed is in nobody's way: the next agent tries again.
+	_ = sweep(cfg.Scope, settled)
 	return &Driver{ns: ns, links: links, support: cfg.Support, record: record, pins: pins{scope: cfg.Scope}, clsact: cfg.Clsact, told: cfg.Told}, nil
 }
 

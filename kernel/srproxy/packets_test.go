@@ -207,6 +207,8 @@ func TestToNF(t *testing.T) {
 		"static":         {fixed(as4), outer(as4, 9, srh(4, 1, inner4(9), as4, next)), pass},
 		"static, last":   {fixed(as4), outer(as4, 9, srh(4, 0, inner4(9), as4)), pass},
 		"static, no srh": {fixed(as4), ethernet(unix.ETH_P_IPV6).ipv6(from, as4, 4, 9, inner4(9)), pass},
+		"static, hops":   {fixed(as4), outer(as4, 1, srh(4, 0, inner4(9), as4)), want{passed, object.ProxyCounters{Expired: 1}}},
+		"static, plain":  {fixed(as4), ethernet(unix.ETH_P_IPV6).ipv6(from, as4, 4, 1, inner4(9)), want{passed, object.ProxyCounters{Expired: 1}}},
 		"static, other":  {fixed(as4), ethernet(unix.ETH_P_IPV6).ipv6(from, as4, 41, 9, inner6(9)), want{dropped, object.ProxyCounters{WrongInnerType: 1}}},
 	}
 	b := newBench(t)
