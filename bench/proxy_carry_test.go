@@ -38,7 +38,7 @@ func (p *proxyPath) carries(t *testing.T, o offloads) {
 				continue
 			}
 			name := fmt.Sprintf("%s/ipv%s", w, f.name)
-			t.Run(name+"/tcp", func(t *testing.T) { p.tcp(t, w, f) })
+			t.Run(name+"/tcp", func(t *testing.T) { p.tcp(t, w, f, 4<<20, 4<<20) })
 			t.Run(name+"/fragments", func(t *testing.T) { p.udp(t, w, f, noise(3, 5000), 5000) })
 			if o != offloadsOff { // the kernel segments datagrams of which a link computes the checksum
 				t.Run(name+"/udp-segments", func(t *testing.T) { p.udp(t, w, f, noise(4, 40*1300), 1300) })
@@ -51,12 +51,12 @@ func (p *proxyPath) carries(t *testing.T, o offloads) {
 // ever, others a thousandth, and a tenth in a machine that is emulated.
 const limit = 60 * time.Second
 
-// tcp sends octets both ways over a connection and compares what arrives.
-func (p *proxyPath) tcp(t *testing.T, w way, f family) {
+// tcp sends so many octets there and back over a connection and compares what arrives.
+func (p *proxyPath) tcp(t *testing.T, w way, f family, forth, answered int) {
 	t.Helper()
 	before, _ := p.nf.received(w.nfLinks(f))
 	a, b := p.connect(t, w, f)
-	there, back := noise(1, 4<<20), noise(2, 4<<20)
+	there, back := noise(1, forth), noise(2, answered)
 	done := make(chan error, 4)
 	go func() { done <- send(a, there) }()
 	go func() { done <- expect(b, there) }()

@@ -34,7 +34,9 @@ func (p *proxyPath) tooBig(t *testing.T) {
 		for _, f := range families {
 			t.Run(fmt.Sprintf("%s/ipv%s", w, f.name), func(t *testing.T) {
 				p.told(t, w, f, narrow-headers)
-				p.tcp(t, w, f)
+				// One way: in the other it is the tail that has too little room, and a headend
+				// of Linux answers nobody.
+				p.tcp(t, w, f, 4<<20, 0)
 			})
 		}
 	}
