@@ -44,6 +44,9 @@ func (s *Schema) apply(base Tree, edits []Edit, how split) ([]Change, error) {
 			t.fail(err)
 		}
 		t.dec.takeErrors(t)
+		if t.more >= MaxCounted {
+			break
+		}
 	}
 	if err := t.failed(); err != nil {
 		return nil, err

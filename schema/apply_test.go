@@ -280,6 +280,27 @@ func TestSeveralErrors(t *testing.T) {
 	}
 }
 
+// In a payload in which everything is wrong not everything is looked at.
+func TestErrorsWithoutEnd(t *testing.T) {
+	s := zoo(t)
+	at := mustPath(t, s, "/animals/animal")
+	for name, doc := range map[string]string{
+		"members": `[{"name":"a"` + strings.Repeat(`,"nosuch":1`, 20*MaxCounted) + `}]`,
+		"entries": `[{}` + strings.Repeat(`,{}`, 20*MaxCounted) + `]`,
+		"nested":  `[{"name":"a","config":{"legs":-1` + strings.Repeat(`,"legs":-1`, 20*MaxCounted) + `}}]`,
+	} {
+		edit := Edit{Op: Update, Path: at, JSON: []byte(doc)}
+		_, err := s.Apply(Entries{}, []Edit{edit, edit, edit})
+		var several *Errors
+		if !errors.As(err, &several) || len(several.Errs) != MaxErrors || several.More < MaxCounted || several.More > MaxCounted+2 {
+			t.Errorf("%s: %.200v", name, err)
+		}
+		if err != nil && !strings.HasSuffix(err.Error(), "or more") {
+			t.Errorf("%s: %s", name, err.Error()[max(0, len(err.Error())-100):])
+		}
+	}
+}
+
 // Equal values share memory, and a replace by the same keeps the old entries.
 func TestSharing(t *testing.T) {
 	s := zoo(t)

@@ -57,6 +57,9 @@ type deferredList struct {
 	json []byte
 }
 
+// errStop ends decoding: there are so many faults that nobody counts on.
+var errStop = errors.New("stop")
+
 // takeErrors gives what was collected to t and forgets it.
 func (d *decoder) takeErrors(t *txn) {
 	for _, f := range d.faults {
@@ -115,7 +118,7 @@ func (d *decoder) finish(path func() string, err error) error {
 	if err == nil {
 		err = d.end()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errStop) {
 		return d.syntax(path(), err)
 	}
 	return nil
@@ -189,6 +192,9 @@ func (d *decoder) members(f *frame, n *Node) (count int, err error) {
 	}
 	prev := n
 	for d.in.PeekKind() != '}' {
+		if d.more >= MaxCounted {
+			return count, errStop
+		}
 		name, err := d.in.ReadValue()
 		if err != nil {
 			return count, err
@@ -304,6 +310,9 @@ func (d *decoder) entries(f *frame, list *Node) (count int, err error) {
 		}
 		if d.in.PeekKind() == ']' {
 			break
+		}
+		if d.more >= MaxCounted {
+			return count, errStop
 		}
 		e := frame{plan: plan, p: newStruct(plan.typ), parent: f.key, index: count + 1}
 		from := len(d.faults)

@@ -45,3 +45,7 @@ package schema
 
 // MaxErrors bounds how many faults one call reports; further ones are counted.
 const MaxErrors = 20
+
+// MaxCounted bounds how many are counted: who sends a request of hundreds of megabytes
+// in which everything is wrong does not keep others waiting for it.
+const MaxCounted = 10_000

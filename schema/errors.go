@@ -49,7 +49,7 @@ func (e *ValueError) Error() string {
 // Errors are several errors of which some are only counted.
 type Errors struct {
 	Errs []error // MaxErrors at most
-	More int
+	More int     // from MaxCounted on it may be more
 }
 
 func (e *Errors) Error() string {
@@ -58,8 +58,16 @@ func (e *Errors) Error() string {
 		b.WriteString(err.Error())
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "and %d more", e.More)
+	b.WriteString(AndMore(e.More))
 	return b.String()
+}
+
+// AndMore says that so many errors are only counted.
+func AndMore(n int) string {
+	if n >= MaxCounted {
+		return fmt.Sprintf("and %d or more", n)
+	}
+	return fmt.Sprintf("and %d more", n)
 }
 
 // Unwrap gives those that are not only counted.

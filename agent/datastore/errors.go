@@ -71,7 +71,7 @@ func (e *ValidationError) Error() string {
 		b.WriteString(c.Error())
 	}
 	if e.More > 0 {
-		fmt.Fprintf(&b, "\nand %d more", e.More)
+		b.WriteString("\n" + schema.AndMore(e.More))
 	}
 	return b.String()
 }

@@ -218,15 +218,15 @@ func causesStatus(code codes.Code, e *datastore.ValidationError) error {
 		if i > 0 {
 			line = "\n" + clip(line, maxCause)
 		}
-		if shown == i && (i == 0 || text.Len()+len(line) <= maxMessage-len("\nand 1000000 more")) {
+		if shown == i && (i == 0 || text.Len()+len(line) <= maxMessage-len("\nand 1000000 or more")) {
 			text.WriteString(line)
 			shown++
 		}
 	}
 	if more := len(e.Causes) + e.More - shown; more > 0 {
-		head := clip(text.String(), maxMessage-len(" ...\nand 1000000 more"))
+		head := clip(text.String(), maxMessage-len(" ...\nand 1000000 or more"))
 		text.Reset()
-		fmt.Fprintf(&text, "%s\nand %d more", head, more)
+		fmt.Fprintf(&text, "%s\n%s", head, schema.AndMore(more))
 	}
 	return withDetails(code, errors.New(text.String()), bad)
 }

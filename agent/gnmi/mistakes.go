@@ -19,6 +19,9 @@ func (m *mistakes) add(err error) {
 	m.More++
 }
 
+// enough reports whether there are so many that nobody counts on.
+func (m *mistakes) enough() bool { return m.More >= schema.MaxCounted }
+
 func (m *mistakes) join(o mistakes) {
 	for _, err := range o.Errs {
 		m.add(err)
@@ -32,7 +35,10 @@ func (s *Server) allMistakes(wrong mistakes, edits []schema.Edit) error {
 	if len(wrong.Errs) == 0 {
 		return nil
 	}
-	_, values := s.schema.Apply(schema.Entries{}, edits)
+	var values error
+	if !wrong.enough() {
+		_, values = s.schema.Apply(schema.Entries{}, edits)
+	}
 	if values == nil && len(wrong.Errs) == 1 {
 		return s.statusOf(wrong.Errs[0], set)
 	}

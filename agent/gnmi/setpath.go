@@ -45,7 +45,7 @@ func (r *setReader) target(path []byte) (at schema.Path, leaf *schema.Node, ok b
 	if !ok {
 		r.last.path = nil
 		elems, ok, err := r.names(path)
-		if err != nil || !ok {
+		if err != nil || !ok || r.wrong.enough() {
 			return nil, nil, false, err
 		}
 		if p, err = r.server.schema.Resolve(elems); err != nil {

@@ -210,7 +210,7 @@ func unmarshal(b []byte, m proto.Message) error {
 
 func (r *setReader) readDelete(path []byte) error {
 	elems, ok, err := r.names(path)
-	if err != nil || !ok {
+	if err != nil || !ok || r.wrong.enough() {
 		return err
 	}
 	paths, err := r.server.schema.ResolveQuery(elems)
@@ -243,7 +243,7 @@ func (r *setReader) readUpdate(op schema.Op, octets []byte, keep bool) error {
 		return r.readAnyUpdate(op, octets)
 	}
 	at, leaf, ok, err := r.target(path)
-	if err != nil || !ok {
+	if err != nil || !ok || r.wrong.enough() {
 		return err
 	}
 	r.answer.result(results[op], path)
@@ -264,7 +264,7 @@ func (r *setReader) readUpdate(op schema.Op, octets []byte, keep bool) error {
 // readAnyUpdate is readUpdate by protobuf's own means.
 func (r *setReader) readAnyUpdate(op schema.Op, octets []byte) error {
 	u := &gpb.Update{}
-	if err := unmarshal(octets, u); err != nil {
+	if err := unmarshal(octets, u); err != nil || r.wrong.enough() {
 		return err
 	}
 	e, err := r.server.edit(r.prefix, u, op)

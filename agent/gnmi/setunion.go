@@ -23,6 +23,9 @@ func (s *Server) readUnion(head *setHead, f *fields, answer *setAnswer, wrong *m
 		if err := unmarshal(octets, u); err != nil {
 			return malformed(err)
 		}
+		if wrong.enough() {
+			return nil
+		}
 		e, err := s.edit(head.prefix, u, schema.Replace)
 		if err != nil {
 			wrong.add(err)
