@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,7 @@ func TestPasswordChecksTakeTurnsBySource(t *testing.T) {
 		return 0
 	}
 	for waiting()+int(guessed.Load()) < guesses {
+		runtime.Gosched()
 	}
 	before := guessed.Load()
 	if err := p.Check(t.Context(), "good", "alice", "alice"); err != nil {
