@@ -40,6 +40,8 @@
 #define ROUTING_TYPE_SRH 4
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
+#define ND_FIRST 133 // router solicitation (RFC 4861 §4)
+#define ND_LAST 137  // redirect
 
 // A hop limit that differs by less is no other chain: paths differ in length.
 #define HOP_LIMIT_MARGIN 16
@@ -388,11 +390,22 @@ static __always_inline int leave4(struct __sk_buff *skb, const struct sid *sid, 
 	return bpf_skb_store_bytes(skb, L3 + offsetof(struct iphdr, ttl), &ip.ttl, 4, 0);
 }
 
+// discovers reports whether a packet is of neighbour discovery, which has global
+// addresses, too: the NF answers a solicitation from the address that it came from.
+// With this hop limit nobody has forwarded it (RFC 4861 §7.1).
+static __always_inline int discovers(struct __sk_buff *skb, const struct ipv6hdr *ip)
+{
+	__u8 type;
+
+	return ip->nexthdr == IPPROTO_ICMPV6 && ip->hop_limit == 255 &&
+	       bpf_skb_load_bytes(skb, SRH_AT, &type, sizeof(type)) == 0 && type >= ND_FIRST && type <= ND_LAST;
+}
+
 static __always_inline int leave6(struct __sk_buff *skb, const struct sid *sid, __u8 *class)
 {
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0 || is_link_local6(&ip.daddr) || is_link_local6(&ip.saddr))
+	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)) < 0 || is_link_local6(&ip.daddr) || is_link_local6(&ip.saddr) || discovers(skb, &ip))
 		return -1;
 	if (ip.nexthdr == IPPROTO_ICMPV6 && (same(&ip.saddr, &sid->nf[0]) || same(&ip.saddr, &sid->nf[1])) &&
 	    echoed(skb, SRH_AT, ICMPV6_ECHO_REPLY))

@@ -244,6 +244,11 @@ func TestBack(t *testing.T) {
 	local4, multicast6 := inner4(9), inner6(9)
 	copy(local4[16:], []byte{169, 254, 0, 1})
 	copy(multicast6[24:], net.ParseIP("ff02::1"))
+	// What the NF answers a solicitation from a global address with.
+	advertised, forwarded, echoed := inner6(255), inner6(254), inner6(255)
+	for b, typ := range map[*[]byte]byte{&advertised: 136, &forwarded: 136, &echoed: 129} {
+		(*b)[6], (*b)[40] = unix.IPPROTO_ICMPV6, typ
+	}
 	tests := map[string]struct {
 		sid   netip.Addr
 		in    packet
@@ -258,6 +263,9 @@ func TestBack(t *testing.T) {
 		"multicast":  {ad6, append(ethernet(unix.ETH_P_IPV6), multicast6...), passed, object.ProxyCounters{}},
 		"not ipv4":   {ad4, append(ethernet(unix.ETH_P_IPV6), inner6(9)...), passed, object.ProxyCounters{}},
 		"not ipv6":   {ad6, append(ethernet(unix.ETH_P_IP), inner4(9)...), passed, object.ProxyCounters{}},
+		"nd":         {ad6, append(ethernet(unix.ETH_P_IPV6), advertised...), passed, object.ProxyCounters{}},
+		"nd, routed": {ad6, append(ethernet(unix.ETH_P_IPV6), forwarded...), passed, object.ProxyCounters{Returned: 1}},
+		"not nd":     {ad6, append(ethernet(unix.ETH_P_IPV6), echoed...), passed, object.ProxyCounters{Returned: 1}},
 		"arp":        {ad4, append(ethernet(unix.ETH_P_ARP), make([]byte, 46)...), passed, object.ProxyCounters{}},
 	}
 	b := newBench(t)
