@@ -28,14 +28,13 @@ const (
 
 // nfNode is base with an NF behind a link, in a namespace of its own, which sends back
 // what it gets.
-func nfNode(t *testing.T) (r *router, nf *netlink.Handle) {
+func nfNode(t *testing.T) (r *router, nf *netlink.Handle, there vnetns.NsHandle) {
 	r = newRouter(t)
 	here, err := vnetns.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	there, err := vnetns.New()
-	if err != nil {
+	if there, err = vnetns.New(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"all", "default"} {
@@ -67,7 +66,7 @@ func nfNode(t *testing.T) (r *router, nf *netlink.Handle) {
 		t.Fatal(err)
 	}
 	setNFLink(t, nf, true)
-	return r, nf
+	return r, nf, there
 }
 
 // setNFLink sets the NF's end of its link up or down. With it goes the carrier.
@@ -133,7 +132,7 @@ func (r *router) nfIs(reachability, active string) {
 // times in a row, under an agent that is restarted, and beside somebody who changes what
 // the kernel does; nothing is left of all that.
 func TestNFDownAndUp(t *testing.T) {
-	r, nf := nfNode(t)
+	r, nf, _ := nfNode(t)
 	r.start()
 	defer func() {
 		if err := r.stop(); err != nil {
@@ -227,7 +226,7 @@ func TestNFDownAndUp(t *testing.T) {
 // TestHeadersAreTold: who subscribes to the headers that are kept hears of others by an
 // event of the programs, the last ones too of many in a row.
 func TestHeadersAreTold(t *testing.T) {
-	r, _ := nfNode(t)
+	r, _, _ := nfNode(t)
 	r.start()
 	defer func() {
 		if err := r.stop(); err != nil {

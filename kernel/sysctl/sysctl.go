@@ -223,9 +223,38 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 	defer d.mu.Unlock()
 	results := make([]reconcile.Result, len(steps))
 	err := d.inNamespace(func() {
+		// The record is written before the first parameter is, and once for all of them:
+		// that waits for the disk.
+		todo := make([]change, len(steps))
+		var entries []prior.Entry
 		for i, s := range steps {
-			if results[i].Err = ctx.Err(); results[i].Err == nil {
-				results[i].Got, results[i].Err = d.do(s)
+			if results[i].Err = ctx.Err(); results[i].Err != nil || s.New == nil {
+				continue
+			}
+			if todo[i], results[i].Err = d.prepare(s); results[i].Err == nil {
+				entries = append(entries, todo[i].entry)
+			}
+		}
+		recorded := d.prior.Put(entries...)
+		var gone []object.Key
+		for i, s := range steps {
+			switch {
+			case results[i].Err != nil:
+			case s.New == nil:
+				if results[i].Err = d.giveBack(s.Key()); results[i].Err == nil {
+					gone = append(gone, s.Key())
+				}
+			case recorded != nil:
+				results[i].Err = recorded
+			default:
+				results[i].Got, results[i].Err = d.set(todo[i])
+			}
+		}
+		if err := d.prior.Delete(gone...); err != nil {
+			for i, s := range steps {
+				if s.New == nil && results[i].Err == nil {
+					results[i].Err = err
+				}
 			}
 		}
 	})
@@ -237,48 +266,55 @@ func (d *Driver) Do(ctx context.Context, steps []reconcile.Step) []reconcile.Res
 	return results
 }
 
-func (d *Driver) do(s reconcile.Step) (object.Object, error) {
-	if s.New == nil {
-		return nil, d.giveBack(s.Key())
-	}
+// change is what it takes to set a parameter.
+type change struct {
+	to    object.Sysctl
+	now   string // its value until now
+	entry prior.Entry
+	rec   prior.Entry // the record before, if had
+	had   bool
+}
+
+func (d *Driver) prepare(s reconcile.Step) (c change, err error) {
 	o, ok := s.New.(object.Sysctl)
 	if !ok {
-		return nil, fmt.Errorf("apply %s: a value of type %T does not belong to it", s.Key(), s.New)
+		return c, fmt.Errorf("apply %s: a value of type %T does not belong to it", s.Key(), s.New)
 	}
-	now, err := read(o.Name)
-	if err != nil {
-		return nil, err
+	c.to = o
+	if c.now, err = read(o.Name); err != nil {
+		return c, err
 	}
 	index := linkIndex(o.Link)
-	rec, had := d.record(o.Key())
+	c.rec, c.had = d.record(o.Key())
 	switch {
-	case s.Old == nil && had && rec.Set[propValue] == now:
-		return nil, fmt.Errorf("parameter %s is set already: %w", o.Name, fs.ErrExist)
-	case s.Old != nil && !had:
-		return nil, fmt.Errorf("parameter %s was not set by heddle: %w", o.Name, fs.ErrNotExist)
+	case s.Old == nil && c.had && c.rec.Set[propValue] == c.now:
+		return c, fmt.Errorf("parameter %s is set already: %w", o.Name, fs.ErrExist)
+	case s.Old != nil && !c.had:
+		return c, fmt.Errorf("parameter %s was not set by heddle: %w", o.Name, fs.ErrNotExist)
 	}
-	entry := prior.Entry{Key: o.Key(), Ifindex: index, Before: map[string]string{propValue: now},
+	c.entry = prior.Entry{Key: o.Key(), Ifindex: index, Before: map[string]string{propValue: c.now},
 		Set: map[string]string{propValue: o.Value, propLink: o.Link}}
-	if had {
-		entry.Before = rec.Before
-	} else if now != o.Value {
-		links, err := apart(o.Name, now)
+	if c.had {
+		c.entry.Before = c.rec.Before
+	} else if c.now != o.Value {
+		links, err := apart(o.Name, c.now)
 		if err != nil {
-			return nil, err
+			return c, err
 		}
-		maps.Copy(entry.Before, links)
+		maps.Copy(c.entry.Before, links)
 	}
-	if err := d.prior.Put(entry); err != nil {
-		return nil, err
-	}
-	got, err := write(o.Name, o.Value)
-	if err == nil && got != o.Value {
-		err = fmt.Errorf("kernel holds %q instead of %q", got, o.Value)
+	return c, nil
+}
+
+func (d *Driver) set(c change) (object.Object, error) {
+	got, err := write(c.to.Name, c.to.Value)
+	if err == nil && got != c.to.Value {
+		err = fmt.Errorf("kernel holds %q instead of %q", got, c.to.Value)
 	}
 	if err != nil {
-		return nil, errors.Join(err, d.undo(entry, now, rec, had))
+		return nil, errors.Join(err, d.undo(c.entry, c.now, c.rec, c.had))
 	}
-	return object.Sysctl{Name: o.Name, Value: got, Link: o.Link}, nil
+	return object.Sysctl{Name: c.to.Name, Value: got, Link: c.to.Link}, nil
 }
 
 // record is what was there before k was set; false when nothing was set, or on a
@@ -341,7 +377,7 @@ func (d *Driver) giveBack(k object.Key) error {
 			return err
 		}
 	}
-	return d.prior.Delete(k)
+	return nil
 }
 
 // before is the value from before us, and those of the parameters of links that
