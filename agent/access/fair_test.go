@@ -12,6 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func passwordFile(t *testing.T, user string) string {
@@ -143,4 +147,30 @@ func TestConnectionsOfASource(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = s.Close()
+}
+
+// Whatever writes to the disk counts among the Sets of a second.
+func TestRateOfWrites(t *testing.T) {
+	g := New(Config{Limits: Limits{SetRate: 1}})
+	s := &Session{Conn: from{addr: "192.0.2.1:1"}, guard: g, kind: "tls", users: map[string]bool{}}
+	if err := g.open(s); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	at := time.Now()
+	g.now = func() time.Time { return at }
+	for method, limited := range map[string]bool{
+		methodSet: true, "/heddle.v1.Heddle/Rollback": true, "/heddle.v1.Heddle/Lock": true, "/heddle.v1.Heddle/Unlock": true,
+		methodGet: false, "/heddle.v1.Heddle/History": false,
+	} {
+		call := func() error { return g.count(&call{session: s, method: method, who: Identity{Name: method}}) }
+		for range 2 {
+			if err := call(); err != nil {
+				t.Errorf("%s: %v", method, err)
+			}
+		}
+		if err := call(); (status.Code(err) == codes.ResourceExhausted) != limited {
+			t.Errorf("%s, one too many: %v", method, err)
+		}
+	}
 }

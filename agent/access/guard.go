@@ -355,7 +355,7 @@ func (g *Guard) count(c *call) error {
 		return exhausted("user %s has %d subscriptions, as many as it may", name, u.subscriptions)
 	case c.method == methodSet && u.sets >= g.limits.Sets:
 		return exhausted("user %s has %d Sets under way, as many as it may", name, u.sets)
-	case c.method == methodSet && !c.who.Owner && !u.take(g.limits.SetRate, now):
+	case writes(c.method) && !c.who.Owner && !u.take(g.limits.SetRate, now):
 		return exhausted("user %s sends more than %g Sets in a second: put several changes into one", name, g.limits.SetRate)
 	}
 	if fresh {
@@ -367,6 +367,16 @@ func (g *Guard) count(c *call) error {
 	u.add(c.method, 1)
 	g.calls[c] = struct{}{}
 	return nil
+}
+
+// writes reports whether a method writes to the disk that the configuration is on: it is
+// counted among the Sets of a second.
+func writes(method string) bool {
+	switch method {
+	case methodSet, "/heddle.v1.Heddle/Rollback", "/heddle.v1.Heddle/Lock", "/heddle.v1.Heddle/Unlock":
+		return true
+	}
+	return false
 }
 
 func (u *usage) add(method string, n int) {
