@@ -38,6 +38,7 @@
 #define NEXTHDR_ROUTING 43
 #define NEXTHDR_ETHERNET 143
 #define ROUTING_TYPE_SRH 4
+#define PACKET_OTHERHOST 3
 #define ICMP_ECHO_REPLY 0
 #define ICMPV6_ECHO_REPLY 129
 #define ND_FIRST 133 // router solicitation (RFC 4861 §4)
@@ -308,10 +309,11 @@ static __always_inline int to_nf(struct __sk_buff *skb, const struct sid *sid, c
 }
 
 // on_wire reports whether a packet has an Ethernet header and no VLAN tag beside it:
-// a tagged one belongs to the VLAN's own link.
+// a tagged one belongs to the VLAN's own link. One for another node, which a link in
+// promiscuous mode hands up, is nobody's here: the kernel drops it.
 static __always_inline int on_wire(struct __sk_buff *skb, __be16 protocol)
 {
-	return !skb->vlan_present && skb->protocol == protocol;
+	return !skb->vlan_present && skb->protocol == protocol && skb->pkt_type != PACKET_OTHERHOST;
 }
 
 // segment does what a packet's segment says, if that is a SID of ours, and what the

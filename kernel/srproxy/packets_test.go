@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -370,6 +371,34 @@ func TestNextOfThisNode(t *testing.T) {
 	}
 	if err := b.code.erase(next); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNotForThisNode: what a link in promiscuous mode hands up of others is neither
+// counted nor kept nor changed, on either way.
+func TestNotForThisNode(t *testing.T) {
+	b := newBench(t).add(dynamic(ad4, object.InnerIPv4))
+	b.masked(am, false)
+	defer b.again(am)
+	others := func(p packet) packet {
+		p = bytes.Clone(p)
+		p[0], p[5] = 2, 1
+		return p
+	}
+	one := outer(ad4, 44, srh(4, 1, inner4(9), ad4, next))
+	b.run(b.code.toNF, one)
+	kept := b.reading(ad4)
+	in := others(outer(ad4, 44, srh(4, 1, inner4(9), ad4, as4)))
+	b.expect(t, b.code.toNF, in, in)
+	in = others(append(ethernet(unix.ETH_P_IP), inner4(9)...))
+	b.expect(t, b.code.back, in, in)
+	in = others(datagram(end, 9, 1, am, end))
+	b.expect(t, b.code.AmIngress, in, in)
+	if got := b.reading(ad4); !reflect.DeepEqual(got, kept) {
+		t.Errorf("shows %+v, before %+v", got, kept)
+	}
+	if got := b.reading(am).Counters; got != (object.ProxyCounters{}) {
+		t.Errorf("End.AM counts %+v", got)
 	}
 }
 
