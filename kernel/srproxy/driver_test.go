@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
@@ -216,6 +217,45 @@ func TestQdisc(t *testing.T) {
 			if after := qdiscs(t, name); !slices.Equal(after, before[i]) {
 				t.Errorf("qdiscs of %s are %q, were %q", name, after, before[i])
 			}
+		}
+	})
+}
+
+// TestBesideFilters: what somebody else has in front of the filters of a link stays, and
+// so do our own programs beside it.
+func TestBesideFilters(t *testing.T) {
+	each(t, func(t *testing.T, cfg srproxy.Config) {
+		l, err := netlink.LinkByName("nf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		index := l.Attrs().Index
+		if err := netlink.QdiscAdd(&netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}}); err != nil {
+			t.Skipf("needs clsact: %v", err)
+		}
+		for priority, protocol := range map[uint16]uint16{1: unix.ETH_P_IP, 2: unix.ETH_P_ALL} {
+			theirs := &netlink.U32{FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: netlink.HANDLE_MIN_INGRESS, Priority: priority, Protocol: protocol},
+				ClassId: netlink.MakeHandle(1, 1)}
+			if err := netlink.FilterAdd(theirs); err != nil {
+				t.Skipf("needs filters of u32: %v", err)
+			}
+		}
+		before, err := netlink.FilterList(l, netlink.HANDLE_MIN_INGRESS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, cfg)
+		one, other := static(1), proxy(1)
+		do(t, d, reconcile.Step{New: one})
+		do(t, d, reconcile.Step{Old: one, New: other})
+		if got := held(t, open(t, cfg)); !slices.Equal(got, []string{other.String()}) {
+			t.Errorf("held %q", got)
+		}
+		do(t, d, reconcile.Step{Old: other})
+		after, err := netlink.FilterList(l, netlink.HANDLE_MIN_INGRESS)
+		if err != nil || len(after) != len(before) {
+			t.Errorf("%d filters are there, %d were before, %v", len(after), len(before), err)
 		}
 	})
 }

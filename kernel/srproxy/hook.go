@@ -190,7 +190,7 @@ func (t tcx) list() (map[role][]int, error) {
 	for _, f := range files {
 		name, number, ok := strings.Cut(f.Name(), "-")
 		index, err := strconv.Atoi(number)
-		if !ok || err != nil {
+		if !ok || err != nil || filterHandle[role(name)] == 0 { // a map, or a role that a newer version has
 			continue
 		}
 		l, err := link.LoadPinnedLink(filepath.Join(t.dir(), f.Name()), nil)
@@ -239,8 +239,12 @@ func clsactOf(index int) netlink.Qdisc {
 		LinkIndex: index, Parent: netlink.HANDLE_CLSACT, Handle: netlink.MakeHandle(0xffff, 0)}}
 }
 
-// What our filters are called. The number is that of our routes' protocol.
-const filterPriority = 1
+// What our filters are called. The number is that of our routes' protocol. Priorities
+// are tried from the first to the last.
+const (
+	filterPriority = 1
+	lastPriority   = 16
+)
 
 var filterHandle = map[role]uint32{roleToNF: 0x48001, roleBack: 0x48002, roleMasquerade: 0x48003, roleUnmask: 0x48004}
 
@@ -290,8 +294,16 @@ func (c clsact) attach(index int, p *ebpf.Program, r role) error {
 	}
 	f := c.filter(index, r)
 	f.Fd = p.FD()
-	if err := c.net.FilterReplace(f); err != nil {
-		return fmt.Errorf("attach program: %w: use a kernel built with CONFIG_NET_CLS_BPF", err)
+	if there != nil {
+		f.Priority = there.Priority
+	}
+	// A priority is of one protocol and one kind of filter (tc_new_tfilter in
+	// net/sched/cls_api.c): where that is somebody else's we are behind it.
+	for err = c.net.FilterReplace(f); errors.Is(err, unix.EINVAL) && there == nil && f.Priority < lastPriority; err = c.net.FilterReplace(f) {
+		f.Priority++
+	}
+	if err != nil {
+		return fmt.Errorf("attach program: %w: use a kernel built with CONFIG_NET_CLS_BPF, and leave one of the priorities %d to %d to filters of bpf", err, filterPriority, lastPriority)
 	}
 	return nil
 }
