@@ -153,6 +153,9 @@ func (d *Driver) Check(ctx context.Context, steps []reconcile.Step) error {
 		}
 	}
 	for _, s := range steps {
+		if err := d.checkFilter(s); err != nil {
+			errs = append(errs, &reconcile.StepError{Step: s, Err: err})
+		}
 		for _, link := range linksFor(s.New) {
 			if made[link] {
 				continue

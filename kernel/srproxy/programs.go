@@ -42,6 +42,14 @@ func (e *VerifierError) Error() string {
 
 func (e *VerifierError) Unwrap() error { return e.Err }
 
+// refused is what the kernel says of programs that it does not take, in one line.
+func refused(err error) error {
+	if v, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+		return &VerifierError{v.Cause, fmt.Sprintf("%+v", v)}
+	}
+	return fmt.Errorf("load programs of SR proxies: %w", err)
+}
+
 // load loads the programs. The maps that are pinned are used, as long as they have
 // the layout that the programs know.
 func load(p *pins) (*programs, error) {
@@ -71,11 +79,8 @@ func loadPinned(p *pins) (*programs, error) {
 	}
 	c := new(programs)
 	err = spec.LoadAndAssign(&c.SRProxyObjects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: p.dir()}})
-	if v, ok := errors.AsType[*ebpf.VerifierError](err); ok {
-		return nil, &VerifierError{v.Cause, fmt.Sprintf("%+v", v)}
-	}
 	if err != nil {
-		return nil, fmt.Errorf("load programs of SR proxies: %w", err)
+		return nil, refused(err)
 	}
 	c.toNF, c.back, c.boot = c.SrIngress, c.NfIngress, bootTime()
 	c.by = map[role]*ebpf.Program{roleToNF: c.toNF, roleBack: c.back, roleMasquerade: c.AmEgress, roleUnmask: c.AmIngress}
