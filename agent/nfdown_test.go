@@ -262,6 +262,55 @@ func TestHeadersAreTold(t *testing.T) {
 	})
 }
 
+// TestSharedByChains: that two chains share a SID is shown while they do, and not when one
+// is left.
+func TestSharedByChains(t *testing.T) {
+	r, _, _ := nfNode(t)
+	r.start()
+	defer func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
+		t.Skip(err)
+	}
+	if err := r.set(append(base,
+		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
+		[2]string{nfSID, `{"config": {"behavior": "END_AD"}, "proxy": {"config": {"inner-type": "IPV4", "next-hop": "192.168.1.2", "outgoing-interface": "nf"}}}`})...); err != nil {
+		t.Fatal(err)
+	}
+	at, err := r.agent.schema.ParsePath(nfSID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is pushed, without anybody asking the kernel.
+	shared := func(want bool) func() bool {
+		return func() bool {
+			s, ok := r.agent.tel.Snapshot().Get(at.Entry())
+			if !ok {
+				return false
+			}
+			p := s.(*state.NetworkInstance_SegmentRouting_Srv6_Sid).Proxy
+			return p != nil && p.Cache != nil && p.Cache.ChainConflict != nil && *p.Cache.ChainConflict == want
+		}
+	}
+	r.send(nfPacket())
+	r.within(10*time.Second, "one chain is taken for one", shared(false))
+	other := uint8(0)
+	r.within(10*time.Second, "two chains are seen", func() bool {
+		p := nfPacket()
+		other ^= 1 // one headend's address and the other's
+		p[8+15] ^= other
+		r.send(p)
+		return shared(true)()
+	})
+	r.within(20*time.Second, "one is left", func() bool {
+		r.send(nfPacket())
+		return shared(false)()
+	})
+}
+
 // otherMode has somebody else change what the kernel does with packets for the NF.
 func (r *router) otherMode(t *testing.T, m object.ProxyMode) {
 	t.Helper()

@@ -49,8 +49,9 @@ func (h *Headers) take() (sids []netip.Addr) {
 // FollowHeaders publishes headers that have changed, and looks again for as long as they
 // go on changing, until the context ends.
 func (t *Telemetry) FollowHeaders(ctx context.Context, h *Headers) error {
-	pause := time.NewTimer(0)
+	pause, calm := time.NewTimer(0), time.NewTimer(0)
 	defer pause.Stop()
+	defer calm.Stop()
 	seen := map[netip.Addr]uint64{} // what is to be read again, with the changes that were seen
 	for {
 		var again <-chan time.Time
@@ -63,9 +64,15 @@ func (t *Telemetry) FollowHeaders(ctx context.Context, h *Headers) error {
 			return nil
 		case <-wake:
 		case <-again:
+		case <-calm.C:
 		}
-		seen = t.readHeaders(ctx, h.take(), seen)
+		now := time.Now()
+		calmed, _ := t.calmed(now)
+		seen = t.readHeaders(ctx, append(h.take(), calmed...), seen)
 		pause.Reset(headersPause)
+		if _, next := t.calmed(now); !next.IsZero() {
+			calm.Reset(time.Until(next))
+		}
 	}
 }
 
@@ -91,7 +98,7 @@ func (t *Telemetry) readHeaders(ctx context.Context, changed []netip.Addr, seen 
 	}
 	for i := range read {
 		r := &read[i]
-		if was, known := seen[r.SID]; known && was != r.Changes || asked[r.SID] {
+		if was, known := seen[r.SID]; known && was != r.Changes || asked[r.SID] || all {
 			next[r.SID] = r.Changes
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"heddle/gen/config"
 	"heddle/gen/state"
@@ -83,7 +84,7 @@ func (t *Telemetry) publishProxies(read []object.ProxyReading) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.Snapshot()
+	now, at := t.Snapshot(), time.Now()
 	var updates []update
 	for i := range read {
 		r := &read[i]
@@ -94,6 +95,9 @@ func (t *Telemetry) publishProxies(read []object.ProxyReading) {
 		}
 		after, shown := *before, *before.Proxy
 		shown.Cache, shown.Counters = cacheEntry(r), proxyCountersEntry(&r.Counters)
+		if conflict := t.conflict(r, before, at); shown.Cache != nil {
+			shown.Cache.ChainConflict = conflict
+		}
 		after.Proxy = &shown
 		updates = append(updates, update{key: k, entry: &after})
 	}

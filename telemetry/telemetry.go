@@ -159,6 +159,10 @@ type Telemetry struct {
 	cfg     schema.Tree // as last given to Configured
 	wants   Wants       // of cfg
 	members members
+
+	// conflicts are the SIDs that chains share, with the time until which that is taken
+	// to be so.
+	conflicts map[netip.Addr]time.Time
 }
 
 // New returns a state tree that holds nothing yet but the system.
@@ -171,6 +175,7 @@ func New(c Config) (*Telemetry, error) {
 		schema: c.Schema, kernel: c.Kernel, intent: c.Intent, actual: c.Actual, system: c.System,
 		log: c.Log, nodes: n, store: newStore(c.Schema, time.Now), counters: c.Counters,
 		cfg: schema.Entries{}, members: newMembers(), drift: c.Drift, nf: c.NF, lock: c.Lock, commits: c.Commits,
+		conflicts: map[netip.Addr]time.Time{},
 	}
 	if t.counters == nil {
 		t.counters = NewCounters(CountersConfig{Kernel: c.Kernel, Log: c.Log})
