@@ -366,6 +366,19 @@ var orderTests = []struct {
 			add sid fcbb:bb00:200::/64 action End flavors next-csid lblen 32 nflen 32 dev sr0`,
 	},
 	{
+		name: "a veth waits for the link that has the name of its second end",
+		have: []object.Object{dummy("v1"), up("v1")},
+		want: []object.Object{object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v1"}, object.Link{Name: "v1", Type: object.LinkVeth, Peer: "v0"}},
+		plan: `
+			del link v1 up
+			--
+			del link v1 type dummy
+			--
+			add link v0 type veth peer v1
+			--
+			add link v1 type veth peer v0`,
+	},
+	{
 		name: "both ends of a veth come and go",
 		have: []object.Object{object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v1"}, object.Link{Name: "v1", Type: object.LinkVeth, Peer: "v0"}},
 		want: []object.Object{object.Link{Name: "v0", Type: object.LinkVeth, Peer: "v2"}, object.Link{Name: "v2", Type: object.LinkVeth, Peer: "v0"}},

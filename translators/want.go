@@ -233,7 +233,7 @@ func (v *overlay) drop(unit schema.EntryKey, r *Result) {
 	for _, o := range r.Objects {
 		k := o.Key()
 		v.parts = append(v.parts, part{key: k, old: o, oldOrigin: unit})
-		for _, c := range linkClaims(k, o) {
+		for _, c := range linkClaims(o) {
 			v.claims[c] = ""
 		}
 	}
@@ -274,7 +274,7 @@ func (v *overlay) conflict(unit, other schema.EntryKey, what, remedy string) err
 
 func (v *overlay) addOwned(unit schema.EntryKey, o object.Object) error {
 	k := o.Key()
-	for _, c := range linkClaims(k, o) {
+	for _, c := range linkClaims(o) {
 		holder, touched := v.claims[c]
 		if !touched {
 			holder = v.base.claims[c]
@@ -421,9 +421,9 @@ func claimLeaf(o object.Object) string {
 
 // linkClaims is what a link occupies besides its name. What routes occupy is
 // looked after by reconcile, which has the routing tables.
-func linkClaims(k object.Key, o object.Object) []object.Claim {
-	if k.Kind != object.KindLink {
-		return nil
+func linkClaims(o object.Object) []object.Claim {
+	if l, ok := o.(object.Link); ok {
+		return l.Exclusive(nil)
 	}
-	return object.Claims(o, nil)
+	return nil
 }

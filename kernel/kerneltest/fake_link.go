@@ -196,7 +196,7 @@ func (f *Fake) createTunnel(o object.Link) error {
 // likeTunnel is a tunnel that the kernel cannot tell from o.
 func (f *Fake) likeTunnel(o object.Link) *fakeLink {
 	for _, l := range f.links {
-		if l.kind == o.Type && l.name != o.Name && slices.Equal(object.Claims(l.object(), nil), object.Claims(o, nil)) {
+		if l.kind == o.Type && l.name != o.Name && slices.Equal(l.object().Exclusive(nil), o.Exclusive(nil)) {
 			return l
 		}
 	}

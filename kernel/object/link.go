@@ -99,13 +99,25 @@ func (l Link) Mutable(to Object) bool {
 	return ok && l == t
 }
 
+// Claims are the names of the devices that it makes, of a veth both, so that a new pair
+// waits for the links that have them, and what is Exclusive.
 func (l Link) Claims(into []Claim) []Claim {
+	if !l.Creates() {
+		return into
+	}
+	into = append(into, Claim{Name: "device " + l.Name})
+	if l.Type == LinkVeth {
+		into = append(into, Claim{Name: "device " + l.Peer})
+	}
+	return l.Exclusive(into)
+}
+
+// Exclusive is what no other link of its type can have in a namespace, by which the
+// kernel tells them apart: a table, a tag on a parent, the ends of a tunnel.
+func (l Link) Exclusive(into []Claim) []Claim {
 	switch {
 	case l.Type == LinkVRF:
 		return append(into, Claim{Name: fmt.Sprintf("vrf table %d", l.Table)})
-	case l.Type == LinkVeth && l.Creates():
-		// The names of both ends: a new pair waits for the one that has them.
-		return append(into, Claim{Name: "device " + l.Name}, Claim{Name: "device " + l.Peer})
 	case l.Type == LinkVLAN:
 		return append(into, Claim{Name: fmt.Sprintf("vlan %s dev %s", l.VLAN, l.Parent)})
 	case l.Type == LinkVXLAN:

@@ -135,10 +135,10 @@ func (c *checker) tunnel(l object.Link) error {
 			return err
 		}
 	}
-	want := object.Claims(l, nil)
+	want := l.Exclusive(nil)
 	for _, have := range c.v.byIndex {
 		o, ok := linkObject(c.v, have)
-		if !ok || o.Type != l.Type || o.Name == l.Name || c.drops[o.Name] || !slices.Equal(object.Claims(o, nil), want) {
+		if !ok || o.Type != l.Type || o.Name == l.Name || c.drops[o.Name] || !slices.Equal(o.Exclusive(nil), want) {
 			continue
 		}
 		return &ConflictError{Object: l.String(), Holder: fmt.Sprintf("%s, which is %s,", holder(have), want[0]),
