@@ -1,7 +1,9 @@
 package access
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/mem"
@@ -18,15 +20,13 @@ type Answer struct {
 
 	session *Session
 	user    string
-	places  func() // gives back what the call has of the places for Gets
+	stream  context.Context // ends with the stream of the call
+	places  func()          // gives back what the call has of the places for Gets
 
 	// Guarded by the guard's mu, as long as the session has the answer.
 	octets int64
 	began  time.Time
 }
-
-// marked is the capacity of a buffer of which gRPC tells the end (mem.NewBuffer).
-const marked = 4 << 10
 
 // Mark adds to the octets of an answer what tells that they are sent.
 func (a *Answer) Mark(octets mem.BufferSlice) mem.BufferSlice {
@@ -34,32 +34,49 @@ func (a *Answer) Mark(octets mem.BufferSlice) mem.BufferSlice {
 		a.places()
 		return octets // the connection has ended
 	}
-	end := make([]byte, 0, marked)
-	return append(octets, mem.NewBuffer(&end, sentPool{a}))
+	m := &mark{answer: a}
+	m.refs.Store(1)
+	return append(octets, m)
 }
 
 // Drop is for an answer that cannot be encoded.
 func (a *Answer) Drop() { a.places() }
 
-// sentPool is where the buffer behind an answer goes when gRPC has sent it, or gives it
-// up.
-type sentPool struct{ answer *Answer }
-
-// Get implements mem.BufferPool.
-func (sentPool) Get(n int) *[]byte {
-	b := make([]byte, n)
-	return &b
+// over is for one that is sent, or never will be.
+func (a *Answer) over() {
+	a.session.sent(a)
+	a.places()
 }
 
-// Put implements mem.BufferPool.
-func (p sentPool) Put(*[]byte) {
-	p.answer.session.sent(p.answer)
-	p.answer.places()
+// mark is the last buffer of an answer, without octets: gRPC frees it when it has sent
+// the answer, or gives it up. But what a handler queues for a stream that the client has
+// just cancelled is dropped and not freed (preprocessData of gRPC's
+// internal/transport/controlbuf.go). So an answer is over, too, when the stream has ended
+// before the handler lets go of it, which it does once it is queued, and before it ends
+// the stream itself.
+type mark struct {
+	mem.SliceBuffer
+	answer *Answer
+	refs   atomic.Int32
+	taken  atomic.Int32 // references that were asked for: one by who queues, one by who sends
+}
+
+// Ref implements mem.Buffer.
+func (m *mark) Ref() {
+	m.taken.Add(1)
+	m.refs.Add(1)
+}
+
+// Free implements mem.Buffer.
+func (m *mark) Free() {
+	if left := m.refs.Add(-1); left == 0 || m.taken.Load() == 1 && m.answer.stream.Err() != nil {
+		m.answer.over()
+	}
 }
 
 // answer is one of a call; places is called when it is sent, or never will be.
 func (c *call) answer(message any, places func()) *Answer {
-	return &Answer{Message: message, session: c.session, user: c.who.Name, places: sync.OnceFunc(places)}
+	return &Answer{Message: message, session: c.session, user: c.who.Name, stream: c.stream, places: sync.OnceFunc(places)}
 }
 
 // mayAnswer refuses who has left too much unread. A Set is not refused: its answer is

@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 )
 
@@ -171,6 +173,48 @@ func TestRateOfWrites(t *testing.T) {
 		}
 		if err := call(); (status.Code(err) == codes.ResourceExhausted) != limited {
 			t.Errorf("%s, one too many: %v", method, err)
+		}
+	}
+}
+
+// An answer to a stream that the client has cancelled while it was being queued is over,
+// though gRPC drops it without a word; one that is sent after its call has ended counts
+// up to then.
+func TestAnswerOfACancelledCall(t *testing.T) {
+	g := New(Config{Limits: Limits{Gets: 1}})
+	s := &Session{Conn: from{addr: "192.0.2.1:1"}, guard: g, kind: "tls", users: map[string]bool{}}
+	if err := g.open(s); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for _, cancelled := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		given := 0
+		a := (&call{session: s, who: Identity{Name: "alice"}, stream: ctx}).answer(nil, func() { given++ })
+		octets := a.Mark(mem.BufferSlice{mem.SliceBuffer("answer")})
+		octets.Ref() // it is queued
+		if cancelled {
+			cancel()
+		}
+		octets.Free() // the handler lets go of it
+		if over := given == 1 && len(s.answers) == 0 && g.users["alice"].answers == 0; over != cancelled {
+			t.Errorf("cancelled: %v; over when it is queued: %v", cancelled, over)
+		}
+		cancel()
+		if cancelled {
+			continue // nothing follows
+		}
+		sending := octets.Reader()
+		octets.Free()
+		if given != 0 || len(s.answers) != 1 {
+			t.Error("it is over before it is sent")
+		}
+		if _, err := io.Copy(io.Discard, sending); err != nil {
+			t.Fatal(err)
+		}
+		_ = sending.Close()
+		if given != 1 || len(s.answers) != 0 {
+			t.Error("it is not over although it is sent")
 		}
 	}
 }

@@ -100,6 +100,7 @@ type call struct {
 	head    metadata.MD
 	rule    string // of the policy of RPCs, that denied it
 	session *Session
+	stream  context.Context // as gRPC has it
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stop    atomic.Pointer[context.CancelCauseFunc] // of the handler of a stream
@@ -312,6 +313,7 @@ func (g *Guard) register(ctx context.Context, c *call) error {
 	if err := g.count(c); err != nil {
 		return err
 	}
+	c.stream = ctx
 	ctx, c.cancel = context.WithCancelCause(ctx)
 	c.ctx = context.WithValue(ctx, callKey{}, c)
 	c.arriving.Store(true)
