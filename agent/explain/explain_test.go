@@ -47,7 +47,7 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		fields string
 	}{
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
-		{object.NextHop{}, "Gateway Link Encap Weight"},
+		{object.NextHop{}, "Gateway Link Encap OnLink Weight"},
 		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},
 		{object.Proxy{}, "SID Behavior Inner Mode In Standby Echo StandbyEcho Encap HopLimit Out DestinationNAT"},

@@ -136,7 +136,7 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{object.NextHopGroup{}, "ID Members"},
 		{object.GroupMember{}, "Hop Weight"},
 		{object.Route{}, "Table Prefix Metric Type VRF NextHops SharedHop"},
-		{object.NextHop{}, "Gateway Link Encap Weight"},
+		{object.NextHop{}, "Gateway Link Encap OnLink Weight"},
 		{object.Encap{}, "Mode Segments Source HMACKey"},
 		{object.HMACKey{}, "ID Algorithm Secret"},
 		{object.LocalSID{}, "SID Table Behavior Flavors BlockLength NodeFunctionLength VRF VRFTable NextHop OutLink Dev Policy"},

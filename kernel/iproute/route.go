@@ -113,6 +113,9 @@ func nextHop(c Command, n object.NextHop, v4 bool) (Command, bool) {
 	if n.Link != "" {
 		c = append(c, "dev", n.Link)
 	}
+	if n.OnLink {
+		c = append(c, "onlink")
+	}
 	if n.Weight > 1 {
 		c = append(c, "weight", number(uint32(n.Weight)))
 	}

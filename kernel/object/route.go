@@ -112,6 +112,12 @@ type NextHop struct {
 	Link    string     // empty: found by resolving the gateway
 	Encap   *Encap     // nil: none
 
+	// OnLink has the kernel take an IPv6 gateway for a neighbour on Link, whatever other
+	// routes there are to it: it refuses one that has a gateway of its own
+	// (ip6_route_check_nh in net/ipv6/route.c). Of a next hop alone, and not compared: the
+	// packets go the same way.
+	OnLink bool
+
 	// Weight is the share of the load, 1 to 256, among several next hops; 0 is 1.
 	// One alone has none: the kernel forgets it.
 	Weight uint16
@@ -135,6 +141,9 @@ func (n NextHop) String() string {
 	}
 	if n.Link != "" {
 		parts = append(parts, "dev "+n.Link)
+	}
+	if n.OnLink {
+		parts = append(parts, "onlink")
 	}
 	if n.weight() != 1 {
 		parts = append(parts, fmt.Sprint("weight ", n.Weight))

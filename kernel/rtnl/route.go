@@ -135,6 +135,9 @@ func (e encoder) route(m *msgBuf, h []byte, r *object.Route) error {
 			}
 			m.u32(unix.RTA_OIF, index)
 		}
+		if n.OnLink { // struct rtmsg ends with rtm_flags; the message has grown since h was made
+			native.PutUint32(m.b[m.start+unix.NLMSG_HDRLEN+unix.SizeofRtMsg-4:], unix.RTNH_F_ONLINK)
+		}
 		return nextHop(m, n, fam)
 	}
 	mp := m.nest(unix.RTA_MULTIPATH)

@@ -105,8 +105,9 @@ func masquerade(v translators.View, key schema.EntryKey, s *translators.SID, out
 	out.ShareForwarding()
 	// What comes back may go on to an NF of this node that is sent IPv4.
 	out.Share(object.Sysctl{Name: object.SysctlLinkRPFilter(in), Value: "0", Link: in})
+	// The NF may be that of a proxy for IPv6, too, with a route that has it as gateway.
 	out.Own(&object.Route{Table: object.TableMain, Prefix: netip.PrefixFrom(sid, sid.BitLen()),
-		NextHops: []object.NextHop{{Gateway: translators.Addr(p.NextHop), Link: *p.OutgoingInterface}}}, around)
+		NextHops: []object.NextHop{{Gateway: translators.Addr(p.NextHop), Link: *p.OutgoingInterface, OnLink: true}}}, around)
 }
 
 // port asks for what a proxy needs on a link that packets for its SID come in by.
