@@ -173,12 +173,21 @@ func (s *Store) settle(c *Confirm) error {
 	return nil
 }
 
+// deadline is when a commit is taken back, by a clock that does not jump where it is set
+// (time, "Monotonic Clocks"): neither UTC nor Round keeps that.
 func (s *Store) deadline(c *Confirm) time.Time {
 	within := c.Within
 	if within <= 0 {
 		within = DefaultRollback
 	}
-	return s.now().Round(0).UTC().Add(within)
+	return s.now().Add(within)
+}
+
+// remaining is a time that was written down before a start, by a clock that does not
+// jump. It is not further away than longest: else the clock was set back meanwhile.
+func (s *Store) remaining(until time.Time, longest time.Duration) time.Time {
+	now := s.now()
+	return now.Add(min(until.Sub(now), longest))
 }
 
 // announce makes sure that a commit which has to be confirmed is taken back after a
@@ -209,6 +218,11 @@ func (s *Store) recoverConfirm(now *Snapshot) {
 		err = json.Unmarshal(data, &u)
 	}
 	if err == nil && u.ID != "" && u.Before+1 == now.revision && u.Time.Equal(now.time) {
+		longest := s.maxConfirm
+		if asked := u.Deadline.Sub(u.Time); asked > 0 {
+			longest = min(longest, asked)
+		}
+		u.Deadline = s.remaining(u.Deadline, longest)
 		s.log.Info("a commit waits to be confirmed", "id", u.ID, "deadline", u.Deadline)
 		s.setUnconfirmed(&u)
 		return
@@ -221,7 +235,10 @@ func (s *Store) recoverConfirm(now *Snapshot) {
 	}
 }
 
-func (d *disk) writeConfirm(u Unconfirmed) error { return d.writeNote(confirmName, u) }
+func (d *disk) writeConfirm(u Unconfirmed) error {
+	u.Deadline = u.Deadline.UTC()
+	return d.writeNote(confirmName, u)
+}
 
 func (d *disk) removeConfirm() error { return d.removeNote(confirmName) }
 

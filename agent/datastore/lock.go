@@ -133,8 +133,8 @@ func (s *Store) Lock(ctx context.Context, req LockRequest) (Lock, error) {
 	if err := s.mayLock(req.Holder); err != nil {
 		return Lock{}, err
 	}
-	now := s.now().Round(0).UTC()
-	l := Lock{Holder: req.Holder, Since: now, Until: now.Add(req.Within)}
+	now := s.now() // Until is by the clock that does not jump, as deadline is
+	l := Lock{Holder: req.Holder, Since: now.Round(0).UTC(), Until: now.Add(req.Within)}
 	if held, _ := s.Locked(); held != nil {
 		l.Since = held.Since
 	}
@@ -167,7 +167,9 @@ func (s *Store) keepLock(l *Lock) error {
 	if l == nil || l.Session != "" {
 		return s.disk.removeNote(lockName)
 	}
-	return s.disk.writeNote(lockName, l)
+	kept := *l
+	kept.Until = l.Until.UTC()
+	return s.disk.writeNote(lockName, kept)
 }
 
 // Unlock ends the lock of a holder; an administrator ends that of anybody. Errors are
@@ -215,6 +217,7 @@ func (s *Store) recoverLock() {
 		err = json.Unmarshal(data, &l)
 	}
 	if err == nil && l.Session == "" && l.Until.After(s.now()) && l.Until.Sub(s.now()) <= s.maxLock {
+		l.Until = s.remaining(l.Until, s.maxLock)
 		s.log.Info("the configuration is locked", "user", l.User, "since", l.Since, "until", l.Until)
 		s.setLock(&l)
 		return
