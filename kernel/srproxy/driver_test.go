@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -357,6 +358,39 @@ func TestPinsGone(t *testing.T) {
 		}
 		do(t, d, reconcile.Step{Old: ad})
 	})
+}
+
+// TestOtherMaps: an agent of another version finds one map that is not as its own. It has
+// a new one, and the others as they are.
+func TestOtherMaps(t *testing.T) {
+	for _, name := range []string{"counts", "sids", "rows"} {
+		each(t, func(t *testing.T, cfg srproxy.Config) {
+			d := open(t, cfg)
+			one := static(1)
+			do(t, d, reconcile.Step{New: one})
+			file := filepath.Join("/sys/fs/bpf/heddle", cfg.Scope, "srproxy", name)
+			other, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 16, ValueSize: 8, MaxEntries: 8})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			if err := errors.Join(os.Remove(file), other.Pin(file)); err != nil {
+				t.Fatal(err)
+			}
+			next := open(t, cfg)
+			got := held(t, next)
+			if name == "counts" && !slices.Equal(got, []string{one.String()}) {
+				t.Errorf("without the counters of before it holds %q", got)
+			}
+			if len(got) == 0 {
+				do(t, next, reconcile.Step{New: one})
+			}
+			if all, err := next.Readings(nil); err != nil || len(all) != 1 {
+				t.Errorf("shown: %v, %v", all, err)
+			}
+			do(t, next, reconcile.Step{Old: one})
+		})
+	}
 }
 
 // TestInPart: a proxy that has no program, as an agent leaves it that is killed in the

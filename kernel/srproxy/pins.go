@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"heddle/bpf"
 )
 
 // bpffs is where the file system of pinned programs and maps is mounted.
@@ -42,6 +45,45 @@ func (p *pins) make() error {
 		return fmt.Errorf("make folder for pinned programs: %w", err)
 	}
 	return nil
+}
+
+// renewMaps loads the programs with new maps in place of those of another version, and
+// with the others as they are. What the new ones are to hold is written anew; counters
+// start from 0.
+func renewMaps(p *pins) (*programs, error) {
+	spec, err := bpf.LoadSRProxy()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range pinned {
+		file := filepath.Join(p.dir(), name)
+		m, err := ebpf.LoadPinnedMap(file, nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open pinned map %s: %w", name, err)
+		}
+		if other := spec.Maps[name].Compatible(m); other != nil {
+			err = os.Remove(file)
+		}
+		if err = errors.Join(err, m.Close()); err != nil {
+			return nil, fmt.Errorf("replace pinned map %s: %w", name, err)
+		}
+	}
+	c, err := loadPinned(p)
+	if err != nil {
+		return nil, err
+	}
+	sids, err := c.allSIDs()
+	for _, sid := range sids {
+		err = errors.Join(err, c.count(key(sid)))
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // removeAll removes the folder and those above it that are empty then.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -58,13 +56,9 @@ func load(p *pins) (*programs, error) {
 	}
 	c, err := loadPinned(p)
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		// Of another version: what they hold is written anew.
-		for _, name := range pinned {
-			if err := os.Remove(filepath.Join(p.dir(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return nil, err
-			}
+		if c, err = renewMaps(p); err != nil {
+			return nil, err
 		}
-		c, err = loadPinned(p)
 	}
 	return c, err
 }
