@@ -1,9 +1,11 @@
 package access
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -116,12 +118,38 @@ func (c *Certificates) Rotate() (*CertificateRotation, error) {
 func (r *CertificateRotation) Upload(change func(*PEM)) error {
 	text := r.of.current.Load().pem
 	change(&text)
-	m, err := text.parse()
+	err := text.filled(r.was.pem)
+	var m *material
+	if err == nil {
+		m, err = text.parse()
+	}
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	r.up = m
 	r.of.current.Store(m)
+	return nil
+}
+
+// filled refuses texts that say nothing in place of those that were there: an empty file
+// is one that a start refuses.
+func (t *PEM) filled(was PEM) error {
+	for _, x := range []struct {
+		now          *[]byte
+		was          []byte
+		what, remedy string
+	}{
+		{&t.ClientCA, was.ClientCA, "client authorities", "send one at least"},
+		{&t.CRL, was.CRL, "revocation list", "send one that revokes nothing"},
+	} {
+		if len(bytes.TrimSpace(*x.now)) > 0 {
+			continue
+		}
+		if len(x.was) > 0 {
+			return fmt.Errorf("use %s: there is nothing in it: %s", x.what, x.remedy)
+		}
+		*x.now = nil
+	}
 	return nil
 }
 
@@ -168,7 +196,11 @@ func (f TLSFiles) write(was, now PEM) error {
 			continue
 		}
 		for _, y := range files[:i] {
-			if !slices.Equal(y.was, y.now) && y.was != nil {
+			switch {
+			case slices.Equal(y.was, y.now):
+			case y.was == nil:
+				err = errors.Join(err, os.Remove(y.path))
+			default:
 				err = errors.Join(err, writeFileAtomic(y.path, y.was, 0o600))
 			}
 		}

@@ -95,3 +95,16 @@ func TestFilesWrittenDuringRotations(t *testing.T) {
 		}
 	})
 }
+
+// Of certificates that cannot all be written none are: authorities that were not there
+// before do not stay behind and count at the next look.
+func TestCertificatesThatCannotAllBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	f := TLSFiles{Dir: dir, ClientCRL: filepath.Join(dir, "missing", "crl.pem")}
+	if err := f.write(PEM{}, PEM{ClientCA: []byte("authority"), CRL: []byte("list")}); err == nil {
+		t.Fatal("it is written")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}

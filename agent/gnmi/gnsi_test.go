@@ -290,6 +290,15 @@ func TestGNSICertz(t *testing.T) {
 		t.Error("a revoked certificate is taken")
 	}
 
+	// Nothing in place of authorities and lists would be files that no start takes.
+	nobody := &certz.Entity{Entity: &certz.Entity_TrustBundlePkcs7{TrustBundlePkcs7: &certz.TrustBundle{}}}
+	none := &certz.Entity{Entity: &certz.Entity_CertificateRevocationListBundle{CertificateRevocationListBundle: &certz.CertificateRevocationListBundle{}}}
+	for _, e := range []*certz.Entity{nobody, none, crl([]byte(" "))} {
+		r = begin()
+		_, err = r.send(upload(e))
+		wantCode(t, err, codes.InvalidArgument)
+	}
+
 	// A certificate for a key that the target makes and nobody else sees.
 	r = begin()
 	resp, err := r.send(&certz.RotateCertificateRequest{SslProfileId: profile, RotateRequest: &certz.RotateCertificateRequest_GenerateCsr{GenerateCsr: &certz.GenerateCSRRequest{

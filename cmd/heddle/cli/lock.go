@@ -18,7 +18,7 @@ func (c *command) lock(ctx context.Context) error {
 		return err
 	}
 	if len(rest) > 0 || *within < 0 {
-		return wrongUsage("lock takes --for and a time like 10m, got %q", rest)
+		return wrongUsage("lock takes --for and a time above 0 like 10m, got %q", append([]string{"--for", within.String()}, rest...))
 	}
 	return c.withConn(ctx, true, func(ctx context.Context, conn *grpc.ClientConn) error {
 		resp, err := hpb.NewHeddleClient(conn).Lock(ctx, &hpb.LockRequest{Within: int64(*within)})
