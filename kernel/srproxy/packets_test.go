@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -436,6 +437,19 @@ func TestChains(t *testing.T) {
 	}
 	if r := b.reading(ad4); len(r.Segments) != 2 || r.Segments[1] != as4 || r.Source != from || r.Left != 0 || r.Changed == 0 {
 		t.Errorf("keeps %+v", r)
+	}
+}
+
+// TestClock: when headers changed is told by the machine's clock as it is, and the same
+// each time that somebody asks.
+func TestClock(t *testing.T) {
+	b := newBench(t).add(dynamic(ad4, object.InnerIPv4))
+	began := time.Now().Add(-time.Second)
+	b.run(b.code.toNF, outer(ad4, 60, srh(4, 1, inner4(9), ad4, next)))
+	b.code.boot -= int64(time.Hour) // as if the clock had been set since then
+	one, other := b.reading(ad4).Changed, b.reading(ad4).Changed
+	if at := time.Unix(0, one); at.Before(began) || at.After(time.Now().Add(time.Second)) || one != other {
+		t.Errorf("changed at %v, then at %v", at, time.Unix(0, other))
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -454,7 +453,7 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 	}
 	r = object.ProxyReading{SID: sid, Mode: object.ProxyMode(s.Mode), Changes: row.Changes}
 	if row.Changed != 0 {
-		r.Changed = c.boot + int64(row.Changed)
+		r.Changed = c.since() + int64(row.Changed)
 	}
 	headersOf(&row, &r)
 	t := &r.Counters
@@ -476,14 +475,4 @@ func (c *programs) reading(sid netip.Addr) (r object.ProxyReading, ok bool, err 
 		t.NFDown += n.NfDown
 	}
 	return r, true, nil
-}
-
-// bootTime is when the programs' clock, which stands still while the machine sleeps,
-// was 0, in nanoseconds since 1970.
-func bootTime() int64 {
-	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
-		return 0
-	}
-	return time.Now().UnixNano() - now.Nano()
 }
