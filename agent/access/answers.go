@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/mem"
 )
 
@@ -110,7 +111,7 @@ func (s *Session) sends(a *Answer, octets int64) bool {
 	}
 	s.answers[a] = struct{}{}
 	if len(s.answers) == 1 {
-		s.seen = s.written.Load()
+		s.seen = s.took()
 		if s.unread == nil {
 			s.unread = time.AfterFunc(g.limits.Answer, s.lookAtAnswers)
 		} else {
@@ -138,6 +139,21 @@ func (s *Session) sent(a *Answer) {
 // may leave an answer unread: more than what a connection says without being read.
 const progress = 16 << 10
 
+// took is how many octets the other end has taken: what was written, without what waits
+// in the socket (SIOCOUTQ, tcp(7)). The kernel takes megabytes at once, and nothing more
+// until a third of that has gone, for which a slow client has more than a minute.
+func (s *Session) took() int64 {
+	waits := 0
+	if s.socket != nil {
+		_ = s.socket.Control(func(fd uintptr) {
+			if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ); err == nil {
+				waits = n
+			}
+		})
+	}
+	return s.written.Load() - int64(waits)
+}
+
 // lookAtAnswers ends a session whose client does not read its answers, or not in the
 // time that a call may take.
 func (s *Session) lookAtAnswers() {
@@ -149,9 +165,9 @@ func (s *Session) lookAtAnswers() {
 		age = max(age, now.Sub(a.began))
 		left += a.octets
 	}
-	written := s.written.Load()
-	read := written - s.seen
-	s.seen = written
+	took := s.took()
+	read := took - s.seen
+	s.seen = took
 	if len(s.answers) == 0 {
 		g.mu.Unlock()
 		return

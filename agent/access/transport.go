@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,14 +37,15 @@ type Session struct {
 	arrivals arrivals // of the one who reads
 
 	closing sync.Once
-	idle    *time.Timer  // runs out if no call is admitted
-	written atomic.Int64 // octets
+	socket  syscall.RawConn // nil: it is none
+	idle    *time.Timer     // runs out if no call is admitted
+	written atomic.Int64    // octets
 
 	// Guarded by the guard's mu.
 	gone    bool
 	answers map[*Answer]struct{} // that are not sent
 	unread  *time.Timer          // looks at them
-	seen    int64                // of written, when it looked last
+	seen    int64                // that the other end had taken, when it looked last
 
 	mu       sync.Mutex // guards all below
 	good     *material  // by which shown was last found right
@@ -95,7 +97,13 @@ func (g *Guard) Credentials(cfg *tls.Config) credentials.TransportCredentials {
 func (t *transport) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	s := &Session{Conn: c, guard: t.guard, users: map[string]bool{}}
 	s.SecurityLevel = credentials.PrivacyAndIntegrity
-	_, plain := c.(plainConn)
+	p, plain := c.(plainConn)
+	if plain {
+		c = p.Conn
+	}
+	if raw, ok := c.(syscall.Conn); ok {
+		s.socket, _ = raw.SyscallConn() // it fails for what is closed
+	}
 	var err error
 	switch {
 	case c.LocalAddr().Network() == "unix":
