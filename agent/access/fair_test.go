@@ -218,3 +218,44 @@ func TestAnswerOfACancelledCall(t *testing.T) {
 		}
 	}
 }
+
+// Who comes back on another connection has no more Sets than who stays, nor more Gets than
+// are still being carried out.
+func TestAnotherConnectionIsNoNewUser(t *testing.T) {
+	g := New(Config{Limits: Limits{SetRate: 1, Gets: 1}})
+	now := time.Now()
+	g.now = func() time.Time { return now }
+	set := func() error {
+		s := &Session{Conn: from{addr: "192.0.2.1:1"}, guard: g, kind: "tls", users: map[string]bool{}}
+		must(t, g.open(s))
+		defer func() { _ = s.Close() }()
+		c := &call{session: s, method: methodSet, who: Identity{Name: "alice"}, timer: time.NewTimer(time.Hour), cancel: func(error) {}}
+		if err := g.count(c); err != nil {
+			return err
+		}
+		c.session.begin()
+		g.ended(c)
+		return nil
+	}
+	must(t, set())
+	must(t, set()) // twice as many at once
+	if err := set(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a third Set in one second: %v", err)
+	}
+	now = now.Add(2 * time.Second)
+	must(t, set())
+	g.users["alice"].gets <- struct{}{}
+	now = now.Add(time.Hour)
+	must(t, set())
+	now = now.Add(time.Hour)
+	must(t, set())
+	if u := g.users["alice"]; u == nil || len(u.gets) != 1 {
+		t.Error("a Get that is being carried out does not count any more")
+	}
+	<-g.users["alice"].gets
+	now = now.Add(time.Hour)
+	g.forget("alice", now)
+	if len(g.users) != 0 {
+		t.Error("a user that takes nothing is remembered")
+	}
+}

@@ -346,7 +346,7 @@ func (g *Guard) count(c *call) error {
 	defer g.mu.Unlock()
 	now, name := g.now(), c.who.Name
 	u := g.of(name, now)
-	defer g.forget(name)
+	defer g.forget(name, now)
 	fresh := !c.session.has(name)
 	switch {
 	case fresh && u.sessions >= g.limits.Sessions:
@@ -407,7 +407,7 @@ func (g *Guard) ended(c *call) {
 	if u := g.users[c.who.Name]; u != nil {
 		u.add(c.method, -1)
 	}
-	g.forget(c.who.Name)
+	g.forget(c.who.Name, g.now())
 }
 
 // Review ends the calls under way that what the guard goes by does not admit any
@@ -538,7 +538,7 @@ func (g *Guard) closed(s *Session) {
 		if u := g.users[name]; u != nil {
 			u.sessions--
 		}
-		g.forget(name)
+		g.forget(name, g.now())
 	}
 }
 

@@ -125,26 +125,42 @@ type usage struct {
 func (g *Guard) of(user string, now time.Time) *usage {
 	u := g.users[user]
 	if u == nil {
+		if len(g.users) >= maxUsers {
+			for name := range g.users {
+				g.forget(name, now)
+			}
+		}
 		u = &usage{tokens: 2 * g.limits.SetRate, filled: now, gets: make(chan struct{}, g.limits.Gets)}
 		g.users[user] = u
 	}
 	return u
 }
 
-// forget drops a user that takes nothing; it needs g.mu.
-func (g *Guard) forget(user string) {
-	if u := g.users[user]; u != nil && u.sessions == 0 && u.calls == 0 {
+// forget drops a user that takes nothing, as one that is not known: not one whose Gets
+// are still being carried out, or that has just sent Sets, since it would have all its
+// places and tokens again on another connection. It needs g.mu.
+func (g *Guard) forget(user string, now time.Time) {
+	u := g.users[user]
+	if u == nil || u.sessions > 0 || u.calls > 0 || len(u.gets) > 0 || u.answers > 0 {
+		return
+	}
+	if u.fill(g.limits.SetRate, now); u.tokens >= 2*g.limits.SetRate {
 		delete(g.users, user)
 	}
 }
 
 // take takes a token for a Set.
 func (u *usage) take(rate float64, now time.Time) bool {
-	u.tokens = min(2*rate, u.tokens+rate*now.Sub(u.filled).Seconds())
-	u.filled = now
+	u.fill(rate, now)
 	if u.tokens < 1 {
 		return false
 	}
 	u.tokens--
 	return true
+}
+
+// fill adds the tokens of the time since it was called last.
+func (u *usage) fill(rate float64, now time.Time) {
+	u.tokens = min(2*rate, u.tokens+rate*now.Sub(u.filled).Seconds())
+	u.filled = now
 }
