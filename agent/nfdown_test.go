@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"heddle/gen/state"
 	"heddle/kernel/kerneltest"
 	"heddle/kernel/object"
+	"heddle/kernel/prior"
 	"heddle/kernel/rtnl"
 )
 
@@ -47,9 +49,14 @@ func nfNode(t *testing.T) (r *router, nf *netlink.Handle, there vnetns.NsHandle)
 	if nf, err = netlink.NewHandleAt(there); err != nil {
 		t.Fatal(err)
 	}
+	pins := pinsHere(t)
 	t.Cleanup(func() {
 		nf.Close()
 		_, _ = here.Close(), there.Close()
+		// The namespace goes with what is configured in it.
+		if err := os.RemoveAll(pins); err != nil {
+			t.Error(err)
+		}
 	})
 	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "nf"}, PeerName: "n1", PeerNamespace: netlink.NsFd(there)}); err != nil {
 		t.Fatal(err)
@@ -67,6 +74,16 @@ func nfNode(t *testing.T) (r *router, nf *netlink.Handle, there vnetns.NsHandle)
 	}
 	setNFLink(t, nf, true)
 	return r, nf, there
+}
+
+// pinsHere is the folder of what an agent of this namespace pins.
+func pinsHere(t *testing.T) string {
+	t.Helper()
+	scope, err := prior.Scope()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join("/sys/fs/bpf/heddle", strings.ReplaceAll(scope, " ", "-"))
 }
 
 // setNFLink sets the NF's end of its link up or down. With it goes the carrier.

@@ -124,7 +124,7 @@ func TestThousandProxies(t *testing.T) {
 	}
 	t.Logf("all gone in one Set: %v", took(gone))
 	r.expectKernel(before)
-	left, err := filepath.Glob("/sys/fs/bpf/heddle/*/srproxy/heddle_back-*")
+	left, err := filepath.Glob(filepath.Join(pinsHere(t), "srproxy", "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left: %v %v", left, err)
 	}
