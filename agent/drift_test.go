@@ -67,13 +67,17 @@ func (r *router) within(limit time.Duration, what string, done func() bool) time
 	return time.Since(began)
 }
 
-// settled waits for the links and their addresses, which take their time.
-func (r *router) settled() {
+// settled waits for links, besides e1 and far, and their addresses, which take their
+// time.
+func (r *router) settled(links ...string) {
 	r.t.Helper()
-	r.within(10*time.Second, "links are up", func() bool {
-		return strings.Contains(r.ip("-o link show e1"), "state UP") &&
-			strings.Contains(r.ip("-6 addr show dev e1"), "fe80::") && strings.Contains(r.ip("-6 addr show dev far"), "fe80::") &&
-			r.ip("-6 addr show tentative") == ""
+	r.within(30*time.Second, "links are up", func() bool {
+		for _, l := range append(links, "e1", "far") {
+			if !strings.Contains(r.ip("-o link show "+l), "state UP") || !strings.Contains(r.ip("-6 addr show dev "+l), "fe80::") {
+				return false
+			}
+		}
+		return r.ip("-6 addr show tentative") == ""
 	})
 }
 

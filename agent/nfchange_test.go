@@ -43,6 +43,7 @@ func TestProxiesChange(t *testing.T) {
 			"ipv6": {"addresses": {"address": [{"ip": "fd00:2::1", "config": {"prefix-length": 64}}]}}}]}}`})...); err != nil {
 		t.Fatal(err)
 	}
+	r.settled("nf", "nf2")
 	before := r.kernel()
 	nf2SID := strings.Replace(nfSID, "ad01", "ad02", 1)
 	on := map[string][2]string{

@@ -65,7 +65,7 @@ func TestThousandProxies(t *testing.T) {
 	if err := r.set(append(base, [2]string{"/interfaces/interface[name=nf]/config", `{"enabled": true}`})...); err != nil {
 		t.Fatal(err)
 	}
-	r.within(30*time.Second, "no address is tentative", func() bool { return r.ip("-6 addr show tentative") == "" })
+	r.settled("nf")
 	before := r.kernel()
 	var links, sids []string
 	for i := range n {

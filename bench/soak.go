@@ -21,7 +21,8 @@ type Level struct {
 
 // Levels are those of the long run. What is on the disk swings: the log of commits
 // may grow to 1 MiB before startup.json is written anew, and the one before is
-// kept.
+// kept. The history is not in it: it grows to its bound of twice 64 MiB, over some
+// 100,000 commits.
 var Levels = []Level{
 	{Name: "heap", Unit: "octets", Share: 0.05, Slack: 256 << 10},
 	{Name: "resident", Unit: "octets", Share: 0.05, Slack: 4 << 20},
