@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
-
-	"heddle/kernel/rtnl"
 )
 
 // TestProxiesChange: a SID becomes a proxy of any other kind, with anything else inside
@@ -25,15 +23,7 @@ func TestProxiesChange(t *testing.T) {
 	if err := nf.LinkSetUp(n2); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
-		t.Skip(err)
-	}
+	defer r.startForProxies()()
 	if err := r.set(append(base,
 		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0,
 			"ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}},

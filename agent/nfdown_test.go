@@ -86,6 +86,22 @@ func pinsHere(t *testing.T) string {
 	return filepath.Join("/sys/fs/bpf/heddle", strings.ReplaceAll(scope, " ", "-"))
 }
 
+// startForProxies starts the agent, and skips the test on a kernel that takes no proxies.
+func (r *router) startForProxies() (stop func()) {
+	r.t.Helper()
+	r.start()
+	stop = func() {
+		if err := r.stop(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	if err := r.agent.kernel.Probe.Supports(r.t.Context(), rtnl.FeatureProxy); err != nil {
+		stop()
+		r.t.Skip(err)
+	}
+	return stop
+}
+
 // setNFLink sets the NF's end of its link up or down. With it goes the carrier.
 func setNFLink(t *testing.T, nf *netlink.Handle, up bool) {
 	t.Helper()
@@ -150,15 +166,7 @@ func (r *router) nfIs(reachability, active string) {
 // the kernel does; nothing is left of all that.
 func TestNFDownAndUp(t *testing.T) {
 	r, nf, _ := nfNode(t)
-	r.start()
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
-		t.Skip(err)
-	}
+	defer r.startForProxies()()
 	before := kerneltest.OpenFiles(t)
 	if err := r.set(append(base,
 		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
@@ -244,15 +252,7 @@ func TestNFDownAndUp(t *testing.T) {
 // event of the programs, the last ones too of many in a row.
 func TestHeadersAreTold(t *testing.T) {
 	r, _, _ := nfNode(t)
-	r.start()
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
-		t.Skip(err)
-	}
+	defer r.startForProxies()()
 	if err := r.set(append(base,
 		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
 		[2]string{nfSID, `{"config": {"behavior": "END_AD"}, "proxy": {"config": {"inner-type": "IPV4", "next-hop": "192.168.1.2", "outgoing-interface": "nf"}}}`})...); err != nil {
@@ -283,15 +283,7 @@ func TestHeadersAreTold(t *testing.T) {
 // is left.
 func TestSharedByChains(t *testing.T) {
 	r, _, _ := nfNode(t)
-	r.start()
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
-		t.Skip(err)
-	}
+	defer r.startForProxies()()
 	if err := r.set(append(base,
 		[2]string{"/interfaces/interface[name=nf]", `{"config": {"enabled": true}, "subinterfaces": {"subinterface": [{"index": 0, "ipv4": {"addresses": {"address": [{"ip": "192.168.1.1", "config": {"prefix-length": 24}}]}}}]}}`},
 		[2]string{nfSID, `{"config": {"behavior": "END_AD"}, "proxy": {"config": {"inner-type": "IPV4", "next-hop": "192.168.1.2", "outgoing-interface": "nf"}}}`})...); err != nil {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-
-	"heddle/kernel/rtnl"
 )
 
 // TestThousandProxies: a thousand NFs, each behind a link of its own, come in one Set and
@@ -53,15 +51,7 @@ func TestThousandProxies(t *testing.T) {
 	if err := nf.RouteReplace(&netlink.Route{LinkIndex: last.Attrs().Index, Gw: hop(n - 1).Prev().AsSlice()}); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.agent.kernel.Probe.Supports(t.Context(), rtnl.FeatureProxy); err != nil {
-		t.Skip(err)
-	}
+	defer r.startForProxies()()
 	if err := r.set(append(base, [2]string{"/interfaces/interface[name=nf]/config", `{"enabled": true}`})...); err != nil {
 		t.Fatal(err)
 	}

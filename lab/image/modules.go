@@ -28,7 +28,7 @@ func wantedModules() []string {
 		ip_gre ip6_gre ip_vti ip6_vti ip6_tunnel sit
 		xfrm_user xfrm_interface esp4 esp6 af_key
 		seqiv echainiv authenc gcm ghash_generic ctr cbc hmac sha256_generic
-		sch_ingress sch_prio sch_htb sch_netem cls_bpf cls_flower cls_matchall act_mirred act_bpf act_gact act_police
+		sch_ingress sch_prio sch_htb sch_netem cls_bpf cls_flower cls_matchall cls_u32 act_mirred act_bpf act_gact act_police
 		mpls_router mpls_iptunnel ila
 		nf_tables nft_chain_nat nft_nat nft_objref nft_ct nf_conntrack nft_fib_inet
 		af_packet af_packet_diag inet_diag tcp_diag udp_diag netlink_diag unix_diag veth netkit`)
